@@ -1,0 +1,12 @@
+//! What is asked of a model and what comes back, in words no vendor owns.
+//!
+//! Owns: the provider-neutral [`Request`], [`Reply`], [`Usage`], and [`CallError`] with its
+//! [`Verdict`]. Never: a vendor's field name, I/O, a clock.
+
+mod error;
+mod reply;
+mod request;
+
+pub use error::{CallError, Quota, QuotaWindow, Verdict};
+pub use reply::{Reply, Usage};
+pub use request::{Params, Request};

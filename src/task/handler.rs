@@ -1,0 +1,45 @@
+//! The public trait for work that a template cannot say: what to ask, and how to judge what came.
+
+use serde_json::{Value, value::RawValue};
+
+use crate::llm::{Reply, Request};
+
+/// One row of the source, as it was given.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// The item's id: the value of the source's id column, as text.
+    pub id: String,
+    /// The whole row as JSON text, byte for byte.
+    pub body: Box<RawValue>,
+}
+
+/// What a handler says of a reply.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Judgement {
+    /// The answer stands; this JSON value is kept and given to the sink.
+    Accept(Value),
+    /// The answer does not do; asking again may help (spends an attempt). The text says why and
+    /// must not repeat the answer.
+    Reject(String),
+}
+
+/// A handler that cannot ask: the item is at fault, and asking again cannot help.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct HandlerError(pub String);
+
+/// Says what to ask for an item, and judges what came back. It never calls a provider.
+///
+/// Both functions must be pure: the request is made twice (when the task becomes ready, for its
+/// estimate and cache key, and after its claim), and must come out the same.
+pub trait Handler: Send + Sync {
+    /// The request for one item.
+    ///
+    /// # Errors
+    /// When the item cannot be asked about (a missing field, text that is no valid Unicode): the
+    /// task fails with this reason, others go on.
+    fn request(&self, item: &Item) -> Result<Request, HandlerError>;
+
+    /// Accepts or rejects a complete reply.
+    fn judge(&self, item: &Item, reply: &Reply) -> Judgement;
+}

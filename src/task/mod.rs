@@ -1,0 +1,17 @@
+//! What a task is and what may become of it.
+//!
+//! Owns: the words of the queue, [`State`] with its one transition table, the [`Handler`] trait.
+//! Never: I/O, SQL, a clock, a storage call inside a transition.
+
+mod handler;
+mod state;
+
+pub use handler::{Handler, HandlerError, Item, Judgement};
+pub use state::{Event, State};
+
+use uuid::Uuid;
+
+/// A new id: uuid v7, so ids sort by their making.
+pub fn new_id() -> Uuid {
+    Uuid::now_v7()
+}
