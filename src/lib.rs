@@ -15,6 +15,7 @@ pub mod priority;
 
 // floor 2: doors.
 pub mod provider;
+pub mod store;
 
 // floor 4: fittings.
 pub mod local;

@@ -1,0 +1,169 @@
+//! Claim: take tasks together with the right to call their models.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Store, StoreError};
+
+/// What a process asks for.
+#[derive(Clone, Debug)]
+pub struct ClaimRequest {
+    /// The process, whose lease must hold.
+    pub process: Uuid,
+    /// Calls it can make at once from now: 1 to 10,000.
+    pub slots: u32,
+    /// Drawn at random for this claim: with the epoch it is the claim's identity.
+    pub nonce: i64,
+    /// Provider entries the process has a key for; other models are as if closed to it.
+    pub providers: Vec<String>,
+    /// Workers it serves. `None`: all.
+    pub workers: Option<Vec<String>>,
+}
+
+/// One task taken, with the permit to call one model for it now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claimed {
+    /// The task.
+    pub task: Uuid,
+    /// Its run.
+    pub run: Uuid,
+    /// Its item's id in the source.
+    pub item: Option<String>,
+    /// Raised by each retry by hand.
+    pub generation: i32,
+    /// Its lane.
+    pub lane: i32,
+    /// Its tier.
+    pub tier: i16,
+    /// The model to call.
+    pub model: String,
+    /// The model's number in the database.
+    pub model_id: i32,
+    /// The model's place in the ladder, from 1.
+    pub rung: i16,
+    /// How many models the ladder has.
+    pub ladder_len: i16,
+    /// Its priority.
+    pub priority: f64,
+    /// Input tokens reserved.
+    pub est_input: i32,
+    /// This attempt, from 1.
+    pub attempt: i32,
+    /// Attempts it may have.
+    pub max_attempts: i32,
+    /// Raised at every claim; fences every write.
+    pub epoch: i32,
+    /// The claim's nonce; fences every write.
+    pub nonce: i64,
+    /// Charged calls per rung so far.
+    pub tries: Vec<i16>,
+    /// Deaths of processes that held it.
+    pub rescues: i16,
+    /// Milliseconds of calling and back-off so far.
+    pub spent_ms: i64,
+    /// The call whose intent was committed with the claim.
+    pub call: Uuid,
+    /// When it was granted, by the database's clock.
+    pub granted_at: DateTime<Utc>,
+    /// How long the call may take, in milliseconds.
+    pub call_timeout_ms: i32,
+    /// Micro-dollars per million input tokens, if known.
+    pub input_price: Option<i64>,
+    /// Micro-dollars per million output tokens, if known.
+    pub output_price: Option<i64>,
+    /// The worker definition it belongs to.
+    pub definition: Vec<u8>,
+}
+
+impl Store {
+    /// Takes up to `slots` tasks that may be called now. An empty answer is normal: nothing waits,
+    /// or nothing may be called.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`] when the process was declared lost. When the connection broke, it
+    /// is not known whether tasks were taken: see [`release_unheard`](Self::release_unheard).
+    pub async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claimed>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select o_task as "task!", o_run as "run!", o_item as item, o_generation as "generation!", o_lane as "lane!", o_tier as "tier!",
+                      o_model as "model!", o_model_id as "model_id!", o_rung as "rung!", o_ladder_len as "ladder_len!", o_priority as "priority!",
+                      o_est_input as "est_input!", o_attempt as "attempt!", o_max_attempts as "max_attempts!", o_epoch as "epoch!",
+                      o_tries as "tries!", o_rescues as "rescues!", o_spent_ms as "spent_ms!", o_call as "call!",
+                      o_granted_at as "granted_at!", o_call_timeout_ms as "call_timeout_ms!", o_input_price as input_price,
+                      o_output_price as output_price, o_definition as "definition!"
+                 from tidegate.claim_v1($1, $2, $3, $4, $5)"#,
+            request.process,
+            i32::try_from(request.slots).unwrap_or(i32::MAX),
+            request.nonce,
+            &request.providers,
+            request.workers.as_deref(),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| Claimed {
+                task: row.task,
+                run: row.run,
+                item: row.item,
+                generation: row.generation,
+                lane: row.lane,
+                tier: row.tier,
+                model: row.model,
+                model_id: row.model_id,
+                rung: row.rung,
+                ladder_len: row.ladder_len,
+                priority: row.priority,
+                est_input: row.est_input,
+                attempt: row.attempt,
+                max_attempts: row.max_attempts,
+                epoch: row.epoch,
+                nonce: request.nonce,
+                tries: row.tries,
+                rescues: row.rescues,
+                spent_ms: row.spent_ms,
+                call: row.call,
+                granted_at: row.granted_at,
+                call_timeout_ms: row.call_timeout_ms,
+                input_price: row.input_price,
+                output_price: row.output_price,
+                definition: row.definition,
+            })
+            .collect())
+    }
+
+    /// Gives back, uncharged, what a claim took whose answer was lost on the way: nothing was sent
+    /// for it. Returns how many tasks.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn release_unheard(&self, process: Uuid, nonce: i64) -> Result<usize, StoreError> {
+        let released = sqlx::query!(
+            r#"select tidegate.settle_open_v1($1, coalesce((
+                 select jsonb_agg(jsonb_build_object('task', r.id, 'nonce', r.nonce, 'epoch', r.epoch, 'call_id', r.call_id,
+                                  'granted_at', r.granted_at, 'fate', 'release', 'delay_ms', 0, 'exhaust_rung', false,
+                                  'error_class', 'not_sent', 'error', 'the answer to the claim was lost', 'sent', false))
+                   from tidegate.running r where r.process_id = $1 and r.nonce = $2), '[]')) as id"#,
+            process,
+            nonce,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(released.len())
+    }
+
+    /// The bodies of these tasks' items, in any order: `(task, body)`.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn bodies(&self, tasks: &[Uuid]) -> Result<Vec<(Uuid, String)>, StoreError> {
+        let rows = sqlx::query!(
+            "select t.id, i.body from tidegate.tasks t
+               join tidegate.items i on i.run_id = t.run_id and i.item_id = t.item_id
+              where t.id = any($1)",
+            tasks
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.id, row.body)).collect())
+    }
+}

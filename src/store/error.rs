@@ -1,0 +1,129 @@
+//! What can go wrong at the database's door, in words a person can act on.
+
+/// A statement or connection that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The URL cannot be read.
+    #[error(
+        "DATABASE_URL cannot be read: {0}\n  help: write postgres://USER:PASSWORD@HOST:5432/DATABASE, \
+         or unset it to use a private Postgres"
+    )]
+    Url(String),
+    /// No connection.
+    #[error("{}", connect_words(.0))]
+    Connect(#[source] sqlx::Error),
+    /// The server is older than 15.
+    #[error(
+        "the server is PostgreSQL {major}, and Tidegate needs 15 or newer\n  help: upgrade it, or \
+         unset DATABASE_URL to use a private Postgres"
+    )]
+    ServerTooOld {
+        /// The server's major version.
+        major: i32,
+    },
+    /// The schema is not there, or older than this program.
+    #[error("the database has no (or an older) Tidegate schema\n  help: run `tidegate migrate`")]
+    NotMigrated,
+    /// The role may not do this.
+    #[error(
+        "the database role has no right for this: {0}\n  help: grant it, or connect as another role"
+    )]
+    NoRights(String),
+    /// A migration failed.
+    #[error("migration failed: {0}")]
+    Migrate(String),
+    /// The process was declared lost by others: it must start again under a new id.
+    #[error("this process's lease is over; others may have taken its tasks")]
+    LeaseLost,
+    /// Bad input, told by the database's own checks.
+    #[error("{0}")]
+    Refused(String),
+    /// The user's source.sql or sink.sql failed.
+    #[error("{file}: {message}")]
+    UserSql {
+        /// Which file.
+        file: &'static str,
+        /// The server's words, with the position where it gave one.
+        message: String,
+    },
+    /// Anything else the driver or the server said.
+    #[error("database: {0}")]
+    Database(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let Some(database) = error.as_database_error() else {
+            return Self::Database(error);
+        };
+        match database.code().as_deref() {
+            Some("TG001") => Self::LeaseLost,
+            Some("TG404") => Self::Refused(database.message().to_owned()),
+            Some("42501") => Self::NoRights(database.message().to_owned()),
+            Some("3F000" | "42P01" | "42883" | "42703")
+                if database.message().contains("tidegate.")
+                    || database.code().as_deref() == Some("3F000") =>
+            {
+                Self::NotMigrated
+            }
+            _ => Self::Database(error),
+        }
+    }
+}
+
+impl StoreError {
+    /// Whether the same may succeed in a moment: lost connections, restarts, deadlocks, timeouts of
+    /// locks. Nothing of the failed transaction stands.
+    pub fn is_passing(&self) -> bool {
+        let (Self::Database(error) | Self::Connect(error)) = self else {
+            return false;
+        };
+        match error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::Tls(_) => true,
+            sqlx::Error::Database(database) => database.code().is_some_and(|code| {
+                matches!(
+                    code.as_ref(),
+                    "40001" | "40P01" | "55P03" | "57014" | "25006" | "25P02" | "25P03"
+                ) || ["08", "53", "57P", "58"]
+                    .iter()
+                    .any(|class| code.starts_with(class))
+            }),
+            _ => false,
+        }
+    }
+}
+
+/// The server's words about a connection, with what to do next. Never the URL: it holds a password.
+fn connect_words(error: &sqlx::Error) -> String {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    let help = match (code.as_deref(), error) {
+        (Some("3D000"), _) => {
+            "create the database (createdb NAME), or correct its name in DATABASE_URL"
+        }
+        (Some("28P01" | "28000"), _) => {
+            "check the user and password in DATABASE_URL and the server's pg_hba.conf"
+        }
+        (Some("53300"), _) => {
+            "the server has no free connection: raise max_connections or use fewer processes"
+        }
+        (Some("57P03"), _) => "the server is starting up or recovering: try again in a moment",
+        (_, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) => {
+            "check host and port in DATABASE_URL and that the server runs, or unset DATABASE_URL to use a private Postgres"
+        }
+        (_, sqlx::Error::Tls(_)) => "check sslmode and sslrootcert in DATABASE_URL",
+        _ => "check DATABASE_URL",
+    };
+    let words = match error {
+        sqlx::Error::PoolTimedOut => "no connection in time".to_owned(),
+        other => other.to_string(),
+    };
+    format!("cannot connect to the database: {words}\n  help: {help}")
+}

@@ -1,0 +1,275 @@
+//! Models, providers and limits: synced from the file, parked, cooled, shown.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{Store, StoreError};
+
+/// A provider entry of tidegate.toml, without its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderRow {
+    /// The entry's name.
+    pub name: String,
+    /// `gemini` or `openai`.
+    pub kind: String,
+    /// Where it is reached.
+    pub base_url: String,
+    /// Entries of one scope share limits and cooldowns.
+    pub quota_scope: String,
+    /// Time zone of its day quotas.
+    pub day_zone: String,
+}
+
+/// A model entry of tidegate.toml. `None`: the file does not say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelRow {
+    /// `<provider entry>/<wire name>`.
+    pub model: String,
+    /// Hash of the entry: it is written only when this changed.
+    pub hash: Vec<u8>,
+    /// `input_tokens` or `total_tokens`: what the provider counts per minute.
+    pub token_dimension: &'static str,
+    /// Requests per minute.
+    pub rpm: Option<u32>,
+    /// Tokens per minute.
+    pub tpm: Option<u64>,
+    /// Requests per day of the provider's calendar.
+    pub rpd: Option<u32>,
+    /// Calls at once.
+    pub max_concurrency: Option<u32>,
+    /// `sliding`, `fixed` or `bucket`.
+    pub counting: Option<&'static str>,
+    /// Bucket: how many may start at once.
+    pub burst: Option<u32>,
+    /// Micro-dollars per million input tokens.
+    pub input_price_microusd: Option<i64>,
+    /// Micro-dollars per million output tokens.
+    pub output_price_microusd: Option<i64>,
+}
+
+/// The present state of a model.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelStatus {
+    /// Its name.
+    pub model: String,
+    /// Why it may not be called now. `None`: it may.
+    pub closed_by: Option<String>,
+    /// Until when, as far as that is known.
+    pub until: Option<DateTime<Utc>>,
+    /// Seconds until then.
+    pub wait_seconds: Option<f64>,
+    /// Calls under way in the fleet.
+    pub in_flight: i64,
+    /// Calls granted in the last 60 s.
+    pub calls_last_minute: i64,
+    /// Its limit of requests per minute.
+    pub requests_per_minute: Option<i64>,
+    /// Its limit of tokens per minute.
+    pub tokens_per_minute: Option<i64>,
+    /// Its limit of requests per day.
+    pub requests_per_day: Option<i64>,
+    /// Its limit of calls at once.
+    pub max_concurrency: Option<i64>,
+    /// Refusals in a row.
+    pub strikes: i32,
+    /// Micro-dollars per million input tokens.
+    pub input_price_microusd: Option<i64>,
+    /// Micro-dollars per million output tokens.
+    pub output_price_microusd: Option<i64>,
+}
+
+impl Store {
+    /// Writes provider entries and models; what did not change in the file is left as it stands.
+    /// Returns how many models were written.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] for a model of a provider entry that is not there.
+    pub async fn sync_models(
+        &self,
+        providers: &[ProviderRow],
+        models: &[ModelRow],
+    ) -> Result<usize, StoreError> {
+        for provider in providers {
+            sqlx::query!(
+                "insert into tidegate.providers (name, kind, base_url, quota_scope, day_zone) values ($1, $2, $3, $4, $5)
+                 on conflict (name) do update set kind = excluded.kind, base_url = excluded.base_url,
+                   quota_scope = excluded.quota_scope, day_zone = excluded.day_zone
+                 where (tidegate.providers.kind, tidegate.providers.base_url, tidegate.providers.quota_scope, tidegate.providers.day_zone)
+                   is distinct from (excluded.kind, excluded.base_url, excluded.quota_scope, excluded.day_zone)",
+                provider.name,
+                provider.kind,
+                provider.base_url,
+                provider.quota_scope,
+                provider.day_zone,
+            )
+            .execute(&self.pool)
+            .await?;
+        }
+        let mut written = 0;
+        for model in models {
+            let changed = sqlx::query_scalar!(
+                r#"select tidegate.sync_model_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) as "changed!""#,
+                model.model,
+                model.hash,
+                model.token_dimension,
+                model.rpm.map(i64::from),
+                model.tpm.map(|tpm| i64::try_from(tpm).unwrap_or(i64::MAX)),
+                model.rpd.map(i64::from),
+                model.max_concurrency.map(i64::from),
+                model.counting,
+                model.burst.map(i64::from),
+                model.input_price_microusd,
+                model.output_price_microusd,
+            )
+            .fetch_one(&self.pool)
+            .await?;
+            written += usize::from(changed);
+        }
+        Ok(written)
+    }
+
+    /// The numbers of these models, in order; a name that is new is registered without limits.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] names the first whose provider entry is not there.
+    pub async fn model_ids(&self, names: &[String]) -> Result<Vec<i32>, StoreError> {
+        let mut ids = Vec::with_capacity(names.len());
+        for name in names {
+            let id = sqlx::query_scalar!(
+                "with known as (select model_id from tidegate.models where model = $1),
+                      fresh as (insert into tidegate.models (model, provider, wire_name)
+                                select $1, p.name, substring($1 from position('/' in $1) + 1) from tidegate.providers p
+                                 where p.name = split_part($1, '/', 1) and not exists (select from known)
+                                on conflict (model) do update set wire_name = excluded.wire_name
+                                returning model_id)
+                 select model_id from known union all select model_id from fresh",
+                name
+            )
+            .fetch_optional(&self.pool)
+            .await?
+            .flatten();
+            ids.push(id.ok_or_else(|| {
+                StoreError::Refused(format!(
+                    "model `{name}`: no provider entry is called `{}`\n  help: add [providers.{}] to tidegate.toml",
+                    name.split('/').next().unwrap_or_default(),
+                    name.split('/').next().unwrap_or_default(),
+                ))
+            })?);
+        }
+        Ok(ids)
+    }
+
+    /// Closes a model for the whole fleet, never earlier than it is closed already. `wait: None`:
+    /// 60 s, doubling with each strike to 15 min. Returns until when.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] for a model that is not there.
+    pub async fn cool_down(
+        &self,
+        model: &str,
+        wait: Option<Duration>,
+        until_day_ends: bool,
+        reason: &str,
+        who: &str,
+    ) -> Result<DateTime<Utc>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"select tidegate.cool_down_v1($1, make_interval(secs => $2), $3, $4, $5) as "until!""#,
+            model,
+            wait.map(|wait| wait.as_secs_f64()) as _,
+            until_day_ends,
+            reason,
+            who,
+        )
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
+    /// Notes that a model refused a call while the way its limit is counted was being found out.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn learn_refusal(&self, model: &str) -> Result<(), StoreError> {
+        sqlx::query("select tidegate.learn_refusal_v1($1)")
+            .bind(model)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Dares more of limits whose way of counting is being found out.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn learn_counting(&self) -> Result<(), StoreError> {
+        sqlx::query("select tidegate.learn_counting_v1()")
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Opens a model: its cooldown, and what parked it or its provider. `false`: it was open.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] for a model that is not there.
+    pub async fn clear_cooldown(&self, model: &str) -> Result<bool, StoreError> {
+        Ok(
+            sqlx::query_scalar!(r#"select tidegate.clear_cooldown($1) as "hit!""#, model)
+                .fetch_one(&self.pool)
+                .await?,
+        )
+    }
+
+    /// Closes a model until a person opens it.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn park_model(&self, model: &str, reason: &str) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update tidegate.models set parked = $2, parked_at = clock_timestamp() where model = $1 and parked is null",
+            model,
+            reason
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Closes a provider entry until a person opens it.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn park_provider(&self, provider: &str, reason: &str) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update tidegate.providers set parked = $2, parked_at = clock_timestamp() where name = $1 and parked is null",
+            provider,
+            reason
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// The present state of models: of these, or of all.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn model_status(
+        &self,
+        only: Option<&[String]>,
+    ) -> Result<Vec<ModelStatus>, StoreError> {
+        Ok(sqlx::query_as!(
+            ModelStatus,
+            r#"select model as "model!", closed_by, until, wait_seconds, in_flight as "in_flight!",
+                      calls_last_minute as "calls_last_minute!", requests_per_minute, tokens_per_minute, requests_per_day,
+                      max_concurrency, strikes as "strikes!", input_price_microusd, output_price_microusd
+                 from tidegate.model_status
+                where $1::text[] is null or model = any($1)
+                order by model"#,
+            only as _,
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+}

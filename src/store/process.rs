@@ -1,0 +1,84 @@
+//! The row of a process: registered at its start, renewed by its heartbeat, closed at its end.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Store, StoreError};
+
+/// What is known of a process when it starts.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// Drawn anew at each start, never the host's name.
+    pub id: Uuid,
+    /// `work`, `run` or `ask`.
+    pub role: &'static str,
+    /// Where it runs, for people.
+    pub host: String,
+    /// Its process number, for people.
+    pub pid: u32,
+    /// Calls it makes at once.
+    pub slots: u32,
+    /// How long it may be silent before others take its tasks.
+    pub lease: Duration,
+}
+
+impl Store {
+    /// Registers a process and gives it its first lease.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn register(&self, process: &Registration) -> Result<(), StoreError> {
+        sqlx::query!(
+            "insert into tidegate.processes (id, role, host, pid, version, slots, lease_until)
+             values ($1, $2, $3, $4, $5, $6, clock_timestamp() + make_interval(secs => $7))",
+            process.id,
+            process.role,
+            process.host,
+            i32::try_from(process.pid).unwrap_or(i32::MAX),
+            env!("CARGO_PKG_VERSION"),
+            i32::try_from(process.slots).unwrap_or(i32::MAX),
+            process.lease.as_secs_f64(),
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Closes the row of a process that holds nothing any more.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn unregister(&self, id: Uuid) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update tidegate.processes set stopped_at = clock_timestamp(), lease_until = clock_timestamp() where id = $1",
+            id
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
+
+/// Renews the lease, on a connection reserved for it. `false`: the process was declared lost and
+/// must drop what it holds.
+///
+/// # Errors
+/// As every statement.
+pub async fn heartbeat(
+    connection: &mut PgConnection,
+    id: Uuid,
+    lease: Duration,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "update tidegate.processes
+            set heartbeat_at = clock_timestamp(), lease_until = clock_timestamp() + make_interval(secs => $2)
+          where id = $1 and lost_at is null and stopped_at is null",
+        id,
+        lease.as_secs_f64(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

@@ -1,0 +1,92 @@
+//! Runs the user's own source.sql: checked first, then streamed; read only, whatever it says.
+
+use futures_util::StreamExt;
+use sqlx::{AssertSqlSafe, Column, Executor, SqlSafeStr, Statement};
+use tokio::sync::mpsc;
+
+use super::{Store, StoreError};
+
+/// Rows on their way at once at most.
+const BUFFER: usize = 256;
+
+impl Store {
+    /// The columns that source.sql gives, without running it.
+    ///
+    /// # Errors
+    /// [`StoreError::UserSql`] with the server's words.
+    pub async fn source_columns(&self, sql: &str) -> Result<Vec<String>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let statement = connection
+            .prepare(AssertSqlSafe(wrapped("select *", sql)).into_sql_str())
+            .await
+            .map_err(user_words)?;
+        Ok(statement
+            .columns()
+            .iter()
+            .map(|column| column.name().to_owned())
+            .collect())
+    }
+
+    /// Streams the rows of source.sql as JSON texts, in one read-only transaction. Memory stays
+    /// flat: rows are read from the socket as they are taken from the channel.
+    ///
+    /// An error ends the stream as its last message.
+    pub fn stream_source(&self, sql: &str) -> mpsc::Receiver<Result<String, StoreError>> {
+        let (sender, receiver) = mpsc::channel(BUFFER);
+        let text = wrapped("select row_to_json(source_row)::text", sql);
+        let pool = self.pool.clone();
+        // its own task: it ends when the receiver is dropped, and rolls back by then
+        tokio::spawn(async move {
+            if let Err(error) = stream(&pool, text, &sender).await {
+                // nobody listens any more: nothing to tell
+                let _ = sender.send(Err(error)).await;
+            }
+        });
+        receiver
+    }
+}
+
+async fn stream(
+    pool: &sqlx::PgPool,
+    text: String,
+    sender: &mpsc::Sender<Result<String, StoreError>>,
+) -> Result<(), StoreError> {
+    let mut transaction = pool.begin().await?;
+    transaction.execute("set transaction read only").await?;
+    transaction
+        .execute("set local statement_timeout = '1h'")
+        .await?;
+    {
+        let mut rows =
+            sqlx::query_scalar::<_, String>(AssertSqlSafe(text)).fetch(&mut *transaction);
+        while let Some(row) = rows.next().await {
+            let row = row.map_err(user_words)?;
+            if sender.send(Ok(row)).await.is_err() {
+                break;
+            }
+        }
+    }
+    transaction.rollback().await?;
+    Ok(())
+}
+
+/// The user's statement as a subquery on lines of its own, so that a comment at its end does no harm.
+fn wrapped(head: &str, sql: &str) -> String {
+    let inner = sql.trim_end().trim_end_matches(';');
+    format!("{head} from (\n{inner}\n) as source_row")
+}
+
+fn user_words(error: sqlx::Error) -> StoreError {
+    let Some(database) = error.as_database_error() else {
+        return error.into();
+    };
+    let mut message = database.message().to_owned();
+    let server = database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>();
+    if let Some(hint) = server.and_then(|e| e.hint()) {
+        message = format!("{message}\n  help: {hint}");
+    }
+    StoreError::UserSql {
+        file: "source.sql",
+        message,
+    }
+}

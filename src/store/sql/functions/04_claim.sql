@@ -1,0 +1,338 @@
+-- Claim: take tasks together with the right to call their models. One transaction: look, lock the limits in order, sum
+-- afresh, choose, then one statement that moves exactly the chosen rows, debits, and writes each call's intent.
+--
+-- Order: fair share among runs, the tier mix of each run, component priority, priority, oldest. Shares are by systematic
+-- sampling with one random start (exact on average for any number of slots; the pure twin is `priority::Mix`).
+-- Each task goes to the first model of its ladder that has room: first everybody's own share on the primary, then on
+-- fallbacks, then what others left. So a fallback's own first-choice tasks come before those that fall back to it.
+--
+-- The lock and the sums are two statements on purpose: one statement would sum by a snapshot taken before it waited.
+create or replace function tidegate.claim_v1(
+  p_process uuid,
+  p_slots int,
+  p_nonce bigint,
+  p_providers text[],                        -- entries this process has a key for
+  p_workers text[] default null,             -- null: all
+  p_offset float8 default null,              -- tests: the sampling offset in [0, 1)
+  p_now timestamptz default null             -- tests: the moment
+) returns table (
+  o_task uuid, o_run uuid, o_item text, o_generation int, o_lane int, o_tier smallint, o_model text, o_model_id int, o_rung smallint,
+  o_ladder_len smallint, o_priority float8, o_est_input int, o_attempt int, o_max_attempts int, o_epoch int, o_tries smallint[], o_rescues smallint,
+  o_spent_ms bigint, o_call uuid, o_granted_at timestamptz, o_call_timeout_ms int, o_input_price bigint, o_output_price bigint,
+  o_definition bytea
+) language plpgsql as $$
+#variable_conflict use_column
+declare
+  c_calls_per_model constant smallint := 4;  -- design.md R14: the first call and 3 retries
+  v_windows_at timestamptz := coalesce(p_now, now());
+  v_now timestamptz;
+  v_lanes int[];
+  v_models int[];
+  v_limits int[];
+  v_room bigint[];
+  v_dim text[];
+  v_size bigint[];
+  v_ml_from int[];                           -- model id -> stretch of v_ml
+  v_ml_to int[];
+  v_ml int[] := '{}';
+  c_run uuid[];
+  c_tier smallint[];
+  c_quota int[];
+  c_share float8[];
+  v_acc float8;
+  v_total float8;
+  v_prev int;
+  v_this int;
+  v_left int := p_slots;
+  v_want int;
+  v_got int;
+  v_phase int;
+  v_rung int;
+  v_model int;
+  v_limit int;
+  v_fits boolean;
+  v_need bigint;
+  v_offset float8 := coalesce(p_offset, random());
+  i int;
+  k int;
+  row_ record;
+  v_tids tid[] := '{}';
+  v_ids uuid[] := '{}';
+  v_picked_models int[] := '{}';
+  v_picked_rungs smallint[] := '{}';
+  v_dirty int[] := '{}';
+  v_progress boolean;
+begin
+  if p_slots <= 0 then
+    return;
+  end if;
+  -- 0. a process that was declared lost takes nothing more
+  if not exists (select from tidegate.processes p
+                  where p.id = p_process and p.lost_at is null and p.lease_until > coalesce(p_now, clock_timestamp())) then
+    raise exception 'process % holds no lease', p_process using errcode = 'TG001', hint = 'start again under a new process id';
+  end if;
+
+  -- 1. without locks: lanes that hold anything, models that anybody may call, limits with room
+  select array_agg(n.lane order by n.lane) into v_lanes
+    from tidegate.lanes n
+    join tidegate.runs u on u.id = n.run_id
+   where n.open and u.state = 'active'
+     and (p_workers is null or u.worker = any (p_workers))
+     and exists (select from tidegate.segments s where s.lane = n.lane and s.open);
+  if v_lanes is null then
+    return;
+  end if;
+  select array_agg(m.model_id order by m.model_id) into v_models
+    from tidegate.models m
+    join tidegate.providers p on p.name = m.provider
+   where m.model_id in (select distinct z from tidegate.lanes n, unnest(n.ladder) z where n.lane = any (v_lanes))
+     and m.provider = any (p_providers)
+     and m.parked is null and p.parked is null
+     and not exists (select from tidegate.model_cooldowns c
+                      where c.quota_scope = p.quota_scope and c.wire_name = m.wire_name and c.until > coalesce(p_now, clock_timestamp()));
+  if v_models is null then
+    return;
+  end if;
+  select array_agg(distinct ml.limit_id) into v_limits from tidegate.model_limits ml where ml.model_id = any (v_models);
+  -- models whose limits are all but spent are left out before anything is locked
+  select array_agg(m) into v_models from unnest(v_models) m
+   where m not in (select ml.model_id
+                     from tidegate.limit_room_v1(coalesce(v_limits, '{}'), v_windows_at, v_windows_at) r
+                     join tidegate.model_limits ml on ml.limit_id = r.o_limit
+                    where r.o_room <= 0);
+  if v_models is null then
+    return;
+  end if;
+  select coalesce(array_agg(distinct z order by z), '{}') into v_limits from (
+    select ml.limit_id z from tidegate.model_limits ml where ml.model_id = any (v_models)
+    union
+    select l.limit_id from tidegate.limits l
+     where l.worker in (select u.worker from tidegate.lanes n join tidegate.runs u on u.id = n.run_id where n.lane = any (v_lanes))) z;
+
+  -- 2. the lock: limits that this claim may debit, in order of id, never updated by claims
+  perform 1 from tidegate.limits l where l.limit_id = any (v_limits) order by l.limit_id for no key update;
+  v_now := coalesce(p_now, clock_timestamp());
+  v_room := array_fill(0::bigint, array[greatest(1, (select max(l.limit_id) from tidegate.limits l))]);
+  v_dim := array_fill(''::text, array[array_length(v_room, 1)]);
+  v_size := v_room;
+  for row_ in select r.o_limit, r.o_room, l.dimension, l.size
+                from tidegate.limit_room_v1(v_limits, v_windows_at, v_now) r join tidegate.limits l on l.limit_id = r.o_limit loop
+    v_room[row_.o_limit] := row_.o_room;
+    v_dim[row_.o_limit] := row_.dimension;
+    v_size[row_.o_limit] := row_.size;
+  end loop;
+  v_ml_from := array_fill(0, array[(select max(m.model_id) from tidegate.models m)]);
+  v_ml_to := v_ml_from;
+  foreach v_model in array v_models loop
+    v_ml_from[v_model] := coalesce(array_length(v_ml, 1), 0) + 1;
+    v_ml := v_ml || coalesce((select array_agg(ml.limit_id) from tidegate.model_limits ml where ml.model_id = v_model), '{}');
+    v_ml_to[v_model] := coalesce(array_length(v_ml, 1), 0);
+  end loop;
+  -- a cooldown may have been written while we waited for the lock
+  select array_agg(m.model_id) into v_models
+    from tidegate.models m join tidegate.providers p on p.name = m.provider
+   where m.model_id = any (v_models) and m.parked is null and p.parked is null
+     and not exists (select from tidegate.model_cooldowns c
+                      where c.quota_scope = p.quota_scope and c.wire_name = m.wire_name and c.until > v_now);
+  if v_models is null then
+    return;
+  end if;
+
+  -- 3. shares: a cell is one tier of one run
+  select array_agg(z.run_id order by z.tier, z.run_id), array_agg(z.tier order by z.tier, z.run_id),
+         array_agg(z.share order by z.tier, z.run_id)
+    into c_run, c_tier, c_share
+    from (select y.run_id, y.tier,
+                 y.weight / sum(y.weight / y.tiers) over () * y.mix / sum(y.mix) over (partition by y.run_id) as share
+            from (select n.run_id, n.tier, u.weight::float8 as weight, coalesce(u.mix[n.tier + 1], 1)::float8 as mix,
+                         count(*) over (partition by n.run_id)::float8 as tiers
+                    from (select distinct n.run_id, n.tier from tidegate.lanes n where n.lane = any (v_lanes)) n
+                    join tidegate.runs u on u.id = n.run_id) y) z;
+
+  for v_phase in 1..6 loop
+    exit when v_left <= 0;
+    -- phases 1 and 2 serve each cell's own share (on the primary, then on fallbacks); later ones share out what was left
+    if v_phase <> 2 then
+      v_total := (select sum(s) from unnest(c_share) s);
+      exit when v_total is null or v_total <= 0;
+      c_quota := array_fill(0, array[array_length(c_share, 1)]);
+      v_acc := 0;
+      v_prev := 0;
+      for i in 1..array_length(c_share, 1) loop
+        v_acc := v_acc + c_share[i] / v_total * v_left;
+        -- the last cell takes the rounding, so that all slots are dealt
+        v_this := case when i = array_length(c_share, 1) then greatest(v_left, floor(v_acc + v_offset)::int) else floor(v_acc + v_offset)::int end;
+        c_quota[i] := v_this - v_prev;
+        v_prev := v_this;
+      end loop;
+    end if;
+    v_progress := false;
+    for i in 1..array_length(c_share, 1) loop
+      v_want := least(c_quota[i], v_left);
+      continue when v_want <= 0;
+      v_got := 0;
+      for row_ in
+        select n.lane, n.ladder, n.est_output, n.run_limit, p.tid, p.id, p.est_input, p.tries, p.stale
+          from (select n.lane, n.ladder, n.est_output, n.component_priority,
+                       (select l.limit_id from tidegate.limits l where l.worker = u.worker) as run_limit
+                  from tidegate.lanes n join tidegate.runs u on u.id = n.run_id
+                 where n.lane = any (v_lanes) and n.run_id = c_run[i] and n.tier = c_tier[i] and n.ladder && v_models) n
+          cross join lateral (
+            select w.tid, w.id, w.priority, w.est_input, w.tries, w.stale from (
+              (select w.tid, w.id, w.priority, w.est_input, w.tries, false as stale
+                 from (select s.seg from tidegate.segments s where s.lane = n.lane and s.open and not s.sealed
+                        order by s.top desc, s.seg limit 50) s
+                 cross join lateral (
+                   select w.ctid as tid, w.id, w.priority, w.est_input, w.tries from tidegate.ready w
+                    where w.lane = n.lane and w.seg = s.seg and w.ctid <> all (v_tids)
+                    order by w.priority desc, w.id limit v_want + 16) w)
+              union all
+              (select w.tid, w.id, w.priority, w.est_input, w.tries, s.nth > 1 as stale
+                 from (select s.seg, row_number() over (order by s.top desc, s.seg) as nth
+                         from tidegate.segments s where s.lane = n.lane and s.open and s.sealed
+                        order by s.top desc, s.seg limit 50) s
+                 cross join lateral (
+                   select w.ctid as tid, w.id, w.priority, w.est_input, w.tries from tidegate.ready w
+                    where w.lane = n.lane and w.seg = s.seg and w.ctid <> all (v_tids)
+                    order by w.priority desc, w.id limit v_want + 16) w
+                limit v_want + 16)) w
+             order by w.priority desc, w.id
+             limit v_want + 16) p
+         order by n.component_priority, p.priority desc, p.id
+      loop
+        if row_.stale and row_.lane <> all (v_dirty) then
+          v_dirty := v_dirty || row_.lane;
+        end if;
+        continue when row_.run_limit is not null and v_room[row_.run_limit] <= 0;
+        for v_rung in 1..array_length(row_.ladder, 1) loop
+          -- a rung whose calls are used up for this task is as if it were not there
+          continue when coalesce(row_.tries[v_rung], 0) >= c_calls_per_model;
+          v_model := row_.ladder[v_rung];
+          if v_model = any (v_models) then
+            v_fits := true;
+            for k in v_ml_from[v_model]..v_ml_to[v_model] loop
+              v_limit := v_ml[k];
+              v_need := case v_dim[v_limit]
+                when 'input_tokens' then least(row_.est_input, v_size[v_limit])
+                when 'total_tokens' then least(row_.est_input + row_.est_output, v_size[v_limit])
+                else 1 end;
+              if v_room[v_limit] < v_need or v_room[v_limit] <= 0 then
+                v_fits := false;
+                exit;
+              end if;
+            end loop;
+            if v_fits then
+              for k in v_ml_from[v_model]..v_ml_to[v_model] loop
+                v_limit := v_ml[k];
+                v_room[v_limit] := v_room[v_limit] - case v_dim[v_limit]
+                  when 'input_tokens' then least(row_.est_input, v_size[v_limit])
+                  when 'total_tokens' then least(row_.est_input + row_.est_output, v_size[v_limit])
+                  else 1 end;
+              end loop;
+              if row_.run_limit is not null then
+                v_room[row_.run_limit] := v_room[row_.run_limit] - 1;
+              end if;
+              v_tids := v_tids || row_.tid;
+              v_ids := v_ids || row_.id;
+              v_picked_models := v_picked_models || v_model;
+              v_picked_rungs := v_picked_rungs || v_rung::smallint;
+              v_got := v_got + 1;
+              exit;
+            end if;
+          end if;
+          exit when v_phase = 1;  -- the primary only: fallbacks have their turn when all primaries were served
+        end loop;
+        exit when v_got >= v_want;
+      end loop;
+      v_left := v_left - v_got;
+      v_progress := v_progress or v_got > 0;
+      if v_phase = 1 then
+        c_quota[i] := c_quota[i] - v_got;
+      elsif v_got < v_want then
+        c_share[i] := 0;  -- nothing more to be had here in this claim
+        select v_dirty || coalesce(array_agg(n.lane), '{}') into v_dirty
+          from tidegate.lanes n where n.lane = any (v_lanes) and n.run_id = c_run[i] and n.tier = c_tier[i] and n.lane <> all (v_dirty);
+      end if;
+    end loop;
+    exit when v_phase > 2 and not v_progress;
+  end loop;
+
+  if v_dirty <> '{}' then
+    perform tidegate.close_segments_v1(v_dirty);
+  end if;
+  if v_tids = '{}' then
+    return;
+  end if;
+
+  -- 4. lock exactly those, move, debit, write the intents, report: one statement
+  return query
+  with locked as materialized (
+    select w.ctid as tid from tidegate.ready w where w.ctid = any (v_tids) for update skip locked
+  ), taken as (
+    delete from tidegate.ready w where w.ctid = any (array(select l.tid from locked l)) returning w.*
+  ), now_running as (
+    insert into tidegate.running (id, lane, priority, est_input, attempts, epoch, tries, rescues, spent_ms,
+                                  nonce, process_id, model_id, rung, call_id, granted_at, deadline_at)
+    select t.id, t.lane, t.priority, t.est_input, t.attempts + 1, t.epoch + 1, t.tries, t.rescues, t.spent_ms,
+           p_nonce, p_process, c.model_id, c.rung, tidegate.uuid_v7(), v_now,
+           v_now + make_interval(secs => n.call_timeout_ms / 1000.0 + 60)
+      from taken t
+      join unnest(v_ids, v_picked_models, v_picked_rungs) c (id, model_id, rung) on c.id = t.id
+      join tidegate.lanes n on n.lane = t.lane
+    returning *
+  ), told as (
+    -- the state people see; nothing here is indexed, so the update is HOT
+    update tidegate.tasks t
+       set state = 'running', attempts = r.attempts, claims = t.claims + 1, epoch = r.epoch, process_id = p_process,
+           started_at = v_now, run_at = null
+      from now_running r
+     where t.id = r.id
+    returning t.id, t.run_id, t.worker, t.component, t.item_id, t.tier, t.generation, t.max_attempts
+  ), booked as (
+    insert into tidegate.limit_book (limit_id, at, total, full_at)
+    select x.limit_id, greatest(coalesce(p_now, clock_timestamp()), newest.at + interval '1 us'), coalesce(newest.total, 0) + x.used,
+           greatest(coalesce(newest.full_at, v_now), v_now)
+             + case when l.size > 0 and l.window_kind = 'minute' then make_interval(secs => x.used * 60.0 / l.size) else interval '0' end
+      from (select ml.limit_id,
+                   sum(case l.dimension
+                         when 'requests' then 1
+                         when 'input_tokens' then r.est_input
+                         else r.est_input + n.est_output end)::bigint as used
+              from now_running r
+              join tidegate.lanes n on n.lane = r.lane
+              join tidegate.model_limits ml on ml.model_id = r.model_id
+              join tidegate.limits l on l.limit_id = ml.limit_id and l.dimension <> 'concurrency'
+             group by ml.limit_id) x
+      join tidegate.limits l on l.limit_id = x.limit_id
+      left join lateral (select b.at, b.total, b.full_at from tidegate.limit_book b
+                          where b.limit_id = x.limit_id order by b.at desc limit 1) newest on true
+  ), intents as (
+    insert into tidegate.calls (id, started_at, task_id, run_id, process_id, worker, component, tier, model, attempt,
+                                est_input_tokens, est_cost_microusd)
+    select r.call_id, r.granted_at, r.id, t.run_id, p_process, t.worker, t.component, t.tier, m.model, r.attempts, r.est_input,
+           ceil((r.est_input::numeric * coalesce(m.input_price_microusd, 0)
+                 + n.est_output::numeric * coalesce(m.output_price_microusd, 0)) / 1000000)::bigint
+      from now_running r
+      join told t on t.id = r.id
+      join tidegate.models m on m.model_id = r.model_id
+      join tidegate.lanes n on n.lane = r.lane
+  ), event as (
+    insert into tidegate.event_batches (kind, process_id, task_ids)
+    select 'claimed', p_process, array_agg(r.id) from now_running r having count(*) > 0
+  )
+  select r.id, t.run_id, t.item_id, t.generation, r.lane, t.tier, m.model, r.model_id, r.rung, array_length(n.ladder, 1)::smallint,
+         r.priority, r.est_input, r.attempts, t.max_attempts, r.epoch, r.tries, r.rescues, r.spent_ms, r.call_id, r.granted_at, n.call_timeout_ms,
+         m.input_price_microusd, m.output_price_microusd, u.definition_hash
+    from now_running r
+    join told t on t.id = r.id
+    join tidegate.models m on m.model_id = r.model_id
+    join tidegate.lanes n on n.lane = r.lane
+    join tidegate.runs u on u.id = t.run_id;
+end $$;
+-- generic statistics make the planner read whole segments and sort them; a disabled node costs 1e10, which would switch JIT on
+alter function tidegate.claim_v1 set plan_cache_mode = force_generic_plan;
+alter function tidegate.claim_v1 set jit = off;
+alter function tidegate.claim_v1 set enable_mergejoin = off;
+alter function tidegate.claim_v1 set enable_seqscan = off;
+alter function tidegate.claim_v1 set enable_bitmapscan = off;
+alter function tidegate.claim_v1 set enable_sort = off;

@@ -1,0 +1,192 @@
+-- What became of claimed tasks, written down once. A row still in `running` under the same nonce and epoch is the fence: whoever
+-- finds none has lost the lease, which is a normal answer, not an error.
+
+-- Answers. `p_meta` is a json array in the order of `p_answers` (which is text, since jsonb refuses U+0000).
+-- Fate: done; salvaged (the lease was lost, but the task waited again: a late paid answer completes it);
+-- superseded (somebody else ended it: only the cost is kept).
+create or replace function tidegate.settle_done_v1(p_process uuid, p_meta jsonb, p_answers text[])
+returns table (o_task uuid, o_fate text) language sql volatile as $$
+  with given as materialized (
+    select m.*
+      from rows from (
+             jsonb_to_recordset(p_meta) as (
+               task uuid, nonce bigint, epoch int, attempt int, lane int, priority float8, model text, model_id int, call_id uuid, granted_at timestamptz,
+               input_tokens bigint, cached_tokens bigint, output_tokens bigint, thought_tokens bigint, cost_microusd bigint,
+               cost_estimated boolean, latency_ms int, model_version text, response_id text),
+             unnest(p_answers)) as m (
+               task, nonce, epoch, attempt, lane, priority, model, model_id, call_id, granted_at,
+               input_tokens, cached_tokens, output_tokens, thought_tokens, cost_microusd,
+               cost_estimated, latency_ms, model_version, response_id, answer)
+  ), fenced as (
+    delete from tidegate.running r using given g
+     where r.id = g.task and r.nonce = g.nonce and r.epoch = g.epoch
+    returning r.id, r.lane, r.est_input
+  ), late as materialized (
+    select g.* from given g where not exists (select from fenced f where f.id = g.task)
+  ), from_ready as (
+    delete from tidegate.ready w using late g
+     where w.lane = g.lane and w.priority = g.priority and w.id = g.task
+       and w.seg in (select s.seg from tidegate.segments s where s.lane = g.lane and s.open)
+    returning w.id
+  ), from_scheduled as (
+    delete from tidegate.scheduled s using late g where s.id = g.task returning s.id
+  ), fates as materialized (
+    select f.id, 'done' as fate from fenced f
+    union all select id, 'salvaged' from from_ready
+    union all select id, 'salvaged' from from_scheduled
+  ), told as (
+    update tidegate.tasks t
+       set state = 'done', finished_at = clock_timestamp(), model_used = g.model, error_class = null, last_error = null, run_at = null,
+           epoch = case when f.fate = 'salvaged' then t.epoch + 1 else t.epoch end,
+           spent_ms = t.spent_ms + coalesce(g.latency_ms, 0)
+      from fates f join given g on g.task = f.id
+     where t.id = f.id
+    returning t.id, t.generation, t.run_id, t.worker, t.component, t.item_id
+  ), results as (
+    insert into tidegate.task_results (task_id, generation, run_id, answer, model, model_version, attempt, epoch, process_id, call_id, started_at, salvaged)
+    select t.id, t.generation, t.run_id, g.answer, g.model, g.model_version, g.attempt, g.epoch, p_process, g.call_id, g.granted_at, f.fate = 'salvaged'
+      from told t join given g on g.task = t.id join fates f on f.id = t.id
+  ), keys as (
+    delete from tidegate.open_keys k using told t
+     where k.worker = t.worker and k.component = t.component and k.item_id = t.item_id and k.task_id = t.id
+  ), ledger as (
+    update tidegate.calls c
+       set ended_at = clock_timestamp(), outcome = coalesce((select 'ok' from fates f where f.id = g.task), 'superseded'),
+           input_tokens = g.input_tokens, cached_tokens = g.cached_tokens, output_tokens = g.output_tokens, thought_tokens = g.thought_tokens,
+           cost_microusd = g.cost_microusd, cost_estimated = g.cost_estimated, latency_ms = g.latency_ms,
+           model_version = g.model_version, response_id = g.response_id
+      from given g
+     where c.id = g.call_id and c.started_at = g.granted_at
+  ), corrected as (
+    insert into tidegate.limit_settlements (limit_id, at, delta)
+    select l.limit_id, g.granted_at,
+           case l.dimension
+             when 'input_tokens' then g.input_tokens - c.est_input_tokens
+             else g.input_tokens + g.output_tokens + g.thought_tokens - c.est_input_tokens - n.est_output end
+      from given g
+      join tidegate.calls c on c.id = g.call_id and c.started_at = g.granted_at
+      join tidegate.lanes n on n.lane = g.lane
+      join tidegate.model_limits ml on ml.model_id = g.model_id
+      join tidegate.limits l on l.limit_id = ml.limit_id and l.dimension in ('input_tokens', 'total_tokens')
+     where g.input_tokens is not null
+  ), event as (
+    insert into tidegate.event_batches (kind, process_id, task_ids)
+    select f.fate, p_process, array_agg(f.id) from fates f group by f.fate
+  )
+  select g.task, coalesce(f.fate, 'superseded') from given g left join fates f on f.id = g.task
+$$;
+
+-- The user's sink refused these answers (within the same transaction): the answers stay, the tasks fail with class `sink`,
+-- and `retry` applies them again without a call.
+create or replace function tidegate.settle_sink_failed_v1(p_process uuid, p_tasks uuid[], p_error text) returns void
+language sql volatile as $$
+  with told as (
+    update tidegate.tasks t set state = 'failed', error_class = 'sink', last_error = p_error
+     where t.id = any (p_tasks) and t.state = 'done'
+    returning t.id, t.run_id
+  ), booked as (
+    insert into tidegate.failed (id, run_id, error_class) select id, run_id, 'sink' from told
+    on conflict (id) do update set error_class = excluded.error_class, failed_at = excluded.failed_at
+  )
+  insert into tidegate.event_batches (kind, process_id, detail, task_ids)
+  select 'failed', p_process, 'sink', array_agg(id) from told having count(*) > 0
+$$;
+
+-- Attempts that brought no answer. Fate: release (back to ready, uncharged), reschedule (after delay_ms, charged), fail.
+-- exhaust_rung: this model is asked no more for this task. Returns the tasks whose lease still held.
+create or replace function tidegate.settle_open_v1(p_process uuid, p_meta jsonb) returns setof uuid language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_back record;
+begin
+  for v_back in
+    with given as materialized (
+      select * from jsonb_to_recordset(p_meta) as g (
+        task uuid, nonce bigint, epoch int, call_id uuid, granted_at timestamptz, fate text, delay_ms bigint, exhaust_rung boolean,
+        error_class text, error text, sent boolean, http_status smallint, input_tokens bigint, cached_tokens bigint,
+        output_tokens bigint, thought_tokens bigint, cost_microusd bigint, cost_estimated boolean, latency_ms int)
+    ), ledger as (
+      update tidegate.calls c
+         set ended_at = clock_timestamp(), outcome = g.error_class, sent = g.sent, http_status = g.http_status, error = g.error,
+             input_tokens = g.input_tokens, cached_tokens = g.cached_tokens, output_tokens = g.output_tokens, thought_tokens = g.thought_tokens,
+             cost_microusd = g.cost_microusd, cost_estimated = g.cost_estimated, latency_ms = g.latency_ms
+        from given g where c.id = g.call_id and c.started_at = g.granted_at
+    ), fenced as (
+      delete from tidegate.running r using given g
+       where r.id = g.task and r.nonce = g.nonce and r.epoch = g.epoch
+      returning r.*
+    ), moved as materialized (
+      select r.id, r.lane, r.priority, r.est_input, r.epoch, r.rescues, r.process_id, r.model_id, r.call_id, r.granted_at, r.attempts as attempt,
+             g.fate, g.delay_ms, g.error_class, g.error,
+             r.attempts - case when g.fate = 'release' then 1 else 0 end as attempts,
+             r.spent_ms + coalesce(g.latency_ms, 0) + case when g.fate = 'reschedule' then g.delay_ms else 0 end as spent_ms,
+             (select array_agg((case when i = r.rung and g.exhaust_rung then 4
+                                     when i = r.rung and g.fate <> 'release' then coalesce(r.tries[i], 0) + 1
+                                     else coalesce(r.tries[i], 0) end)::smallint order by i)
+                from generate_series(1, greatest(r.rung, coalesce(array_length(r.tries, 1), 0))) i) as tries
+        from fenced r join given g on g.task = r.id
+    ), told as (
+      update tidegate.tasks t
+         set state = case m.fate when 'release' then 'ready' when 'reschedule' then 'scheduled' else 'failed' end,
+             attempts = m.attempts, tries = m.tries, spent_ms = m.spent_ms, process_id = null,
+             deferrals = t.deferrals + case when m.fate = 'release' then 1 else 0 end,
+             run_at = case when m.fate = 'reschedule' then clock_timestamp() + make_interval(secs => m.delay_ms / 1000.0) end,
+             finished_at = case when m.fate = 'fail' then clock_timestamp() end,
+             error_class = m.error_class, last_error = m.error
+        from moved m where t.id = m.id
+      returning t.id, t.run_id, t.worker, t.component, t.item_id, t.generation, t.run_at, t.state
+    ), closed as (
+      insert into tidegate.task_attempts_closed (task_id, generation, attempt, epoch, process_id, model, call_id, outcome, charged, error_class, error, started_at)
+      select m.id, t.generation, m.attempt, m.epoch, m.process_id, d.model, m.call_id,
+             case m.fate when 'release' then 'released' else 'failed' end, m.fate <> 'release', m.error_class, m.error, m.granted_at
+        from moved m join told t on t.id = m.id join tidegate.models d on d.model_id = m.model_id
+    ), later as (
+      insert into tidegate.scheduled (id, run_at, lane, priority, est_input, attempts, epoch, tries, rescues, spent_ms)
+      select m.id, t.run_at, m.lane, m.priority, m.est_input, m.attempts, m.epoch, m.tries, m.rescues, m.spent_ms
+        from moved m join told t on t.id = m.id where m.fate = 'reschedule'
+    ), ended as (
+      insert into tidegate.failed (id, run_id, error_class)
+      select t.id, t.run_id, m.error_class from moved m join told t on t.id = m.id where m.fate = 'fail'
+    ), keys as (
+      delete from tidegate.open_keys k using told t
+       where t.state = 'failed' and k.worker = t.worker and k.component = t.component and k.item_id = t.item_id and k.task_id = t.id
+    ), event as (
+      insert into tidegate.event_batches (kind, process_id, detail, task_ids)
+      select case m.fate when 'release' then 'released' when 'reschedule' then 'rescheduled' else 'failed' end, p_process, m.error_class, array_agg(m.id)
+        from moved m group by m.fate, m.error_class
+    )
+    select array_agg(m.id order by m.id) as ids_all,
+           array_agg(m.id order by m.id) filter (where m.fate = 'release') as ids,
+           array_agg(m.lane order by m.id) filter (where m.fate = 'release') as lanes,
+           array_agg(m.priority order by m.id) filter (where m.fate = 'release') as priorities,
+           array_agg(m.est_input order by m.id) filter (where m.fate = 'release') as est,
+           array_agg(m.attempts order by m.id) filter (where m.fate = 'release') as attempts,
+           array_agg(m.epoch order by m.id) filter (where m.fate = 'release') as epochs,
+           array_agg(m.tries::text order by m.id) filter (where m.fate = 'release') as tries,
+           array_agg(m.rescues order by m.id) filter (where m.fate = 'release') as rescues,
+           array_agg(m.spent_ms order by m.id) filter (where m.fate = 'release') as spent
+      from moved m
+  loop
+    if v_back.ids is not null then
+      perform tidegate.make_ready_v1(v_back.ids, v_back.lanes, v_back.priorities, v_back.est, v_back.attempts, v_back.epochs,
+                                     v_back.tries, v_back.rescues, v_back.spent);
+    end if;
+    return query select unnest(v_back.ids_all);
+  end loop;
+end $$;
+
+-- The sink took these kept answers after all: failed by their sink becomes done, in the next generation, without a call.
+create or replace function tidegate.sink_applied_v1(p_tasks uuid[]) returns void language sql volatile as $$
+  with told as (
+    update tidegate.tasks t
+       set state = 'done', generation = t.generation + 1, error_class = null, last_error = null, finished_at = clock_timestamp()
+     where t.id = any (p_tasks) and t.state = 'failed' and t.error_class = 'sink'
+    returning t.id, t.generation
+  ), results as (
+    update tidegate.task_results r set generation = told.generation
+      from told where r.task_id = told.id and r.generation = told.generation - 1
+  ), unbooked as (
+    delete from tidegate.failed f using told where f.id = told.id
+  )
+  insert into tidegate.event_batches (kind, detail, task_ids) select 'done', 'sink applied again', array_agg(id) from told having count(*) > 0
+$$;

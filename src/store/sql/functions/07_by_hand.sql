@@ -1,0 +1,178 @@
+-- What people and other programs do by hand: callable from any language, in the caller's own transaction.
+
+-- Ends tasks that have not ended. A call in flight is not cut off; its answer is dropped and its cost kept. Returns how many.
+create or replace function tidegate.cancel(p_tasks uuid[]) returns int language plpgsql as $$
+declare
+  v_n int;
+begin
+  perform 1 from tidegate.tasks t where t.id = any (p_tasks) order by t.id for no key update;
+  with open_ as materialized (
+    select t.id, t.lane, t.priority, t.worker, t.component, t.item_id, t.generation from tidegate.tasks t
+     where t.id = any (p_tasks) and t.state in ('blocked', 'scheduled', 'ready', 'running')
+  ), from_ready as (
+    delete from tidegate.ready w using open_ o
+     where w.lane = o.lane and w.priority = o.priority and w.id = o.id
+       and w.seg in (select s.seg from tidegate.segments s where s.lane = o.lane and s.open)
+    returning w.id
+  ), from_scheduled as (
+    delete from tidegate.scheduled s using open_ o where s.id = o.id returning s.id
+  ), from_running as (
+    delete from tidegate.running r using open_ o where r.id = o.id returning r.*
+  ), gone as materialized (
+    select id from from_ready union all select id from from_scheduled union all select id from from_running
+  ), told as (
+    update tidegate.tasks t set state = 'cancelled', finished_at = clock_timestamp(), run_at = null
+      from gone where t.id = gone.id
+  ), closed as (
+    insert into tidegate.task_attempts_closed (task_id, generation, attempt, epoch, process_id, model, call_id, outcome, charged, started_at)
+    select r.id, o.generation, r.attempts, r.epoch, r.process_id, d.model, r.call_id, 'cancelled', true, r.granted_at
+      from from_running r join open_ o on o.id = r.id join tidegate.models d on d.model_id = r.model_id
+  ), keys as (
+    delete from tidegate.open_keys k using open_ o
+     where o.id in (select id from gone) and k.worker = o.worker and k.component = o.component and k.item_id = o.item_id and k.task_id = o.id
+  ), event as (
+    insert into tidegate.event_batches (kind, task_ids) select 'cancelled', array_agg(id) from gone having count(*) > 0
+  )
+  select count(*) into v_n from gone;
+  return v_n;
+end $$;
+
+create or replace function tidegate.cancel(p_task uuid) returns boolean language sql as $$
+  select tidegate.cancel(array[p_task]) = 1
+$$;
+
+-- Puts failed or cancelled tasks back: same id, next generation, nothing spent. A task whose item waits in another task stays.
+-- Tasks that failed by their sink keep their answer: the program applies it again without a call (`tidegate tasks retry`).
+create or replace function tidegate.retry(p_tasks uuid[]) returns int language plpgsql as $$
+declare
+  v record;
+begin
+  -- the runs first: a run is not ended while something is added to it
+  perform 1 from tidegate.runs u
+   where u.id in (select t.run_id from tidegate.tasks t where t.id = any (p_tasks)) order by u.id for update;
+  perform 1 from tidegate.tasks t where t.id = any (p_tasks) order by t.id for no key update;
+  with ended as materialized (
+    select t.* from tidegate.tasks t
+     where t.id = any (p_tasks) and t.state in ('failed', 'cancelled') and t.error_class is distinct from 'sink' and t.lane > 0
+  ), keyed as (
+    insert into tidegate.open_keys (worker, component, item_id, task_id)
+    select e.worker, e.component, e.item_id, e.id from ended e where e.item_id is not null
+    on conflict do nothing
+    returning task_id
+  ), back as materialized (
+    select e.* from ended e where e.item_id is null or e.id in (select task_id from keyed)
+  ), told as (
+    update tidegate.tasks t
+       set state = 'ready', generation = t.generation + 1, attempts = 0, tries = '{}', spent_ms = 0, rescues = 0,
+           finished_at = null, started_at = null, process_id = null, error_class = null, last_error = null, run_at = null
+      from back where t.id = back.id
+  ), unbooked as (
+    delete from tidegate.failed f using back where f.id = back.id
+  ), lanes_open as (
+    update tidegate.lanes n set open = true where n.lane in (select lane from back) and not n.open
+  ), runs_open as (
+    update tidegate.runs u set state = 'active', finished_at = null where u.id in (select run_id from back) and u.state in ('done', 'cancelled')
+  ), event as (
+    insert into tidegate.event_batches (kind, task_ids) select 'retried', array_agg(id) from back having count(*) > 0
+  )
+  select count(*)::int as n, array_agg(id order by id) as ids, array_agg(lane order by id) as lanes, array_agg(priority order by id) as priorities,
+         array_agg(est_tokens order by id) as est, array_agg(0 order by id) as attempts, array_agg(epoch order by id) as epochs,
+         array_agg('{}'::text order by id) as tries, array_agg(0::smallint order by id) as rescues, array_agg(0::bigint order by id) as spent
+    into v from back;
+  if v.n > 0 then
+    perform tidegate.make_ready_v1(v.ids, v.lanes, v.priorities, v.est, v.attempts, v.epochs, v.tries, v.rescues, v.spent);
+    perform pg_notify('tidegate', 'ready');
+  end if;
+  return v.n;
+end $$;
+
+create or replace function tidegate.retry(p_task uuid) returns boolean language sql as $$
+  select tidegate.retry(array[p_task]) = 1
+$$;
+
+-- Closes a model for all until a moment, never earlier than it is closed already. p_wait null: 60 s, doubling with each strike
+-- to 15 min. p_day: until the provider's day ends (and a minute). Returns until when.
+create or replace function tidegate.cool_down_v1(p_model text, p_wait interval, p_day boolean, p_reason text, p_who text)
+returns timestamptz language plpgsql as $$
+declare
+  v_scope text;
+  v_wire text;
+  v_zone text;
+  v_until timestamptz;
+begin
+  select p.quota_scope, m.wire_name, p.day_zone into v_scope, v_wire, v_zone
+    from tidegate.models m join tidegate.providers p on p.name = m.provider where m.model = p_model;
+  if v_scope is null then
+    raise exception 'no model is called %', p_model using errcode = 'TG404', hint = 'see: select model from tidegate.models';
+  end if;
+  insert into tidegate.model_cooldowns as c (quota_scope, wire_name, model, until, reason, who, strikes)
+  values (v_scope, v_wire, p_model,
+          case when p_day then tidegate.day_end(v_zone, clock_timestamp()) + interval '1 min'
+               else clock_timestamp() + coalesce(p_wait, interval '60 s') end,
+          p_reason, p_who, 1)
+  on conflict (quota_scope, wire_name) do update
+     -- one burst of refusals is one strike: only a refusal after the former cooldown ended counts again
+     set strikes = case when c.until > clock_timestamp() then c.strikes
+                        when c.until > clock_timestamp() - interval '15 min' then c.strikes + 1
+                        else 1 end,
+         since = case when c.until > clock_timestamp() then c.since else clock_timestamp() end,
+         reason = case when excluded.until > c.until or c.until <= clock_timestamp() then excluded.reason else c.reason end,
+         who = case when excluded.until > c.until or c.until <= clock_timestamp() then excluded.who else c.who end,
+         model = excluded.model,
+         until = greatest(c.until, case
+           when p_day or p_wait is not null then excluded.until
+           else clock_timestamp() + least(interval '15 min', interval '60 s' * power(2, least(10,
+                  case when c.until > clock_timestamp() then greatest(c.strikes, 1) - 1
+                       when c.until > clock_timestamp() - interval '15 min' then c.strikes
+                       else 0 end))) end)
+  returning until into v_until;
+  return v_until;
+end $$;
+
+create or replace function tidegate.cool_down(p_model text, p_wait interval, p_reason text default 'set by hand')
+returns timestamptz language sql as $$
+  select tidegate.cool_down_v1(p_model, p_wait, false, p_reason, session_user::text)
+$$;
+
+-- Opens a model again: its cooldown, and what parked it or its provider. False: it was open.
+create or replace function tidegate.clear_cooldown(p_model text) returns boolean language plpgsql as $$
+declare
+  v_scope text;
+  v_wire text;
+  v_provider text;
+  v_hit int := 0;
+  v_n int;
+begin
+  select p.quota_scope, m.wire_name, m.provider into v_scope, v_wire, v_provider
+    from tidegate.models m join tidegate.providers p on p.name = m.provider where m.model = p_model;
+  if v_scope is null then
+    raise exception 'no model is called %', p_model using errcode = 'TG404', hint = 'see: select model from tidegate.models';
+  end if;
+  delete from tidegate.model_cooldowns c where c.quota_scope = v_scope and c.wire_name = v_wire and c.until > clock_timestamp();
+  get diagnostics v_hit = row_count;
+  update tidegate.models m set parked = null, parked_at = null where m.model = p_model and m.parked is not null;
+  get diagnostics v_n = row_count;
+  v_hit := v_hit + v_n;
+  update tidegate.providers p set parked = null, parked_at = null where p.name = v_provider and p.parked is not null;
+  get diagnostics v_n = row_count;
+  if v_hit + v_n > 0 then
+    perform pg_notify('tidegate', 'ready');
+  end if;
+  return v_hit + v_n > 0;
+end $$;
+
+create or replace function tidegate.pause_run(p_run uuid) returns boolean language plpgsql as $$
+begin
+  update tidegate.runs u set state = 'paused' where u.id = p_run and u.state = 'active';
+  return found;
+end $$;
+
+create or replace function tidegate.resume_run(p_run uuid) returns boolean language plpgsql as $$
+begin
+  update tidegate.runs u set state = 'active' where u.id = p_run and u.state = 'paused';
+  if found then
+    perform pg_notify('tidegate', 'ready');
+    return true;
+  end if;
+  return false;
+end $$;

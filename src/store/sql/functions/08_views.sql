@@ -1,0 +1,149 @@
+-- Views for people, dashboards and scalers. Names and columns are a contract: columns may be added, at the end.
+
+create or replace view tidegate.task_attempts as
+  select r.id as task_id, t.generation, r.attempts as attempt, r.epoch, r.process_id, m.model, r.call_id, 'running' as outcome,
+         true as charged, null::text as error_class, null::text as error, r.granted_at as started_at, null::timestamptz as finished_at
+    from tidegate.running r join tidegate.tasks t on t.id = r.id join tidegate.models m on m.model_id = r.model_id
+  union all
+  select s.task_id, s.generation, s.attempt, s.epoch, s.process_id, s.model, s.call_id, 'ok', true, null, null, s.started_at, s.finished_at
+    from tidegate.task_results s
+  union all
+  select c.task_id, c.generation, c.attempt, c.epoch, c.process_id, c.model, c.call_id, c.outcome, c.charged, c.error_class, c.error, c.started_at, c.finished_at
+    from tidegate.task_attempts_closed c;
+
+create or replace view tidegate.events as
+  select b.at, u.task_id, b.kind, b.process_id, b.detail from tidegate.event_batches b cross join lateral unnest(b.task_ids) u (task_id);
+
+-- What each limit used, window by window, as the limiter itself sees it.
+create or replace view tidegate.model_usage as
+  select m.model, l.name as limit_name, l.dimension, l.window_kind, b.at,
+         b.total - coalesce(lag(b.total) over (partition by m.model, b.limit_id order by b.at), 0) as used, b.total
+    from tidegate.limit_book b
+    join tidegate.limits l on l.limit_id = b.limit_id
+    join tidegate.model_limits ml on ml.limit_id = l.limit_id
+    join tidegate.models m on m.model_id = ml.model_id;
+
+-- What binds each model now, and until when. closed_by null: it may be called. until null: when a call in flight ends, or a person acts.
+create or replace view tidegate.model_gates as
+  select m.model_id, m.model,
+         case when p.parked is not null then 'provider parked: ' || p.parked
+              when m.parked is not null then 'model parked: ' || m.parked
+              when c.until is not null then 'cooldown: ' || c.reason
+              when g.limit_id is not null then 'limit: ' || g.dimension || case g.window_kind when 'minute' then ' per minute' when 'day' then ' per day' else ' at once' end
+         end as closed_by,
+         case when p.parked is not null or m.parked is not null then null
+              else greatest(c.until, g.opens_at) end as until
+    from tidegate.models m
+    join tidegate.providers p on p.name = m.provider
+    left join tidegate.model_cooldowns c on c.quota_scope = p.quota_scope and c.wire_name = m.wire_name and c.until > now()
+    left join lateral (
+      select l.limit_id, l.dimension, l.window_kind, tidegate.limit_opens_at_v1(l.limit_id, 1, now()) as opens_at
+        from tidegate.model_limits ml
+        join tidegate.limits l on l.limit_id = ml.limit_id
+        join tidegate.limit_room_v1(array[l.limit_id], now(), now()) r on r.o_room <= 0
+       where ml.model_id = m.model_id
+       order by tidegate.limit_opens_at_v1(l.limit_id, 1, now()) desc nulls first
+       limit 1) g on true;
+
+-- One statement for the state of every model: calls of the last minute, wait, cooldown, concurrency (design.md R33).
+create or replace view tidegate.model_status as
+  select m.model, p.quota_scope, g.closed_by, g.until,
+         extract(epoch from g.until - now())::float8 as wait_seconds,
+         (select count(*) from tidegate.running r where r.model_id = m.model_id) as in_flight,
+         (select count(*) from tidegate.calls k where k.model = m.model and k.started_at > now() - interval '60 s') as calls_last_minute,
+         (select max(l.size) from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
+           where ml.model_id = m.model_id and l.dimension = 'requests' and l.window_kind = 'minute') as requests_per_minute,
+         (select max(l.size) from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
+           where ml.model_id = m.model_id and l.dimension in ('input_tokens', 'total_tokens') and l.window_kind = 'minute') as tokens_per_minute,
+         (select max(l.size) from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
+           where ml.model_id = m.model_id and l.dimension = 'requests' and l.window_kind = 'day') as requests_per_day,
+         (select max(l.size) from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
+           where ml.model_id = m.model_id and l.dimension = 'concurrency') as max_concurrency,
+         coalesce(c.strikes, 0) as strikes, m.parked, p.parked as provider_parked,
+         m.input_price_microusd, m.output_price_microusd
+    from tidegate.models m
+    join tidegate.providers p on p.name = m.provider
+    join tidegate.model_gates g on g.model_id = m.model_id
+    left join tidegate.model_cooldowns c on c.quota_scope = p.quota_scope and c.wire_name = m.wire_name;
+
+-- Why each waiting task waits, and until when (the earliest of its models). until null: for a call in flight, or for a person.
+create or replace view tidegate.task_waits as
+  select t.id as task_id, t.run_id, t.worker, t.item_id, t.tier, t.model, t.state,
+         case when u.state <> 'active' then 'its run is ' || u.state
+              when t.state = 'scheduled' then 'back-off after: ' || coalesce(t.error_class, 'scheduled')
+              when t.state = 'blocked' then 'other tasks, or its prompt'
+              when w.all_closed then 'every model of its ladder is closed: ' || w.reasons
+              when w.first_closed is not null then 'its turn (first model closed: ' || w.first_closed || '; a fallback is open)'
+              else 'its turn' end as reason,
+         case when u.state <> 'active' then null
+              when t.state = 'scheduled' then t.run_at
+              when w.all_closed then w.until end as until
+    from tidegate.tasks t
+    join tidegate.runs u on u.id = t.run_id
+    join tidegate.lanes n on n.lane = t.lane
+    cross join lateral (
+      select bool_and(g.closed_by is not null) as all_closed, min(g.until) as until,
+             string_agg(g.model || ' (' || g.closed_by || ')', '; ' order by z.rung) filter (where g.closed_by is not null) as reasons,
+             max(g.closed_by) filter (where z.rung = 1) as first_closed
+        from unnest(n.ladder) with ordinality z (model_id, rung)
+        join tidegate.model_gates g on g.model_id = z.model_id) w
+   where t.state in ('blocked', 'scheduled', 'ready');
+
+create or replace view tidegate.failures as
+  select run_id, worker, error_class, count(*) as tasks, max(finished_at) as last_at, min(last_error) as example, (array_agg(id order by finished_at desc))[1] as example_task
+    from tidegate.tasks where state = 'failed' group by run_id, worker, error_class;
+
+-- Tokens and micro-dollars per day, run, tier and model. Calls whose outcome is unknown stand with their worst case, and are counted apart.
+create or replace view tidegate.spend as
+  select (c.started_at at time zone 'utc')::date as day, c.run_id, c.worker, c.tier, c.model,
+         split_part(c.model, '/', 1) as provider,
+         count(*) filter (where c.sent) as calls,
+         count(*) filter (where c.outcome = 'ok') as calls_ok,
+         count(*) filter (where c.outcome = 'rate_limited') as calls_429,
+         count(*) filter (where c.ended_at is null and c.sent) as calls_unknown,
+         coalesce(sum(c.input_tokens), 0)::bigint as input_tokens,
+         coalesce(sum(c.output_tokens + coalesce(c.thought_tokens, 0)), 0)::bigint as output_tokens,
+         coalesce(sum(case when not c.sent then 0 when c.ended_at is null then c.est_cost_microusd else coalesce(c.cost_microusd, 0) end), 0)::bigint as cost_microusd,
+         coalesce(sum(case when c.sent and c.ended_at is null then c.est_cost_microusd when c.cost_estimated then c.cost_microusd else 0 end), 0)::bigint as cost_estimated_microusd
+    from tidegate.calls c
+   group by 1, 2, 3, 4, 5;
+
+create or replace view tidegate.run_progress as
+  select u.id as run_id, u.worker, u.state, u.source, u.created_at, u.loaded_at, u.finished_at,
+         u.items_total, u.items_skipped, t.total, t.waiting, t.running, t.done, t.failed, t.cancelled,
+         t.rate_per_second,
+         case when u.state = 'active' and t.rate_per_second > 0
+              then now() + make_interval(secs => (t.waiting + t.running) / t.rate_per_second) end as eta,
+         coalesce(s.calls, 0) as calls, coalesce(s.calls_429, 0) as calls_429, coalesce(s.input_tokens, 0) as input_tokens,
+         coalesce(s.output_tokens, 0) as output_tokens, coalesce(s.cost_microusd, 0) as cost_microusd,
+         coalesce(s.cost_estimated_microusd, 0) as cost_estimated_microusd
+    from tidegate.runs u
+    cross join lateral (
+      select count(*) as total,
+             count(*) filter (where k.state in ('blocked', 'scheduled', 'ready')) as waiting,
+             count(*) filter (where k.state in ('running', 'in_batch')) as running,
+             count(*) filter (where k.state = 'done') as done,
+             count(*) filter (where k.state = 'failed') as failed,
+             count(*) filter (where k.state = 'cancelled') as cancelled,
+             -- over the last minute, or since the run was loaded
+             (count(*) filter (where k.finished_at > greatest(now() - interval '60 s', u.loaded_at)))
+               / greatest(1, extract(epoch from least(now() - u.loaded_at, interval '60 s')))::float8 as rate_per_second
+        from tidegate.tasks k where k.run_id = u.id) t
+    left join lateral (
+      select sum(p.calls)::bigint as calls, sum(p.calls_429)::bigint as calls_429, sum(p.input_tokens)::bigint as input_tokens,
+             sum(p.output_tokens)::bigint as output_tokens, sum(p.cost_microusd)::bigint as cost_microusd,
+             sum(p.cost_estimated_microusd)::bigint as cost_estimated_microusd
+        from tidegate.spend p where p.run_id = u.id) s on true;
+
+-- What an autoscaler needs: tasks that could start now (rate-limit room included), and what runs.
+create or replace view tidegate.scaling as
+  select u.worker,
+         count(*) filter (where t.state in ('ready', 'scheduled')) as waiting,
+         count(*) filter (where t.state = 'running') as running,
+         case when bool_or(t.state = 'ready' and g.closed_by is null) then count(*) filter (where t.state = 'ready' and g.closed_by is null) else 0 end as startable,
+         extract(epoch from now() - min(t.created_at) filter (where t.state = 'ready'))::float8 as oldest_ready_seconds
+    from tidegate.runs u
+    join tidegate.tasks t on t.run_id = u.id and t.state in ('ready', 'scheduled', 'running')
+    left join tidegate.model_gates g on g.model = t.model
+   where u.state = 'active'
+   group by u.worker;

@@ -1,0 +1,81 @@
+-- Loading a run: lanes first, then chunks in order of rank, then it opens. Nothing of a run is claimable while it is `loading`.
+
+create or replace function tidegate.ensure_lane_v1(
+  p_run uuid, p_component text, p_component_priority int, p_tier smallint, p_ladder int[], p_pack_size smallint, p_est_output int, p_call_timeout_ms int
+) returns int language plpgsql as $$
+declare
+  v_lane int;
+begin
+  insert into tidegate.lanes (run_id, component, component_priority, tier, ladder, pack_size, est_output, call_timeout_ms)
+  values (p_run, p_component, p_component_priority, p_tier, p_ladder, p_pack_size, p_est_output, p_call_timeout_ms)
+  on conflict (run_id, component, tier, ladder) do nothing;
+  select n.lane into v_lane from tidegate.lanes n
+   where n.run_id = p_run and n.component = p_component and n.tier = p_tier and n.ladder = p_ladder;
+  return v_lane;
+end $$;
+
+-- One chunk of ranked items becomes tasks, in one statement for the caller: all or nothing. `p_from` must be how many were
+-- ranked before, so that a loader that was taken over can do no harm. An item with an error is born failed: others go on.
+-- Skipped: items that wait in another run, and items another run of this worker answered after this run was begun.
+create or replace function tidegate.enqueue_ranked_v1(
+  p_run uuid, p_loader uuid, p_from bigint, p_items text[], p_tiers smallint[], p_lanes int[], p_priorities float8[], p_est int[],
+  p_cache_keys bytea[], p_categories text[], p_errors text[]
+) returns table (o_enqueued int, o_skipped int, o_refused int) language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_run tidegate.runs;
+  v_n int := coalesce(array_length(p_items, 1), 0);
+begin
+  update tidegate.runs u set ranked = u.ranked + v_n
+   where u.id = p_run and u.state = 'loading' and u.loader_id = p_loader and u.ranked = p_from
+  returning * into v_run;
+  if v_run.id is null then
+    raise exception 'run % is not being loaded by this process any more', p_run using errcode = 'TG409';
+  end if;
+  return query
+  with given as materialized (
+    select * from unnest(p_items, p_tiers, p_lanes, p_priorities, p_est, p_cache_keys, p_categories, p_errors)
+                  as g (item_id, tier, lane, priority, est, cache_key, category, error)
+  ), fresh as materialized (
+    select g.* from given g
+     where not exists (
+       select from tidegate.runs u
+         join tidegate.tasks t on t.run_id = u.id and t.item_id = g.item_id
+        where u.worker = v_run.worker and u.id <> p_run and (u.finished_at is null or u.finished_at > v_run.created_at)
+          and t.state = 'done' and t.finished_at > v_run.created_at)
+  ), keyed as (
+    insert into tidegate.open_keys (worker, component, item_id, task_id)
+    select v_run.worker, '', f.item_id, tidegate.uuid_v7() from fresh f where f.error is null order by f.item_id
+    on conflict do nothing
+    returning item_id, task_id
+  ), segs as materialized (
+    select z.lane, nextval('tidegate.segment_numbers')::int as seg, z.top
+      from (select g.lane, max(g.priority) as top from fresh g join keyed k on k.item_id = g.item_id group by g.lane) z
+  ), sealed as (
+    insert into tidegate.segments (lane, seg, top, sealed) select lane, seg, top, true from segs
+  ), born as (
+    insert into tidegate.tasks (id, run_id, worker, item_id, category, tier, priority, model, fallback_models, state, max_attempts,
+                                cache_key, est_tokens, lane, finished_at, error_class, last_error)
+    select coalesce(k.task_id, tidegate.uuid_v7()), p_run, v_run.worker, g.item_id, g.category, g.tier, g.priority,
+           w.names[1], w.names[2:], case when g.error is null then 'ready' else 'failed' end, 4 * array_length(n.ladder, 1),
+           g.cache_key, g.est, g.lane, case when g.error is not null then clock_timestamp() end,
+           case when g.error is not null then 'input' end, g.error
+      from fresh g
+      join tidegate.lanes n on n.lane = g.lane
+      cross join lateral (select array_agg(m.model order by z.rung) as names
+                            from unnest(n.ladder) with ordinality z (model_id, rung) join tidegate.models m on m.model_id = z.model_id) w
+      left join keyed k on k.item_id = g.item_id
+     where k.task_id is not null or g.error is not null
+    returning id, lane, priority, est_tokens, state
+  ), queued as (
+    insert into tidegate.ready (lane, seg, priority, id, est_input, attempts, epoch, tries, rescues, spent_ms)
+    select b.lane, s.seg, b.priority, b.id, b.est_tokens, 0, 0, '{}', 0, 0
+      from born b join segs s on s.lane = b.lane where b.state = 'ready' order by b.lane, b.priority desc, b.id
+  ), refused as (
+    insert into tidegate.failed (id, run_id, error_class) select b.id, p_run, 'input' from born b where b.state = 'failed'
+  ), event as (
+    insert into tidegate.event_batches (kind, process_id, task_ids)
+    select case b.state when 'ready' then 'enqueued' else 'refused' end, p_loader, array_agg(b.id) from born b group by b.state
+  )
+  select count(*) filter (where b.state = 'ready')::int, v_n - count(*)::int, count(*) filter (where b.state = 'failed')::int from born b;
+end $$;
