@@ -30,7 +30,8 @@ pub enum CallError {
         /// The provider's words.
         message: String,
     },
-    /// A definite failure on the provider's side (500, 502, 504, 408, 499): spends an attempt.
+    /// A definite failure on the provider's side (500, 502, 504, 408, 409, 425, 499), or a redirect,
+    /// which is never followed: spends an attempt.
     #[error("provider failed (HTTP {status}): {message}")]
     Failed {
         /// HTTP status.
@@ -68,7 +69,8 @@ pub enum CallError {
         /// Tokens counted.
         usage: Option<Usage>,
     },
-    /// The provider refused this content (safety, recitation, blocklist ...).
+    /// The provider refused this content (safety, recitation, blocklist ...), or ended in a way that
+    /// the same question will end again (unsupported language, a tool call nobody asked for).
     #[error("refused by the provider's filter: {reason}")]
     Filtered {
         /// The provider's reason, as it names it.

@@ -1,12 +1,14 @@
 //! What is asked of a model and what comes back, in words no vendor owns.
 //!
 //! Owns: the provider-neutral [`Request`], [`Reply`], [`Usage`], and [`CallError`] with its
-//! [`Verdict`]. Never: a vendor's field name, I/O, a clock.
+//! [`Verdict`]; reading JSON that a model wrote. Never: a vendor's field name, I/O, a clock.
 
 mod error;
+mod json;
 mod reply;
 mod request;
 
 pub use error::{CallError, Quota, QuotaWindow, Verdict};
+pub use json::parse_lenient;
 pub use reply::{Reply, Usage};
 pub use request::{Params, Request};

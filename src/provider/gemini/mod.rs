@@ -1,0 +1,11 @@
+//! Google's Gemini API, v1beta: `generateContent`.
+//!
+//! Owns: its JSON, its errors, its key header. Facts and their sources are in the recorded bodies of
+//! `testdata/` and the tables of [`error`] and [`map`].
+
+mod client;
+mod error;
+mod map;
+mod wire;
+
+pub(super) use client::Gemini;

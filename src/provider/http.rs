@@ -1,0 +1,201 @@
+//! One HTTP exchange: bounded, not redirected, not retried.
+//!
+//! Owns: the client, the difference between "not sent" and "sent", the caps on time and bytes.
+//! Never: a vendor's path, header or body.
+
+use std::time::Duration;
+
+use reqwest::{
+    Client, Request, Response, Url,
+    header::{CONTENT_TYPE, LOCATION},
+};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    retry_after,
+    settings::{CallLimits, ProviderError, ProviderSettings, is_loopback},
+    words::Veil,
+};
+use crate::llm::CallError;
+
+/// Most bytes read of an answer that is an error.
+const ERROR_BODY_MAX: usize = 64 << 10;
+/// HTTP/2 asks a silent server for a sign of life, so that a dead connection is not shared on.
+const PING_EVERY: Duration = Duration::from_secs(20);
+
+/// The way to one base URL.
+pub(super) struct Door {
+    client: Client,
+    base: Url,
+}
+
+/// A whole answer.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// The wait that the headers name.
+    pub(super) retry_after: Option<Duration>,
+    /// Says HTML where JSON was asked for.
+    pub(super) html: bool,
+    /// Of a redirect: the host it points to.
+    pub(super) redirect_host: Option<String>,
+    pub(super) body: Vec<u8>,
+}
+
+impl Door {
+    pub(super) fn open(settings: &ProviderSettings) -> Result<Self, ProviderError> {
+        let base = settings.checked_base()?;
+        let connect = settings.connect_timeout;
+        let mut builder = Client::builder()
+            .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(connect.clamp(Duration::from_millis(1), Duration::from_secs(60)))
+            .http2_keep_alive_interval(PING_EVERY)
+            .http2_keep_alive_timeout(PING_EVERY);
+        if is_loopback(&base) {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|error| ProviderError::Client {
+            entry: settings.entry.clone(),
+            message: chain(&error.without_url()),
+        })?;
+        Ok(Self { client, base })
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The base URL with segments added to its path, each escaped.
+    pub(super) fn url<'a>(&self, segments: impl IntoIterator<Item = &'a str>) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        url
+    }
+
+    /// Sends once and reads the whole answer.
+    ///
+    /// Fails with `Unreachable` before sending, `Unknown` after, `Damaged` for a success above the
+    /// cap. The answer to an error status is definite: if its body is cut, what came is returned.
+    pub(super) async fn exchange(
+        &self,
+        request: Request,
+        limits: &CallLimits,
+        veil: &Veil<'_>,
+    ) -> Result<Answer, CallError> {
+        let limits = limits.bounded();
+        let deadline = Instant::now() + limits.timeout;
+        let response = match timeout_at(deadline, self.client.execute(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(not_answered(error, veil)),
+            Err(_) => return Err(out_of_time(&limits)),
+        };
+        let mut answer = Answer {
+            status: response.status().as_u16(),
+            retry_after: retry_after::from_headers(response.headers()),
+            html: header(&response, CONTENT_TYPE.as_str()).is_some_and(|v| v.contains("html")),
+            redirect_host: redirect_host(&response),
+            body: Vec::new(),
+        };
+        let read = read_body(response, &mut answer.body, deadline, &limits, veil).await;
+        match answer.status {
+            200..=299 => read.map(|()| answer),
+            _ => Ok(answer),
+        }
+    }
+}
+
+/// Reads the body into `body`, as far as the limits allow.
+async fn read_body(
+    mut response: Response,
+    body: &mut Vec<u8>,
+    deadline: Instant,
+    limits: &CallLimits,
+    veil: &Veil<'_>,
+) -> Result<(), CallError> {
+    let success = response.status().is_success();
+    let cap = if success {
+        limits.max_body_bytes
+    } else {
+        limits.max_body_bytes.min(ERROR_BODY_MAX)
+    };
+    let too_big = || CallError::Damaged {
+        message: format!("the answer is larger than {cap} bytes"),
+        usage: None,
+    };
+    if success
+        && response
+            .content_length()
+            .is_some_and(|length| length > cap as u64)
+    {
+        return Err(too_big());
+    }
+    loop {
+        let patience = deadline.min(Instant::now() + limits.idle);
+        match timeout_at(patience, response.chunk()).await {
+            Ok(Ok(Some(chunk))) => {
+                let room = cap - body.len();
+                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if chunk.len() > room {
+                    return Err(too_big());
+                }
+            }
+            Ok(Ok(None)) => return Ok(()),
+            Ok(Err(error)) => {
+                let message = format!("the answer was cut: {}", chain(&error.without_url()));
+                return Err(CallError::Unknown {
+                    message: veil.words(&message),
+                });
+            }
+            Err(_) if patience == deadline => return Err(out_of_time(limits)),
+            Err(_) => {
+                let message = format!("the answer paused for more than {:?}", limits.idle);
+                return Err(CallError::Unknown { message });
+            }
+        }
+    }
+}
+
+fn out_of_time(limits: &CallLimits) -> CallError {
+    CallError::Unknown {
+        message: format!("no complete answer within {:?}", limits.timeout),
+    }
+}
+
+/// A failure before the answer began: did anything leave?
+fn not_answered(error: reqwest::Error, veil: &Veil<'_>) -> CallError {
+    let unsent = error.is_connect() || error.is_builder();
+    let message = veil.words(&chain(&error.without_url()));
+    if unsent {
+        CallError::Unreachable { message }
+    } else {
+        CallError::Unknown { message }
+    }
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    response.headers().get(name)?.to_str().ok()
+}
+
+fn redirect_host(response: &Response) -> Option<String> {
+    let target = response
+        .url()
+        .join(header(response, LOCATION.as_str())?)
+        .ok()?;
+    response
+        .status()
+        .is_redirection()
+        .then(|| target.host_str().map(str::to_owned))?
+}

@@ -1,0 +1,184 @@
+//! A provider's words, made fit for our errors.
+//!
+//! Owns: hiding what we sent, escaping, cutting. Providers do quote: a suspended key comes back as
+//! "Consumer 'api_key:...' has been suspended", a malformed request with its text.
+
+use std::collections::HashMap;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::llm::Request;
+
+/// Longest text kept, in characters.
+const WORDS_MAX: usize = 500;
+/// Longest text looked at, in bytes.
+const LOOK_MAX: usize = 16 << 10;
+/// A run of this many bytes that also stands in the prompt is a quote of it.
+const QUOTE: usize = 24;
+/// A prompt shorter than this is an everyday word and not hidden.
+const SHORTEST: usize = 8;
+
+/// What must not be repeated of one call.
+pub(super) struct Veil<'a> {
+    key: &'a str,
+    texts: [&'a str; 2],
+}
+
+impl<'a> Veil<'a> {
+    /// For a call that sends no prompt.
+    pub(super) fn new(key: &'a SecretString) -> Self {
+        Self {
+            key: key.expose_secret().trim(),
+            texts: [""; 2],
+        }
+    }
+
+    /// For a call that sends this request.
+    pub(super) fn over(key: &'a SecretString, request: &'a Request) -> Self {
+        let texts = [
+            request.prompt.as_str(),
+            request.system.as_deref().unwrap_or_default(),
+        ];
+        Self {
+            texts,
+            ..Self::new(key)
+        }
+    }
+
+    /// The words with the key and quotes of the prompt withheld, control characters escaped, cut to
+    /// 500 characters.
+    pub(super) fn words(&self, raw: &str) -> String {
+        let raw = raw[..raw.floor_char_boundary(LOOK_MAX)].trim();
+        let mut hidden = vec![false; raw.len()];
+        if !self.key.is_empty() {
+            for (at, found) in raw.match_indices(self.key) {
+                hidden[at..at + found.len()].fill(true);
+            }
+        }
+        for text in self.texts {
+            hide_quotes(raw, text.trim(), &mut hidden);
+        }
+        cut(&escaped(raw, &hidden))
+    }
+}
+
+/// Words of an answer and not of a refusal: escaped and cut, nothing withheld.
+pub(super) fn plain(raw: &str) -> String {
+    let raw = &raw[..raw.floor_char_boundary(LOOK_MAX)];
+    cut(&escaped(raw, &vec![false; raw.len()]))
+}
+
+/// Marks the runs of `raw` that also stand in `text`. Linear in both.
+fn hide_quotes(raw: &str, text: &str, hidden: &mut [bool]) {
+    let width = QUOTE.min(text.len());
+    if width < SHORTEST {
+        return;
+    }
+    let mut places: HashMap<&[u8], Vec<usize>> = HashMap::new();
+    // Spares most hashing: a prompt has megabytes, and we are on an async thread.
+    let mut begins = vec![false; 1 << 16];
+    let first_two = |window: &[u8]| usize::from(u16::from_le_bytes([window[0], window[1]]));
+    for (at, window) in raw.as_bytes().windows(width).enumerate() {
+        places.entry(window).or_default().push(at);
+        begins[first_two(window)] = true;
+    }
+    for window in text
+        .as_bytes()
+        .windows(width)
+        .filter(|window| begins[first_two(window)])
+    {
+        // Taken out, so that a text of one repeated letter does not mark the same places again.
+        for at in places.remove(window).into_iter().flatten() {
+            hidden[at..at + width].fill(true);
+        }
+    }
+}
+
+fn escaped(raw: &str, hidden: &[bool]) -> String {
+    let mut words = String::with_capacity(raw.len());
+    let mut hiding = false;
+    for (at, c) in raw.char_indices() {
+        // A character is hidden with any of its bytes.
+        let hide = hidden[at..at + c.len_utf8()].contains(&true);
+        if hide && !hiding {
+            words.push_str("[withheld]");
+        }
+        hiding = hide;
+        if hide {
+            continue;
+        }
+        match c {
+            '\n' => words.push(' '),
+            // Text direction and line separators can forge what a log line seems to say.
+            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                words.extend(c.escape_unicode());
+            }
+            c if c.is_control() => words.extend(c.escape_default()),
+            c => words.push(c),
+        }
+    }
+    words
+}
+
+fn cut(words: &str) -> String {
+    match words.char_indices().nth(WORDS_MAX) {
+        None => words.to_owned(),
+        Some(_) => words.chars().take(WORDS_MAX - 1).chain(['…']).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PROMPT: &str = "Dear bank, the machine in Elm Street ate my card on Sunday, please help.";
+
+    fn words(raw: &str) -> String {
+        let key = SecretString::from("AQ.the-key");
+        let request = Request {
+            prompt: PROMPT.to_owned(),
+            ..Request::default()
+        };
+        Veil::over(&key, &request).words(raw)
+    }
+
+    #[test]
+    fn the_key_is_withheld() {
+        assert_eq!(
+            words("Consumer 'api_key:AQ.the-key' has been suspended."),
+            "Consumer 'api_key:[withheld]' has been suspended."
+        );
+    }
+
+    #[test]
+    fn a_quote_of_the_prompt_is_withheld_even_in_part() {
+        let part = &PROMPT[5..60];
+        assert_eq!(
+            words(&format!("bad value \"{part}\"")),
+            "bad value \"[withheld]\""
+        );
+        assert_eq!(words(&format!("bad: {PROMPT}")), "bad: [withheld]");
+    }
+
+    #[test]
+    fn control_characters_are_escaped_and_long_words_cut() {
+        assert_eq!(
+            words("a\u{1b}[31mb\0\u{202e}c\nd"),
+            r"a\u{1b}[31mb\u{0}\u{202e}c d"
+        );
+        assert_eq!(words(&"é".repeat(3_000)).chars().count(), WORDS_MAX);
+        assert_eq!(words(&"é".repeat(500)).chars().last(), Some('é'));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_surrounds_them_key_and_prompt_do_not_show(before in ".{0,40}", after in ".{0,40}") {
+            let shown = words(&format!("{before}AQ.the-key{after}{PROMPT}{before}"));
+            prop_assert!(!shown.contains("AQ.the-key"));
+            prop_assert!(!shown.contains("Elm Street"));
+            prop_assert!(!shown.contains(char::is_control));
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What every provider holds to, whatever vendor it speaks to. Add a vendor to [`VENDORS`] and all
+//! laws are checked against it.
+//!
+//! All calls go through [`Subject`], which looks for the key and the prompt in every error.
+
+mod answers;
+mod bounds;
+mod secrets;
+mod wire;
+
+use std::{sync::Arc, time::Duration};
+
+use tidegate::{
+    llm::{CallError, Reply, Request},
+    provider::{self, CallLimits, Kind, Provider, ProviderError, ProviderSettings},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+const KEY: &str = "CANARY-key-5d41402abc4b2a76";
+const PROMPT: &str = "CANARY-prompt: the machine in Elm Street ate my card, please help me";
+const SYSTEM: &str = "CANARY-system: you are the clerk of a small bank and you are polite";
+
+/// What the laws need to know of a vendor.
+#[derive(Clone, Copy, Debug)]
+struct Vendor {
+    kind: Kind,
+    /// Where a call for the model `m` goes, below the base URL.
+    path: &'static str,
+    /// The header of the key, and what it holds.
+    key_header: (&'static str, &'static str),
+    /// A complete answer saying `hello`.
+    hello: &'static str,
+    /// An error object with this message.
+    error: fn(&str) -> String,
+    /// A list of models, as the key check reads it.
+    models: (&'static str, &'static str),
+}
+
+const VENDORS: &[Vendor] = &[Vendor {
+    kind: Kind::Gemini,
+    path: "/models/m:generateContent",
+    key_header: ("x-goog-api-key", KEY),
+    hello: r#"{"candidates":[{"content":{"parts":[{"text":"hello"}]},"finishReason":"STOP"}]}"#,
+    error: |message| serde_json::json!({"error": {"message": message}}).to_string(),
+    models: ("/models", r#"{"models":[{"name":"models/m"}]}"#),
+}];
+
+/// A provider under test.
+struct Subject {
+    provider: Arc<dyn Provider>,
+    limits: CallLimits,
+}
+
+fn settings(vendor: &Vendor, base_url: &str) -> ProviderSettings {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut settings = ProviderSettings::new("entry", vendor.kind, KEY);
+    settings.base_url = Some(base_url.to_owned());
+    settings
+}
+
+impl Subject {
+    fn at(vendor: &Vendor, base_url: &str) -> Self {
+        let settings = settings(vendor, base_url);
+        assert_silent(&format!("{settings:?}"));
+        let provider = built(settings).expect("the settings are good");
+        Self {
+            provider,
+            limits: CallLimits::default(),
+        }
+    }
+
+    fn hasty(mut self) -> Self {
+        self.limits.timeout = Duration::from_millis(200);
+        self
+    }
+
+    async fn ask(&self) -> Result<Reply, CallError> {
+        let request = Request {
+            system: Some(SYSTEM.to_owned()),
+            prompt: PROMPT.to_owned(),
+            ..Request::default()
+        };
+        let result = self.provider.generate("m", &request, &self.limits).await;
+        if let Err(error) = &result {
+            assert_silent(&format!("{error} {error:?}"));
+        }
+        result
+    }
+
+    async fn refusal(&self) -> CallError {
+        self.ask().await.expect_err("the answer is no reply")
+    }
+
+    async fn check(&self) -> Result<(), CallError> {
+        let result = self.provider.check().await;
+        if let Err(error) = &result {
+            assert_silent(&format!("{error} {error:?}"));
+        }
+        result
+    }
+}
+
+fn built(settings: ProviderSettings) -> Result<Arc<dyn Provider>, ProviderError> {
+    let built = provider::build(settings);
+    if let Err(error) = &built {
+        assert_silent(&format!("{error} {error:?}"));
+    }
+    built
+}
+
+/// Neither the key nor a piece of the prompt.
+fn assert_silent(shown: &str) {
+    for secret in ["CANARY", &KEY[10..], &PROMPT[20..50], &SYSTEM[20..50]] {
+        assert!(!shown.contains(secret), "{secret:?} shows in {shown}");
+    }
+}
+
+/// A server that reads one request, then does what it is told with the connection. Returns its
+/// base URL.
+async fn raw_server<F>(answer: impl FnOnce(TcpStream) -> F + Send + 'static) -> String
+where
+    F: Future<Output = ()> + Send,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let base = format!("http://{}", listener.local_addr().expect("bound"));
+    // Ends with the test's runtime.
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        read_request(&mut stream).await;
+        answer(stream).await;
+    });
+    base
+}
+
+/// Reads head and body of a request with a content length.
+async fn read_request(stream: &mut TcpStream) {
+    let mut seen = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&seen).to_ascii_lowercase();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "));
+            let length = length.map_or(0, |n| n.trim().parse::<usize>().expect("a number"));
+            if body.len() >= length {
+                return;
+            }
+        }
+        let read = stream
+            .read_buf(&mut seen)
+            .await
+            .expect("the request can be read");
+        assert_ne!(read, 0, "the request was cut");
+    }
+}
+
+async fn write(stream: &mut TcpStream, text: &str) {
+    stream
+        .write_all(text.as_bytes())
+        .await
+        .expect("the answer can be written");
+}
