@@ -71,7 +71,7 @@ pub(super) async fn create_database(socket_dir: &Path, database: &str) -> Result
 /// Said in full: whatever the environment holds (`PGPORT`, `PGSSLMODE` ...) is overruled.
 pub(super) fn options(socket_dir: &Path, database: &str) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass()
-        .host(&socket_dir.to_string_lossy())
+        .socket(socket_dir)
         .port(PORT)
         .username("postgres")
         .database(database)

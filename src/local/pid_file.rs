@@ -41,7 +41,8 @@ impl PidFile {
 }
 
 /// Removes `postmaster.pid` and the socket's lock file if they name a process that cannot be this
-/// cluster's server: a zombie that nobody reaps, or a stranger with the same pid.
+/// cluster's server: a zombie that nobody reaps, or a stranger with the same pid. Also if they name
+/// nobody: an empty one is what a crash of the machine leaves.
 ///
 /// Postgres itself removes them when no such process exists. Its children are none of this: while
 /// one is left, the shared memory block (found by the data folder, not by this file) stops a start.
@@ -53,14 +54,21 @@ pub(super) fn remove_stale(data: &Path, socket_dir: &Path) -> std::io::Result<()
         let Ok(text) = std::fs::read_to_string(&path) else {
             continue;
         };
-        let Some(pid) = PidFile::parse(&text).map(|file| file.pid) else {
-            continue;
-        };
-        if is_another(pid, data) {
+        if pid_in(&text).is_none_or(|pid| is_another(pid, data)) {
             std::fs::remove_file(&path)?;
         }
     }
     Ok(())
+}
+
+/// The first line; a server that was run by hand for one session has a minus before it.
+fn pid_in(text: &str) -> Option<u32> {
+    text.lines()
+        .next()?
+        .trim()
+        .trim_start_matches('-')
+        .parse()
+        .ok()
 }
 
 /// Whether the process lives and is certainly not the server of this cluster. Where there is no
@@ -115,6 +123,13 @@ mod tests {
         );
         assert_eq!(PidFile::parse(""), None);
         assert_eq!(PidFile::parse("-12\n"), None);
+    }
+
+    #[test]
+    fn a_single_sessions_pid_is_read_without_its_minus() {
+        assert_eq!(pid_in("-12\n"), Some(12));
+        assert_eq!(pid_in("garbage\n"), None);
+        assert_eq!(pid_in(""), None);
     }
 
     #[test]

@@ -1,1 +1,4 @@
 //! Integration tests: one binary, folders mirror src/.
+
+mod local;
+mod support;
