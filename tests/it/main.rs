@@ -1,3 +1,5 @@
 //! Integration tests: one binary, folders mirror src/.
 
+mod local;
 mod provider;
+mod support;

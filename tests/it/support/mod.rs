@@ -1,0 +1,69 @@
+//! What integration tests stand on: a database each ([`TestDb`]), or a server to break
+//! ([`TestServer`]). Nothing of it runs on when the test processes are gone, however they went.
+
+mod db;
+mod janitor;
+mod migrate;
+mod server;
+
+#[expect(unused_imports, reason = "for the rooms to come")]
+pub(crate) use db::TestDb;
+pub(crate) use janitor::{Janitor, crash};
+pub(crate) use server::TestFolder;
+#[expect(unused_imports, reason = "for the rooms to come")]
+pub(crate) use server::TestServer;
+
+use tidegate::local::{Binaries, Local, LocalError, Settings, install, start_or_install, status};
+
+/// Settings of a server for tests: it may lose what it likes when the machine crashes.
+pub(crate) fn test_settings() -> Settings {
+    let from_env = Settings::from_env(|name| {
+        std::env::var_os(name).and_then(|value| value.into_string().ok())
+    });
+    Settings {
+        data_dir: None,
+        durable: false,
+        shared_buffers_mb: 64,
+        ..from_env
+    }
+}
+
+/// Starts it, installing Postgres first where there is none and we may.
+pub(crate) async fn start(settings: &Settings) -> Result<Local, LocalError> {
+    start_or_install(settings, &talk).await
+}
+
+/// The Postgres that a private server of this run would take, installed if there is none.
+pub(crate) async fn binaries() -> Binaries {
+    let settings = test_settings();
+    let found = status(&settings)
+        .await
+        .expect("looking for Postgres works")
+        .binaries;
+    match found.into_iter().next() {
+        Some(found) => found,
+        None => install(&settings, &talk)
+            .await
+            .expect("the tests have a Postgres"),
+    }
+}
+
+/// The Postgres that runs this server.
+async fn binaries_of(settings: &Settings) -> Binaries {
+    let found = status(settings)
+        .await
+        .expect("a running server has a status");
+    let running = found
+        .binaries
+        .into_iter()
+        .find(|it| Some(it.major) == found.major);
+    running.expect("the server was started from somewhere")
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "whoever runs the tests must see an installation"
+)]
+fn talk(line: &str) {
+    eprintln!("tests: {line}");
+}

@@ -1,0 +1,145 @@
+//! A server of one test's own, to be broken.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use sqlx::PgPool;
+use tempfile::TempDir;
+use tidegate::local::{Binaries, Local, Settings};
+
+use super::{Janitor, binaries_of, crash, migrate, start, test_settings};
+
+/// A private server with a migrated database. Making one takes about a second: take
+/// [`TestDb`](super::TestDb) where the server itself need not suffer.
+#[derive(Debug)]
+pub(crate) struct TestServer {
+    settings: Settings,
+    binaries: Binaries,
+    /// `None` after a crash, until it is started again.
+    local: Option<Local>,
+    url: String,
+    // Before the janitor: he looks once we let go of his lock.
+    folder: TestFolder,
+    _janitor: Janitor,
+}
+
+impl TestServer {
+    /// Makes a server and its database, and migrates it.
+    pub(crate) async fn private() -> Self {
+        let folder = TestFolder::new();
+        let settings = Settings {
+            data_dir: Some(folder.path().into()),
+            // A crash of the server, not of the machine, must keep what was committed.
+            server_options: vec!["synchronous_commit=on".into()],
+            ..test_settings()
+        };
+        let local = start(&settings).await.expect("a private server starts");
+        let binaries = binaries_of(&settings).await;
+        let janitor = Janitor::of_ours(folder.path(), folder.path(), &binaries);
+        let url = local.url();
+        let server = Self {
+            settings,
+            binaries,
+            local: Some(local),
+            url,
+            folder,
+            _janitor: janitor,
+        };
+        let pool = server.pool().await;
+        migrate::migrate(&pool).await;
+        pool.close().await;
+        server
+    }
+
+    /// The database's URL: the same before and after a crash.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A new pool. After a crash the connections of older ones are broken.
+    pub(crate) async fn pool(&self) -> PgPool {
+        PgPool::connect(&self.url)
+            .await
+            .expect("a running server takes connections")
+    }
+
+    /// Kills it as a crash would (no shutdown checkpoint), and returns when it is gone.
+    pub(crate) fn crash(&mut self) {
+        self.local = None;
+        assert!(
+            crash(self.folder.path(), &self.binaries),
+            "there is a server to crash"
+        );
+    }
+
+    /// Starts it again, and returns when it has recovered.
+    pub(crate) async fn start(&mut self) {
+        self.local = Some(
+            start(&self.settings)
+                .await
+                .expect("it starts after a crash"),
+        );
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        // Best effort: the janitor comes after us.
+        crash(self.folder.path(), &self.binaries);
+    }
+}
+
+/// A temporary folder that another user, the server's when we are root, can pass.
+#[derive(Debug)]
+pub(crate) struct TestFolder(TempDir);
+
+impl TestFolder {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("tidegate-test-").tempdir();
+        let folder = folder.expect("a temporary folder can be made");
+        let mode = if rustix::process::geteuid().is_root() {
+            0o711
+        } else {
+            0o700
+        };
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(mode))
+            .expect("our own folder can be opened up");
+        Self(folder)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// A path in it; nothing is made.
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+}
+
+#[tokio::test]
+async fn what_was_committed_survives_a_crash_of_a_test_server() {
+    let mut server = TestServer::private().await;
+    let pool = server.pool().await;
+    sqlx::query("create table kept (n int)")
+        .execute(&pool)
+        .await
+        .unwrap();
+
+    let url = server.url().to_owned();
+
+    server.crash();
+    assert!(
+        sqlx::query("select n from kept")
+            .execute(&pool)
+            .await
+            .is_err()
+    );
+    server.start().await;
+    assert_eq!(server.url(), url);
+
+    sqlx::query("select n from kept")
+        .execute(&server.pool().await)
+        .await
+        .unwrap();
+}
