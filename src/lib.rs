@@ -10,6 +10,7 @@ pub mod model;
 pub mod task;
 
 // floor 1: decisions. Pure functions of values.
+pub mod cache;
 pub mod definition;
 pub mod priority;
 
