@@ -2,4 +2,5 @@
 
 mod local;
 mod provider;
+mod simulator;
 mod support;
