@@ -1,1 +1,33 @@
-//! (room under construction)
+//! A worker folder, read and checked: source, score, tiers, prompt, schema, sink.
+//!
+//! Owns: the texts of a folder ([`Folder`]), what they say ([`Definition`]), every mistake they can
+//! hold ([`DefinitionError`], with file, line, key and what helps), the handler that needs no Rust
+//! ([`TemplateHandler`]), the rows of a source ([`rows`]) and what a request will weigh
+//! ([`estimated_tokens`]). Never: SQL, a clock, the disk (but for `folder.rs`).
+
+mod answer;
+mod check;
+mod error;
+mod estimate;
+mod folder;
+mod handler;
+mod json;
+mod named;
+mod parse;
+mod parse_components;
+mod parse_tiers;
+pub mod rows;
+mod table;
+mod template;
+mod toml_tree;
+mod words;
+
+pub use check::Definition;
+pub use error::{DefinitionError, Place};
+pub use estimate::{estimated_request_tokens, estimated_tokens};
+pub use folder::Folder;
+pub use handler::TemplateHandler;
+pub use words::{
+    CacheSpec, Component, FileFormat, Limits, OrderBy, PromptSpec, Sink, SourceFrom, SourceSpec,
+    Strategy, Tier, WeightTable,
+};

@@ -1,0 +1,190 @@
+//! From a folder's texts to a definition that holds, or to the first thing that does not.
+
+use super::{
+    CacheSpec, Component, DefinitionError, Folder, Limits, OrderBy, Place, PromptSpec, Sink,
+    SourceFrom, SourceSpec, Strategy, TemplateHandler, Tier, WeightTable, error::nearest, named,
+    parse, parse_components, parse_tiers, table::Table, template::Templates, toml_tree,
+};
+use crate::model::ModelId;
+
+/// A worker, checked: what one sort of work is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Definition {
+    /// The worker's name.
+    pub name: String,
+    /// Its version: shown, and part of reprocess; the cache has its own.
+    pub version: String,
+    /// Where the items come from.
+    pub source: SourceSpec,
+    /// What the items are ordered by.
+    pub order_by: OrderBy,
+    /// The weights of the signals; empty where the source has a ready-made score, or none.
+    pub weights: WeightTable,
+    /// The tiers, the most valuable first; their shares sum to 10,000.
+    pub tiers: Vec<Tier>,
+    /// The last fallback of every tier.
+    pub fallback: Option<ModelId>,
+    /// What is asked.
+    pub prompt: PromptSpec,
+    /// Items in one prompt; always 1 in this version.
+    pub pack_size: u32,
+    /// When a reply may be used again.
+    pub cache: CacheSpec,
+    /// Bounds of this worker.
+    pub limits: Limits,
+    /// How calls travel.
+    pub strategy: Strategy,
+    /// Where the answers go. `None`: they stay with the tasks.
+    pub sink: Option<Sink>,
+    /// The steps done for each item; always empty in this version: the worker is one step.
+    pub components: Vec<Component>,
+    /// What was checked: only the texts that count. This is what is stored.
+    pub folder: Folder,
+    /// The overrides it was checked with.
+    pub overrides: Vec<(String, String)>,
+}
+
+impl Definition {
+    /// Checks a folder, with overrides (dotted path, value) laid over worker.toml in their order.
+    ///
+    /// # Errors
+    /// The first [`DefinitionError`] found, in the order of worker.toml's tables.
+    pub fn check(folder: &Folder, overrides: &[(String, String)]) -> Result<Self, DefinitionError> {
+        let mut document = toml_tree::parse(WORKER, named::plain_text(folder, WORKER)?)?;
+        for (path, value) in overrides {
+            document.set(path, value)?;
+        }
+        let top = Table::open(&document, WORKER, parse::TOP_KEYS)?;
+        let weights = parse_tiers::weights(&top)?;
+        let mut definition = Self {
+            name: parse::name(&top)?,
+            version: top.text("version")?.unwrap_or_else(|| "1".to_owned()),
+            source: named::source(folder, &top, &weights)?,
+            order_by: parse::order_by(&top)?,
+            tiers: parse_tiers::tiers(&top)?,
+            fallback: parse_tiers::fallback(&top)?,
+            prompt: named::prompt(folder, &top)?,
+            pack_size: 1,
+            cache: parse::cache(&top)?,
+            limits: parse::limits(&top)?,
+            strategy: parse::strategy(&top)?,
+            sink: named::sink(folder, &top)?,
+            components: parse_components::components(&top)?,
+            weights,
+            folder: Folder::default(),
+            overrides: overrides.to_vec(),
+        };
+        parse::pack(&top)?;
+        definition.check_together(&top)?;
+        TemplateHandler::new(&definition)?;
+        definition.folder = folder.only(&definition.file_names());
+        Ok(definition)
+    }
+
+    /// What holds only between tables.
+    fn check_together(&self, top: &Table<'_>) -> Result<(), DefinitionError> {
+        if self.order_by == OrderBy::Category && self.source.category.is_none() {
+            return Err(top.bad(
+                "order_by",
+                "= \"category\" needs the key \"category\" in [source]",
+            ));
+        }
+        if self.source.score.is_some() && !self.weights.is_empty() {
+            return Err(top.bad(
+                "score",
+                "has weights although [source] names a ready-made score",
+            ));
+        }
+        match top.node("component") {
+            Some(node) if parse::is_filled(node) => Err(top.unsupported(
+                "component",
+                "is not supported by this version: it runs workers of one step",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// SHA-256 over the texts that count and the overrides: the definition's identity.
+    pub fn hash(&self) -> [u8; 32] {
+        self.folder.hash(&self.overrides)
+    }
+
+    /// The models that a tier's tasks may be asked of, in order: its own, its fallbacks, and the
+    /// global fallback unless it is among them. Empty for a tier there is not.
+    pub fn ladder(&self, tier: usize) -> Vec<ModelId> {
+        let Some(tier) = self.tiers.get(tier) else {
+            return Vec::new();
+        };
+        let mut ladder = vec![tier.model.clone()];
+        ladder.extend(tier.fallbacks.iter().cloned());
+        let last = self
+            .fallback
+            .iter()
+            .filter(|model| !ladder.contains(model))
+            .cloned();
+        ladder.extend(last.collect::<Vec<_>>());
+        ladder
+    }
+
+    /// Checks that the source has every column that is named: id, category, version, score, each
+    /// signal, each variable of the templates. A variable counts as named even where the template
+    /// asks first whether it is defined.
+    ///
+    /// # Errors
+    /// [`DefinitionError::NoColumn`] for the first that is missing.
+    pub fn check_columns(&self, columns: &[String]) -> Result<(), DefinitionError> {
+        let has = |column: &String| columns.contains(column);
+        let missing = |place, named_as: &'static str, column: &String| DefinitionError::NoColumn {
+            place,
+            named_as,
+            column: column.clone(),
+            nearest: nearest(column, columns.iter().map(String::as_str)),
+            columns: columns.into(),
+        };
+        let SourceSpec {
+            id,
+            category,
+            version,
+            score,
+            signals,
+            ..
+        } = &self.source;
+        let named = [
+            ("source.id", Some(id)),
+            ("source.category", category.as_ref()),
+            ("source.version", version.as_ref()),
+            ("source.score", score.as_ref()),
+        ];
+        let named = named
+            .into_iter()
+            .filter_map(|(key, column)| Some((key, column?)));
+        let weighted = signals.iter().map(|column| ("score.weights", column));
+        if let Some((key, column)) = named.chain(weighted).find(|(_, column)| !has(column)) {
+            return Err(missing(Place::file(WORKER), key, column));
+        }
+        let templates = Templates::compile(&self.prompt)?;
+        match templates
+            .variables()
+            .into_iter()
+            .find(|(_, column)| !has(column))
+        {
+            Some((place, column)) => Err(missing(place, "template variable", &column)),
+            None => Ok(()),
+        }
+    }
+
+    /// The names of the texts that count.
+    fn file_names(&self) -> Vec<String> {
+        let mut names = vec![WORKER.to_owned(), self.prompt.template_file.clone()];
+        names.extend(self.prompt.system_file.clone());
+        names.extend(self.prompt.schema_file.clone());
+        names.extend(self.sink.as_ref().map(|sink| sink.file.clone()));
+        if let SourceFrom::Sql { file, .. } = &self.source.from {
+            names.push(file.clone());
+        }
+        names
+    }
+}
+
+/// The file every folder has.
+pub(super) const WORKER: &str = "worker.toml";

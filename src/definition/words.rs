@@ -1,0 +1,182 @@
+//! What a checked worker folder says, as values.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{llm::Params, model::ModelId};
+
+/// Where the items come from and which columns mean something.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceSpec {
+    /// A query of the user's, or a file.
+    pub from: SourceFrom,
+    /// The column of the item's id.
+    pub id: String,
+    /// The column of the item's category, if there is one.
+    pub category: Option<String>,
+    /// The column of the item's version (part of the cache key), if there is one.
+    pub version: Option<String>,
+    /// The column of a ready-made score; it stands in for the weighted signals.
+    pub score: Option<String>,
+    /// The columns of the signals: the names of `[score.weights]`, sorted.
+    pub signals: Vec<String>,
+}
+
+/// Where the items come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceFrom {
+    /// A query, each row of which is an item.
+    Sql {
+        /// The file's name in the folder.
+        file: String,
+        /// Its text.
+        text: String,
+    },
+    /// A file of rows. Its path is as it was written: seen from the folder, or from where the
+    /// program runs when an override set it.
+    File {
+        /// The path.
+        path: String,
+        /// How it is read.
+        format: FileFormat,
+        /// Whether it is gzipped (`.gz`).
+        gzip: bool,
+        /// Whether an override named it.
+        overridden: bool,
+    },
+}
+
+/// How a file of rows is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileFormat {
+    /// One JSON object a line (`.jsonl`, `.ndjson`).
+    Jsonl,
+    /// A header and one record an item (`.csv`).
+    Csv,
+}
+
+impl FileFormat {
+    /// The format a file's name tells, and whether the file is gzipped.
+    pub fn of(path: &str) -> Option<(Self, bool)> {
+        let (path, gzip) = path
+            .strip_suffix(".gz")
+            .map_or((path, false), |path| (path, true));
+        match path.rsplit_once('.')?.1 {
+            "jsonl" | "ndjson" => Some((Self::Jsonl, gzip)),
+            "csv" => Some((Self::Csv, gzip)),
+            _ => None,
+        }
+    }
+}
+
+/// What the items of a run are ordered by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OrderBy {
+    /// By score, higher first (the default).
+    #[default]
+    Score,
+    /// By category, and by score within one.
+    Category,
+}
+
+/// One class of items: its part of the items, of each claim, and its models.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tier {
+    /// Its share of the items, in basis points.
+    pub share_bp: u32,
+    /// Its weight in the mix of a claim.
+    pub mix: u32,
+    /// The first choice.
+    pub model: ModelId,
+    /// What follows when the first is closed or fails, in order; the global fallback not included.
+    pub fallbacks: Vec<ModelId>,
+}
+
+/// What is asked, as the files' texts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PromptSpec {
+    /// The template's file name.
+    pub template_file: String,
+    /// The template (minijinja) of the prompt.
+    pub template: String,
+    /// The file name of the system text's template, if there is one.
+    pub system_file: Option<String>,
+    /// The template of the system text.
+    pub system: Option<String>,
+    /// The schema's file name, if there is one.
+    pub schema_file: Option<String>,
+    /// What the answer must look like, as JSON Schema. `None`: any text.
+    pub schema: Option<serde_json::Value>,
+    /// Parameters of generation.
+    pub params: Params,
+}
+
+/// When a reply may be used again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheSpec {
+    /// Whether replies are kept and looked up (default true).
+    pub enabled: bool,
+    /// Part of every key (default `"1"`): raise it to forget what was kept.
+    pub version: String,
+    /// A name that stands for the ladder in the key. `None`: the ladder's models do.
+    pub family: Option<String>,
+}
+
+/// Bounds of this worker, for the whole fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most calls at the same time. `None`: only the models' own limits hold.
+    pub max_concurrency: Option<u32>,
+    /// How long one call may take (default 60 s).
+    pub call_timeout: Duration,
+}
+
+/// How calls travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// The engine decides (the default).
+    #[default]
+    Auto,
+    /// One call a task.
+    Individual,
+    /// The provider's Batch API.
+    Batch,
+    /// Some at once, the rest as a batch.
+    Hybrid,
+}
+
+/// One of several steps done for each item.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Component {
+    /// Its name, unique in the worker.
+    pub name: String,
+    /// Components of the same item that must be done before.
+    pub needs: Vec<String>,
+    /// Lower first (default 0).
+    pub priority: i32,
+    /// Whether it is done without being asked for (default true).
+    pub enabled: bool,
+    /// A template over the item and earlier results, without a call (default false).
+    pub local: bool,
+    /// Its own template's file; the worker's if none.
+    pub template: Option<String>,
+    /// Its own schema's file; the worker's if none.
+    pub schema: Option<String>,
+    /// Its own ladder, instead of its tier's. Empty: its tier's.
+    pub models: Vec<ModelId>,
+    /// Its own parameters; the worker's if none.
+    pub params: Option<Params>,
+    /// How long one call may take. `None`: the worker's timeout.
+    pub call_timeout: Option<Duration>,
+}
+
+/// The statement that takes answers to the user's own tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sink {
+    /// The file's name in the folder.
+    pub file: String,
+    /// One statement with one parameter, `$1 jsonb`: an array of answers.
+    pub sql: String,
+}
+
+/// The weights of the signals by their column.
+pub type WeightTable = BTreeMap<String, f64>;
