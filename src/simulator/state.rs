@@ -1,0 +1,440 @@
+//! What all calls share: models with their books, counters and the log, behind one lock.
+//!
+//! The lock is held for bookkeeping only, never across an await. Time is read inside it, so that
+//! no book ever sees time run backwards.
+
+use std::fs::File;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use super::chance::{Chance, hash};
+use super::clock::Clock;
+use super::faults::{self, Fault};
+use super::judge::Asked;
+use super::ledger::{CallRecord, Counters, Entry, Log, Tally};
+use super::limits::{Book, Dimension, Limits, Refusal, Violation};
+use super::settings::{ModelSettings, Outage, OutageKind, Settings};
+use super::wire::Failure;
+
+/// What all calls share.
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    /// Ends waiting calls when the server stops.
+    pub(super) stop: CancellationToken,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+/// What changes.
+pub(super) struct State {
+    pub(super) models: Vec<Model>,
+    log: Log,
+    started_ms: u64,
+    /// Which reset this is: a call from before it leaves no trace after it.
+    generation: u64,
+    arrivals: u64,
+    bad_key: u64,
+    unknown_model: u64,
+}
+
+/// One model's changing side.
+pub(super) struct Model {
+    pub(super) name: Arc<str>,
+    pub(super) limits: Limits,
+    pub(super) book: Book,
+    outages: Vec<Closed>,
+    tally: Tally,
+    /// Calls let in, which seeds their chance.
+    admitted: u64,
+}
+
+/// A time at which a model is closed.
+struct Closed {
+    from_ms: u64,
+    to_ms: u64,
+    kind: OutageKind,
+}
+
+/// What befalls a call that was let in.
+pub(super) struct Fate {
+    pub(super) delay_ms: u64,
+    pub(super) fault: Option<Fault>,
+    pub(super) seq: u64,
+    /// What decides further details of its fault.
+    pub(super) draw: u64,
+}
+
+impl Shared {
+    pub(super) fn new(settings: Settings, file: Option<File>, stop: CancellationToken) -> Self {
+        let clock = Clock::start();
+        let started_ms = clock.unix_ms();
+        let models = settings.models.iter();
+        let state = State {
+            models: models.map(|model| Model::new(model, started_ms)).collect(),
+            log: Log::new(settings.log_entries_max, file),
+            started_ms,
+            generation: 0,
+            arrivals: 0,
+            bad_key: 0,
+            unknown_model: 0,
+        };
+        Self {
+            settings,
+            stop,
+            clock,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The settings of a model on offer, and its place.
+    pub(super) fn model(&self, name: &str) -> Option<(usize, &ModelSettings)> {
+        let mut models = self.settings.models.iter().enumerate();
+        models.find(|(_, model)| model.name == name)
+    }
+
+    /// Judges a call by outages and limits.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        model: usize,
+        asked: &Asked,
+        key_hash: u32,
+    ) -> Result<(Ticket, Fate), Failure> {
+        let mut state = self.lock();
+        let now_ms = self.clock.unix_ms();
+        let mut entry = state.arrive(now_ms, Some(model), key_hash);
+        entry.input_tokens = asked.input_tokens;
+        entry.prompt_hash = asked.prompt_hash;
+        let judged = state.models[model].judge(now_ms, asked.input_tokens, &self.settings);
+        match judged {
+            Ok(()) => {
+                let fate = self.fate(&mut state.models[model], entry.seq);
+                let ticket = Ticket {
+                    shared: self.clone(),
+                    model,
+                    generation: state.generation,
+                    entry,
+                    word: fate.fault.map(Fault::word),
+                };
+                Ok((ticket, fate))
+            }
+            Err((outcome, failure)) => {
+                entry.status = failure.http;
+                entry.outcome = outcome;
+                state.log(entry);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Notes a call that asked wrongly.
+    pub(super) fn reject(&self, model: Option<usize>, key_hash: u32, failure: &Failure) {
+        let mut state = self.lock();
+        let now_ms = self.clock.unix_ms();
+        let mut entry = state.arrive(now_ms, model, key_hash);
+        entry.status = failure.http;
+        entry.outcome = match model {
+            Some(at) => {
+                state.models[at].tally.bad_request();
+                "bad_request"
+            }
+            None => {
+                state.unknown_model += 1;
+                "unknown_model"
+            }
+        };
+        state.log(entry);
+    }
+
+    /// Notes a call with a wrong key.
+    pub(super) fn reject_key(&self, key_hash: u32, failure: &Failure) {
+        let mut state = self.lock();
+        let now_ms = self.clock.unix_ms();
+        let mut entry = state.arrive(now_ms, None, key_hash);
+        entry.status = failure.http;
+        entry.outcome = "bad_key";
+        state.bad_key += 1;
+        state.log(entry);
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        let state = self.lock();
+        let models = state.models.iter();
+        Counters {
+            started_unix_ms: state.started_ms,
+            uptime_ms: self.clock.unix_ms().saturating_sub(state.started_ms),
+            models: models
+                .map(|model| (model.name.to_string(), model.tally.counters()))
+                .collect(),
+            bad_key: state.bad_key,
+            unknown_model: state.unknown_model,
+            log_entries: state.log.total(),
+            log_dropped: state.log.dropped(),
+        }
+    }
+
+    /// Up to `count` calls from the `from`th that ended on, and the place after them.
+    pub(super) fn log_slice(&self, from: u64, count: usize) -> (Vec<CallRecord>, u64) {
+        let state = self.lock();
+        let (entries, next) = state.log.slice(from, count);
+        let records = entries.iter().map(|entry| entry.record(state.started_ms));
+        (records.collect(), next)
+    }
+
+    /// Closes a model, or all with `*`, from now on; no time at all opens it instead.
+    pub(super) fn close(&self, model: &str, kind: OutageKind, for_ms: u64) -> bool {
+        let mut state = self.lock();
+        let now_ms = self.clock.unix_ms();
+        let mut found = false;
+        for known in &mut state.models {
+            if model == "*" || &*known.name == model {
+                found = true;
+                known.outages.retain(|outage| outage.from_ms > now_ms);
+                if for_ms > 0 {
+                    known.outages.push(Closed {
+                        from_ms: now_ms,
+                        to_ms: now_ms.saturating_add(for_ms),
+                        kind,
+                    });
+                }
+            }
+        }
+        found
+    }
+
+    /// Lets a caller change one model; `None` when it is not on offer.
+    pub(super) fn with_model<T>(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Model) -> T,
+    ) -> Option<T> {
+        let mut state = self.lock();
+        let mut models = state.models.iter_mut();
+        models.find(|model| &*model.name == name).map(change)
+    }
+
+    /// Forgets counters, log and books, and starts the time of outages anew.
+    pub(super) fn reset(&self) {
+        let mut state = self.lock();
+        let now_ms = self.clock.unix_ms();
+        state.started_ms = now_ms;
+        state.generation += 1;
+        state.arrivals = 0;
+        state.bad_key = 0;
+        state.unknown_model = 0;
+        state.log.clear();
+        for (model, settings) in state.models.iter_mut().zip(&self.settings.models) {
+            model.reset(settings, now_ms);
+        }
+    }
+
+    fn fate(&self, model: &mut Model, seq: u64) -> Fate {
+        let settings = &self.settings;
+        model.admitted += 1;
+        let mut chance = Chance::of(&[settings.seed, hash(&model.name), model.admitted]);
+        let fault = faults::pick(&settings.faults, chance.unit());
+        if let Some(fault) = fault {
+            model.tally.fault(fault.word());
+        }
+        let own = settings.models.iter().find(|own| *own.name == *model.name);
+        let latency = own.and_then(|own| own.latency.as_ref());
+        Fate {
+            delay_ms: faults::delay_ms(latency.unwrap_or(&settings.latency), &mut chance),
+            fault,
+            seq,
+            draw: chance.bits(),
+        }
+    }
+
+    /// A panic while the lock was held left at worst one call half counted.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn arrive(&mut self, now_ms: u64, model: Option<usize>, key_hash: u32) -> Entry {
+        self.arrivals += 1;
+        let name = match model {
+            Some(at) => {
+                self.models[at].tally.arrived();
+                self.models[at].name.clone()
+            }
+            None => Arc::from("(unknown)"),
+        };
+        Entry {
+            seq: self.arrivals,
+            arrived_ms: now_ms,
+            took_ms: 0,
+            model: name,
+            status: 0,
+            outcome: "",
+            prompt_hash: [0; 16],
+            key_hash,
+            input_tokens: 0,
+            output_tokens: 0,
+        }
+    }
+
+    fn log(&mut self, entry: Entry) {
+        self.log.push(entry, self.started_ms);
+    }
+}
+
+impl Model {
+    fn new(settings: &ModelSettings, started_ms: u64) -> Self {
+        let outages = settings.outages.iter();
+        Self {
+            name: Arc::from(settings.name.as_str()),
+            limits: Limits::from(settings),
+            book: Book::new(settings.window),
+            outages: outages
+                .map(|outage| Closed::new(outage, started_ms))
+                .collect(),
+            tally: Tally::default(),
+            admitted: 0,
+        }
+    }
+
+    /// Limits changed while running stay.
+    fn reset(&mut self, settings: &ModelSettings, now_ms: u64) {
+        let fresh = Self::new(settings, now_ms);
+        self.book = Book::new(self.limits.window);
+        self.outages = fresh.outages;
+        self.admitted = 0;
+        self.tally.reset();
+    }
+
+    fn judge(
+        &mut self,
+        now_ms: u64,
+        tokens: u64,
+        settings: &Settings,
+    ) -> Result<(), (&'static str, Failure)> {
+        let judged = match self.outage(now_ms) {
+            Some((OutageKind::Overloaded, _)) => {
+                self.tally.overloaded();
+                Err(("outage_503", Failure::overloaded()))
+            }
+            Some((kind, left_ms)) => {
+                self.tally.refused_by_outage();
+                let refusal = self.closed(kind, now_ms, left_ms);
+                Err(("refused_outage", self.refused(&refusal, settings)))
+            }
+            None => self
+                .book
+                .admit(&self.limits, now_ms, tokens)
+                .map_err(|refusal| {
+                    let dimensions = refusal.violations.iter().map(|v| v.dimension);
+                    self.tally.refused(dimensions);
+                    (outcome(&refusal), self.refused(&refusal, settings))
+                }),
+        };
+        match judged {
+            Ok(()) => self.tally.accepted(now_ms, tokens),
+            Err(_) if settings.count_refused => self.book.count_request(&self.limits, now_ms),
+            Err(_) => {}
+        }
+        judged
+    }
+
+    /// What closes the model now, and how long still.
+    fn outage(&self, now_ms: u64) -> Option<(OutageKind, u64)> {
+        let mut outages = self.outages.iter();
+        outages
+            .find(|outage| (outage.from_ms..outage.to_ms).contains(&now_ms))
+            .map(|outage| (outage.kind, outage.to_ms - now_ms))
+    }
+
+    fn closed(&self, kind: OutageKind, now_ms: u64, left_ms: u64) -> Refusal {
+        let (dimension, limit, retry_ms) = match kind {
+            OutageKind::Day => (
+                Dimension::Day,
+                self.limits.rpd,
+                super::limits::rest_of_minute(now_ms),
+            ),
+            _ => (Dimension::Requests, self.limits.rpm, left_ms),
+        };
+        Refusal {
+            violations: vec![Violation { dimension, limit }],
+            retry_ms,
+        }
+    }
+
+    fn refused(&self, refusal: &Refusal, settings: &Settings) -> Failure {
+        if settings.bare_429 {
+            Failure::exhausted()
+        } else {
+            Failure::quota(&self.name, refusal, settings.paid_tier)
+        }
+    }
+}
+
+impl Closed {
+    fn new(outage: &Outage, started_ms: u64) -> Self {
+        Self {
+            from_ms: started_ms.saturating_add(ms(outage.from_s)),
+            to_ms: started_ms.saturating_add(ms(outage.to_s)),
+            kind: outage.kind,
+        }
+    }
+}
+
+/// Seconds as whole milliseconds.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an `as` from f64 saturates"
+)]
+pub(super) fn ms(seconds: f64) -> u64 {
+    (seconds * 1000.0).round() as u64
+}
+
+fn outcome(refusal: &Refusal) -> &'static str {
+    match refusal.violations.first().map(|v| v.dimension) {
+        Some(Dimension::Day) => "refused_day",
+        Some(Dimension::Tokens) => "refused_tokens",
+        _ => "refused_requests",
+    }
+}
+
+/// A call under way. Dropped unclosed, its client went away: that is noted too, for the provider
+/// has done (and billed) the work all the same.
+pub(super) struct Ticket {
+    shared: Arc<Shared>,
+    model: usize,
+    generation: u64,
+    entry: Entry,
+    /// The fault's word, which names the call whatever its client does.
+    word: Option<&'static str>,
+}
+
+impl Ticket {
+    /// The call ended so.
+    pub(super) fn close(mut self, status: u16, outcome: &'static str, output_tokens: u64) {
+        self.entry.status = status;
+        self.entry.outcome = outcome;
+        self.entry.output_tokens = output_tokens;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        let tally = &mut state.models[self.model].tally;
+        tally.left();
+        let mut entry = self.entry.clone();
+        if entry.outcome.is_empty() {
+            entry.status = 499;
+            entry.outcome = "abandoned";
+        }
+        entry.outcome = self.word.unwrap_or(entry.outcome);
+        if state.generation == self.generation {
+            state.models[self.model]
+                .tally
+                .ended(entry.outcome, entry.output_tokens);
+            entry.took_ms = self.shared.clock.unix_ms().saturating_sub(entry.arrived_ms);
+            state.log(entry);
+        }
+    }
+}
