@@ -17,6 +17,7 @@ mod parse;
 mod parse_components;
 mod parse_tiers;
 pub mod rows;
+mod stored;
 mod table;
 mod template;
 mod toml_tree;
@@ -27,6 +28,7 @@ pub use error::{DefinitionError, Place};
 pub use estimate::{estimated_request_tokens, estimated_tokens};
 pub use folder::Folder;
 pub use handler::TemplateHandler;
+pub use stored::StoredDefinition;
 pub use words::{
     CacheSpec, Component, FileFormat, Limits, OrderBy, PromptSpec, Sink, SourceFrom, SourceSpec,
     Strategy, Tier, WeightTable,

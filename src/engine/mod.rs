@@ -105,7 +105,13 @@ impl Engine {
         registry: Registry,
         settings: Settings,
     ) -> Self {
-        Self { store, database, providers, registry, settings }
+        Self {
+            store,
+            database,
+            providers,
+            registry,
+            settings,
+        }
     }
 
     /// Works until `stop`, then ends gracefully: nothing more is claimed, calls under way get the
@@ -178,10 +184,9 @@ impl Engine {
         let care = tokio::spawn(
             maintenance::Caretaker::new(shared.clone(), lease.clone()).run(ended.clone()),
         );
-        let fetched =
-            fetch::Fetcher::new(shared.clone(), process.id, lease, outcomes.clone())
-                .run(&ended)
-                .await;
+        let fetched = fetch::Fetcher::new(shared.clone(), process.id, lease, outcomes.clone())
+            .run(&ended)
+            .await;
         let stopping = stop.is_cancelled();
         ended.cancel();
         if stopping {
@@ -195,8 +200,9 @@ impl Engine {
             let store = shared.store.clone();
             let closing = Duration::from_secs(1);
             // best effort: without it, the lease ends by itself
-            let _ = tokio::time::timeout(closing, async move { store.unregister(process.id).await })
-                .await;
+            let _ =
+                tokio::time::timeout(closing, async move { store.unregister(process.id).await })
+                    .await;
         }
         fetched
     }
@@ -207,7 +213,10 @@ impl Shared {
     async fn drain(&self) {
         let patience = self.settings.grace.saturating_sub(GRACE_MARGIN);
         self.calls.close();
-        if tokio::time::timeout(patience, self.calls.wait()).await.is_err() {
+        if tokio::time::timeout(patience, self.calls.wait())
+            .await
+            .is_err()
+        {
             self.abandon.cancel();
             self.calls.wait().await;
         }
@@ -243,7 +252,10 @@ async fn pause(stop: &CancellationToken, error: &StoreError, longest: Duration) 
 }
 
 fn hostname() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// A claim's identity: random, so that a database restored to an earlier state cannot confuse two.

@@ -43,15 +43,23 @@ const WINDOW_MS: i64 = 60_000;
 /// ```
 pub fn room(limit: Limit, debits: &[Booking], now_ms: i64) -> u64 {
     let in_window = window_room(limit, debits, now_ms);
-    let in_bucket = limit.burst.map_or(in_window, |burst| bucket_room(limit, burst, debits, now_ms));
+    let in_bucket = limit
+        .burst
+        .map_or(in_window, |burst| bucket_room(limit, burst, debits, now_ms));
     u64::try_from(in_window.min(in_bucket)).unwrap_or(0)
 }
 
 fn window_room(limit: Limit, debits: &[Booking], now_ms: i64) -> i64 {
     let guard = i64::try_from(limit.guard_ms).unwrap_or(i64::MAX);
     let start = now_ms.saturating_sub(WINDOW_MS).saturating_sub(guard);
-    let used: i64 = debits.iter().filter(|d| d.at_ms > start).map(|d| d.amount).sum();
-    i64::try_from(limit.size).unwrap_or(i64::MAX).saturating_sub(used)
+    let used: i64 = debits
+        .iter()
+        .filter(|d| d.at_ms > start)
+        .map(|d| d.amount)
+        .sum();
+    i64::try_from(limit.size)
+        .unwrap_or(i64::MAX)
+        .saturating_sub(used)
 }
 
 fn bucket_room(limit: Limit, burst: u64, debits: &[Booking], now_ms: i64) -> i64 {
@@ -61,11 +69,17 @@ fn bucket_room(limit: Limit, burst: u64, debits: &[Booking], now_ms: i64) -> i64
     }
     let refill = (limit.size as f64 * limit.guard_ms as f64 / WINDOW_MS as f64).ceil();
     let capacity = (burst as f64 / 2.0).ceil().max(burst as f64 - refill);
-    let full_at = debits.iter().filter(|d| d.amount > 0).fold(f64::MIN, |full_at, debit| {
-        full_at.max(debit.at_ms as f64) + debit.amount as f64 / per_ms
-    });
+    let full_at = debits
+        .iter()
+        .filter(|d| d.amount > 0)
+        .fold(f64::MIN, |full_at, debit| {
+            full_at.max(debit.at_ms as f64) + debit.amount as f64 / per_ms
+        });
     let missing = (full_at - now_ms as f64).max(0.0) * per_ms;
-    #[expect(clippy::cast_possible_truncation, reason = "saturates, and a burst is far below 2^52")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "saturates, and a burst is far below 2^52"
+    )]
     let left = (capacity - missing + 1e-6).floor() as i64;
     left
 }

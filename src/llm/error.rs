@@ -163,14 +163,20 @@ impl CallError {
     /// What follows from this failure (providers.md section 5, design.md R14).
     pub fn verdict(&self) -> Verdict {
         match self {
-            Self::RateLimited { quotas, retry_after, .. } => Verdict::CoolDown {
+            Self::RateLimited {
+                quotas,
+                retry_after,
+                ..
+            } => Verdict::CoolDown {
                 wait: *retry_after,
                 until_day_ends: quotas
                     .iter()
                     .any(|q| q.window == QuotaWindow::Day || q.size == Some(0)),
             },
             Self::Overloaded { retry_after, .. } | Self::Failed { retry_after, .. } => {
-                Verdict::Retry { after: *retry_after }
+                Verdict::Retry {
+                    after: *retry_after,
+                }
             }
             Self::Unreachable { .. } | Self::Unknown { .. } | Self::Damaged { .. } => {
                 Verdict::Retry { after: None }

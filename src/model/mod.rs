@@ -25,7 +25,9 @@ pub struct ModelId(String);
 
 /// A model name that is not `<provider entry>/<wire name>`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no model name: write <provider entry>/<wire name>, as in gemini/gemini-3.5-flash-lite")]
+#[error(
+    "`{0}` is no model name: write <provider entry>/<wire name>, as in gemini/gemini-3.5-flash-lite"
+)]
 pub struct ModelIdError(String);
 
 impl ModelId {

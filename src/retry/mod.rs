@@ -95,7 +95,10 @@ fn again(tried: &Tried, exhaust_rung: bool, delay: Duration) -> Step {
     let attempts_left = tried.attempt < tried.max_attempts;
     let time_left = tried.spent.saturating_add(delay) < SPENT_MAX;
     if models_left && attempts_left && time_left {
-        Step::Again { delay, exhaust_rung }
+        Step::Again {
+            delay,
+            exhaust_rung,
+        }
     } else {
         Step::Fail
     }
@@ -126,8 +129,10 @@ mod tests {
             spent: Duration::ZERO,
         };
         let mut steps = Vec::new();
-        while let Step::Again { delay, exhaust_rung } =
-            after(Verdict::Retry { after: None }, &tried, jitter)
+        while let Step::Again {
+            delay,
+            exhaust_rung,
+        } = after(Verdict::Retry { after: None }, &tried, jitter)
         {
             steps.push((tried.rung, delay));
             tried.tries[usize::try_from(tried.rung - 1).expect("a rung")] += 1;
@@ -140,10 +145,21 @@ mod tests {
     #[test]
     fn each_model_gets_its_first_call_and_three_retries() {
         let steps = walk(2, 0.0);
-        let millis: Vec<_> = steps.iter().map(|(rung, delay)| (*rung, delay.as_millis())).collect();
+        let millis: Vec<_> = steps
+            .iter()
+            .map(|(rung, delay)| (*rung, delay.as_millis()))
+            .collect();
         assert_eq!(
             millis,
-            [(1, 500), (1, 1000), (1, 2000), (1, 0), (2, 500), (2, 1000), (2, 2000)]
+            [
+                (1, 500),
+                (1, 1000),
+                (1, 2000),
+                (1, 0),
+                (2, 500),
+                (2, 1000),
+                (2, 2000)
+            ]
         );
     }
 

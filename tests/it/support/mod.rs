@@ -2,6 +2,7 @@
 //! ([`TestServer`]). Nothing of it runs on when the test processes are gone, however they went.
 
 mod db;
+pub(crate) mod fleet;
 mod janitor;
 mod migrate;
 mod server;
