@@ -14,6 +14,7 @@ use std::{
 
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -27,6 +28,7 @@ use crate::{
     store::{
         Store, StoreError,
         enqueue::{CHUNK, Enqueued, NewItem, NewLane, NewTask, RankedItem},
+        process::Registration,
         run::{Begun, NewRun},
     },
     task::{Handler, Item, new_id},
@@ -143,13 +145,15 @@ type Rows = mpsc::Receiver<Result<Row, LoadError>>;
 
 /// Rows on their way at once at most.
 const BUFFER: usize = 256;
+/// The lease of a loading process, and how often it is renewed.
+const LOADER_LEASE: Duration = Duration::from_secs(60);
+const LOADER_BEAT: Duration = Duration::from_secs(1);
 /// How long another loader is waited for before this one gives up.
 const BUSY_TRIES: u32 = 600;
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
 
 impl Loader {
-    /// A loader. `process` must be registered and beating: if it falls silent, another may take
-    /// over.
+    /// A loader.
     ///
     /// # Errors
     /// [`LoadError::Priority`] for shares that do not sum to one.
@@ -157,20 +161,11 @@ impl Loader {
         store: Store,
         definition: Definition,
         handler: Arc<dyn Handler>,
-        process: Uuid,
         options: LoadOptions,
     ) -> Result<Self, LoadError> {
         let weights = Weights::new(definition.weights.clone())?;
         let shares = Shares::new(definition.tiers.iter().map(|tier| tier.share_bp).collect())?;
-        Ok(Self {
-            store,
-            definition,
-            handler,
-            process,
-            options,
-            weights,
-            shares,
-        })
+        Ok(Self { store, definition, handler, process: new_id(), options, weights, shares })
     }
 
     /// Checks the source's columns against what the folder names, without reading it.
@@ -190,25 +185,51 @@ impl Loader {
 
     /// Loads a run, or takes up one that a dead process left half-loaded, and opens it.
     ///
+    /// While it loads, this process is in `tidegate.processes` and beats once a second; if it falls
+    /// silent for 3 s, another that wants the same may take over.
+    ///
     /// # Errors
     /// [`LoadError`]; a source that is at fault leaves nothing behind.
     pub async fn load(&self) -> Result<Loaded, LoadError> {
         self.check_source().await?;
+        let ladders = self.model_ladders().await?;
+        self.store.register(&self.registration()).await?;
+        let beating = CancellationToken::new();
+        let heart = tokio::spawn(beat(self.store.clone(), self.process, beating.clone()));
+        let loaded = self.load_beating(&ladders).await;
+        beating.cancel();
+        // it ends by its token
+        let _ = heart.await;
+        self.store.unregister(self.process).await?;
+        loaded
+    }
+
+    async fn load_beating(&self, ladders: &[Vec<i32>]) -> Result<Loaded, LoadError> {
         let hash = self.definition.hash();
         let text = StoredDefinition::to_json(&self.definition);
         let (name, version) = (&self.definition.name, &self.definition.version);
-        self.store
-            .put_definition(&hash, name, version, &text)
-            .await?;
-        let lanes = self.model_ladders().await?;
+        self.store.put_definition(&hash, name, version, &text).await?;
+        let mut busy = Uuid::nil();
         for _ in 0..BUSY_TRIES {
             match self.store.begin_run(&self.new_run(&hash)).await? {
-                Begun::Read(run) => return self.read_then_rank(run, &lanes).await,
-                Begun::Rank { id, ranked } => return self.rank(id, &lanes, ranked, true).await,
-                Begun::Busy { .. } => tokio::time::sleep(BUSY_PAUSE).await,
+                Begun::Read(run) => return self.read_then_rank(run, ladders).await,
+                Begun::Rank { id, ranked } => return self.rank(id, ladders, ranked, true).await,
+                Begun::Busy { id, .. } => busy = id,
             }
+            tokio::time::sleep(BUSY_PAUSE).await;
         }
-        Err(LoadError::Busy(Uuid::nil()))
+        Err(LoadError::Busy(busy))
+    }
+
+    fn registration(&self) -> Registration {
+        Registration {
+            id: self.process,
+            role: "run",
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            pid: std::process::id(),
+            slots: 0,
+            lease: LOADER_LEASE,
+        }
     }
 
     /// Reads, ranks and renders, and stores nothing.
@@ -521,6 +542,18 @@ impl Loader {
 
 /// Output tokens reserved per call where the worker sets no limit.
 const EST_OUTPUT_TOKENS: u32 = 256;
+
+async fn beat(store: Store, process: Uuid, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOADER_BEAT) => {}
+        }
+        if let Err(error) = store.beat(process, LOADER_LEASE).await {
+            tracing::debug!(%error, "the loader's heartbeat failed");
+        }
+    }
+}
 
 async fn forward(
     mut texts: mpsc::Receiver<Result<String, StoreError>>,

@@ -12,7 +12,6 @@ use tidegate::{
     store::{
         self, Store,
         model::{ModelRow, ProviderRow},
-        process::Registration,
     },
 };
 use tokio_util::sync::CancellationToken;
@@ -158,19 +157,6 @@ impl Fleet {
 
     /// Loads a run of this definition.
     pub(crate) async fn load(&self, definition: Definition) -> Loaded {
-        let loader = Uuid::now_v7();
-        let process = Registration {
-            id: loader,
-            role: "run",
-            host: "test".to_owned(),
-            pid: std::process::id(),
-            slots: 0,
-            lease: Duration::from_secs(60),
-        };
-        self.store
-            .register(&process)
-            .await
-            .expect("the loader is registered");
         let handler = Registry::new().handler(&definition).expect("a handler");
         let options = LoadOptions {
             limit: None,
@@ -178,7 +164,7 @@ impl Fleet {
             folder: shipped("entity_extraction"),
             source_name: "test".to_owned(),
         };
-        Loader::new(self.store.clone(), definition, handler, loader, options)
+        Loader::new(self.store.clone(), definition, handler, options)
             .expect("a loader")
             .load()
             .await
