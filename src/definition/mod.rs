@@ -14,6 +14,7 @@ mod handler;
 mod json;
 mod parse;
 pub mod rows;
+mod stored;
 mod table;
 mod template;
 mod toml_tree;
@@ -24,6 +25,7 @@ pub use error::{DefinitionError, Place};
 pub use estimate::{estimated_request_tokens, estimated_tokens};
 pub use folder::Folder;
 pub use handler::TemplateHandler;
+pub use stored::StoredDefinition;
 pub use words::{
     CacheSpec, Component, FileFormat, Limits, OrderBy, PromptSpec, Sink, SourceFrom, SourceSpec,
     Strategy, Tier, WeightTable,
