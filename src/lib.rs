@@ -21,3 +21,7 @@ pub mod store;
 // floor 4: fittings.
 pub mod local;
 pub mod simulator;
+
+// floor 6: the door.
+pub mod cli;
+pub mod config;

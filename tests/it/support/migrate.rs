@@ -9,9 +9,11 @@ use sqlx::PgPool;
 const SOURCES: [&str; 2] = ["migrations", "src/store/sql"];
 
 /// Brings an empty database to the newest schema.
-pub(crate) async fn migrate(_pool: &PgPool) {
-    // The store's migrations go here, once there are any:
-    // tidegate::store::migrate::run(pool).await.expect("the migrations run on an empty database");
+pub(crate) async fn migrate(pool: &PgPool) {
+    let store = tidegate::store::Store::over(pool.clone());
+    tidegate::store::migrate::run(&store)
+        .await
+        .expect("the migrations run on an empty database");
 }
 
 /// Names the schema by its content: equal sources, equal name.
