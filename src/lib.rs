@@ -28,3 +28,7 @@ pub mod engine;
 // floor 4: fittings.
 pub mod local;
 pub mod simulator;
+
+// floor 6: the door.
+pub mod cli;
+pub mod config;

@@ -1,3 +1,7 @@
-//! The program.
+//! The program: the workers that ship with it, handed to the command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tidegate::cli::run()
+}

@@ -1,0 +1,93 @@
+//! The command line: one file a command.
+//!
+//! Owns: the tree of commands, the exit codes, what goes to stdout (data) and to stderr (talk), the
+//! opening of the database. Never: a decision, a statement. A new command is a file with its `Args`
+//! and `run`, a variant of [`args::Command`] and an arm of `dispatch`.
+
+mod args;
+mod context;
+mod error;
+mod logging;
+mod printer;
+mod times;
+
+mod config;
+mod migrate;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::config::{Config, Environment};
+
+use args::{Cli, Command, Global};
+pub use context::{Context, Opened};
+pub use error::{CliError, Exit};
+pub use printer::Printer;
+
+/// Runs the program: reads the command line and the configuration, does what the command says,
+/// and returns how it went.
+pub fn run() -> ExitCode {
+    // A second installation fails and leaves the first in place.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error).into(),
+    };
+    let printer = Printer::of_process(cli.global.json);
+    let exit = match started(cli, printer.clone()) {
+        Ok(exit) => exit,
+        Err(error) => {
+            printer.error(&error);
+            error.exit()
+        }
+    };
+    exit.into()
+}
+
+fn started(cli: Cli, printer: Printer) -> Result<Exit, CliError> {
+    let config = read_config(&cli.global)?;
+    logging::start(&config.log, cli.global.verbose);
+    for warning in &config.warnings {
+        printer.warn(warning);
+    }
+    let context = Context { config, printer };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .enable_all()
+        .build()
+        .map_err(|source| CliError::Io {
+            doing: "start the runtime".to_owned(),
+            source,
+        })?;
+    runtime.block_on(dispatch(cli.command, &context))
+}
+
+async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {
+    match command {
+        Command::Migrate => migrate::run(context).await,
+        Command::Config(args) => config::run(args, context).await,
+    }
+}
+
+fn read_config(global: &Global) -> Result<Config, CliError> {
+    let env = Environment::of_process()?;
+    let named = env.get("TIDEGATE_CONFIG").map(std::path::PathBuf::from);
+    let file = global.config.clone().or(named);
+    let config = Config::load(file.as_deref(), env)?;
+    Ok(config.with_database_url(global.database_url.as_deref()))
+}
+
+/// Help and version are data and no mistake; all else that clap says is the user's.
+fn usage(error: &clap::Error) -> Exit {
+    // Where nobody reads it any more, there is nobody to tell.
+    let _ = error.print();
+    if error.use_stderr() {
+        Exit::User
+    } else {
+        Exit::Ok
+    }
+}
+
+/// Enough for thousands of calls that wait, and little memory.
+const WORKER_THREADS: usize = 2;

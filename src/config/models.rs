@@ -1,0 +1,238 @@
+//! `[[models]]`: limits and prices of models, as the operator knows them.
+
+use sha2::{Digest, Sha256};
+
+use super::document::{Document, Entry, Value};
+use super::error::nearest;
+use super::providers::ProviderEntry;
+use super::section::{Section, variable};
+use super::{ConfigError, Environment, Set};
+use crate::model::ModelId;
+use crate::store::model::ModelRow;
+
+const KEYS: &[&str] = &[
+    "name",
+    "rpm",
+    "tpm",
+    "rpd",
+    "window",
+    "burst",
+    "max_concurrency",
+    "input_price_usd",
+    "output_price_usd",
+];
+
+/// One model and its limits. `None`: nothing was said; such a limit is learned as far as it can be.
+#[derive(Clone, Debug)]
+pub struct ModelEntry {
+    /// `<provider entry>/<wire name>`.
+    pub name: Set<String>,
+    /// Requests per minute, 1 to 10,000,000.
+    pub rpm: Option<Set<u32>>,
+    /// Tokens per minute, 1 to 10^12.
+    pub tpm: Option<Set<u64>>,
+    /// Requests per day of the provider's calendar, 1 to 4,000,000,000.
+    pub rpd: Option<Set<u32>>,
+    /// How the provider counts a minute: `sliding`, `fixed` or `bucket`.
+    pub window: Option<Set<&'static str>>,
+    /// Bucket: how many may start at once, 1 to `rpm`.
+    pub burst: Option<Set<u32>>,
+    /// Calls at once, 1 to 100,000.
+    pub max_concurrency: Option<Set<u32>>,
+    /// Micro-dollars per million input tokens.
+    pub input_price_microusd: Option<Set<i64>>,
+    /// Micro-dollars per million output tokens.
+    pub output_price_microusd: Option<Set<i64>>,
+}
+
+impl ModelEntry {
+    /// What the database is told, with a hash that changes when any of it does.
+    pub(super) fn row(&self, provider: &ProviderEntry) -> ModelRow {
+        let value = |set: &Option<Set<u32>>| set.as_ref().map(|set| set.value);
+        let price = |set: &Option<Set<i64>>| set.as_ref().map(|set| set.value);
+        let mut row = ModelRow {
+            model: self.name.value.clone(),
+            hash: Vec::new(),
+            token_dimension: provider.kind.value.token_dimension(),
+            rpm: value(&self.rpm),
+            tpm: self.tpm.as_ref().map(|set| set.value),
+            rpd: value(&self.rpd),
+            max_concurrency: value(&self.max_concurrency),
+            counting: self.window.as_ref().map(|set| set.value),
+            burst: value(&self.burst),
+            input_price_microusd: price(&self.input_price_microusd),
+            output_price_microusd: price(&self.output_price_microusd),
+        };
+        row.hash = hash(&row, &provider.quota_scope.value);
+        row
+    }
+}
+
+/// The scope is part of it: limits live under it, and are written anew where it changes.
+fn hash(row: &ModelRow, quota_scope: &str) -> Vec<u8> {
+    let canonical = serde_json::json!([
+        row.model,
+        quota_scope,
+        row.token_dimension,
+        row.rpm,
+        row.tpm,
+        row.rpd,
+        row.max_concurrency,
+        row.counting,
+        row.burst,
+        row.input_price_microusd,
+        row.output_price_microusd,
+    ]);
+    Sha256::digest(canonical.to_string()).to_vec()
+}
+
+/// The entries of the file, each of a provider entry there is.
+pub(super) fn read(
+    document: &Document,
+    env: &Environment,
+    providers: &[ProviderEntry],
+) -> Result<Vec<ModelEntry>, ConfigError> {
+    let Some(written) = document.entries.iter().find(|entry| entry.key == "models") else {
+        return Ok(Vec::new());
+    };
+    let mut models: Vec<ModelEntry> = Vec::new();
+    for (line, entries) in tables(document, written)? {
+        let model = one(document, env, line, entries, providers, &models)?;
+        models.push(model);
+    }
+    Ok(models)
+}
+
+fn tables<'a>(
+    document: &Document,
+    written: &'a Entry,
+) -> Result<Vec<(usize, &'a [Entry])>, ConfigError> {
+    let wrong = |line: usize, found: &Value| ConfigError::BadValue {
+        place: document.place(line),
+        key: "models".to_owned(),
+        message: format!("must be a list of tables, not {}", found.type_name()),
+        help: "write [[models]] on a line of its own before each model".to_owned(),
+    };
+    let Value::List(items) = &written.value else {
+        return Err(wrong(written.line, &written.value));
+    };
+    items
+        .iter()
+        .map(|(line, value)| match value {
+            Value::Table(entries) => Ok((*line, entries.as_slice())),
+            other => Err(wrong(*line, other)),
+        })
+        .collect()
+}
+
+fn one(
+    document: &Document,
+    env: &Environment,
+    line: usize,
+    entries: &[Entry],
+    providers: &[ProviderEntry],
+    before: &[ModelEntry],
+) -> Result<ModelEntry, ConfigError> {
+    let label = "[[models]]".to_owned();
+    let section = Section::of(document, line, entries, env, label, None, KEYS)?;
+    let name = name(&section, providers, before)?;
+    let section = section.called(prefix(&name.value));
+    let model = ModelEntry {
+        rpm: section.integer("rpm", 1, 10_000_000)?,
+        tpm: section.integer("tpm", 1, 1_000_000_000_000)?,
+        rpd: section.integer("rpd", 1, 4_000_000_000)?,
+        window: section.word("window", &["sliding", "fixed", "bucket"])?,
+        burst: section.integer("burst", 1, 10_000_000)?,
+        max_concurrency: section.integer("max_concurrency", 1, 100_000)?,
+        input_price_microusd: section.price("input_price_usd")?,
+        output_price_microusd: section.price("output_price_usd")?,
+        name,
+    };
+    check_together(&section, &model)?;
+    Ok(model)
+}
+
+fn name(
+    section: &Section<'_>,
+    providers: &[ProviderEntry],
+    before: &[ModelEntry],
+) -> Result<Set<String>, ConfigError> {
+    let name = section.text("name")?.ok_or_else(|| {
+        section.missing(
+            "name",
+            "write name = \"<provider entry>/<wire name>\", as \"gemini/gemini-3.5-flash-lite\"",
+        )
+    })?;
+    let id: ModelId = name.value.parse().map_err(|_| {
+        section.bad(
+            "name",
+            format!("is \"{}\", no model name", name.value),
+            "write <provider entry>/<wire name>, as \"gemini/gemini-3.5-flash-lite\"",
+        )
+    })?;
+    if !providers.iter().any(|entry| entry.name == id.provider()) {
+        let names = providers.iter().map(|entry| entry.name.as_str());
+        let help = match nearest(id.provider(), names) {
+            Some(near) => format!("did you mean \"{near}/{}\"?", id.wire_name()),
+            None => format!(
+                "add a table [providers.{}] with its kind, or take one there is",
+                id.provider()
+            ),
+        };
+        let message = format!(
+            "names the provider entry \"{}\", which is not there",
+            id.provider()
+        );
+        return Err(section.bad("name", message, help));
+    }
+    if before.iter().any(|model| model.name.value == name.value) {
+        return Err(section.bad(
+            "name",
+            format!("names {} a second time", name.value),
+            "keep one of the two entries",
+        ));
+    }
+    Ok(name)
+}
+
+/// What holds only between keys.
+fn check_together(section: &Section<'_>, model: &ModelEntry) -> Result<(), ConfigError> {
+    let window = model.window.as_ref().map(|set| set.value);
+    let rpm = model.rpm.as_ref().map(|set| set.value);
+    match (window, rpm, model.burst.as_ref().map(|set| set.value)) {
+        (Some("bucket"), _, None) => Err(section.bad(
+            "window",
+            "= \"bucket\" needs the key \"burst\"",
+            "write burst = how many calls may start at once",
+        )),
+        (None | Some("sliding" | "fixed"), _, Some(_)) => Err(section.bad(
+            "burst",
+            "counts only with window = \"bucket\"",
+            "write window = \"bucket\", or remove burst",
+        )),
+        (Some(_), None, _) => Err(section.bad(
+            "window",
+            "says how requests per minute are counted, and there is no \"rpm\"",
+            "write rpm, or remove window",
+        )),
+        (_, Some(rpm), Some(burst)) if burst > rpm => Err(section.bad(
+            "burst",
+            format!("is {burst}, more than a whole minute's {rpm}"),
+            format!("write a burst of 1 to {rpm}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The names that variables of this model begin with.
+fn prefix(name: &str) -> String {
+    format!("TIDEGATE_MODELS_{}_", variable(name))
+}
+
+/// The variables that may be set for this model.
+pub(super) fn variables(name: &str) -> impl Iterator<Item = String> {
+    let prefix = prefix(name);
+    KEYS.iter()
+        .filter(|key| **key != "name")
+        .map(move |key| format!("{prefix}{}", variable(key)))
+}
