@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::config;
+use super::{config, demo, run, simulate, work};
 
 /// A durable queue for LLM work in your own Postgres.
 #[derive(Debug, Parser)]
@@ -44,6 +44,10 @@ pub(super) struct Global {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    Demo(demo::Args),
+    Run(run::Args),
+    Work(work::Args),
+    Simulate(simulate::Args),
     /// Bring the database's schema up to date
     Migrate,
     /// Show each setting and where it came from

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::client::LoadError;
 use crate::config::{ConfigError, EntryError};
 use crate::definition::DefinitionError;
 use crate::local::LocalError;
@@ -44,6 +45,9 @@ pub enum CliError {
     /// The worker folder does not hold.
     #[error(transparent)]
     Definition(#[from] DefinitionError),
+    /// A run could not be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
     /// A provider entry cannot be called.
     #[error(transparent)]
     Entry(#[from] EntryError),
@@ -95,20 +99,28 @@ impl CliError {
                 ProviderError::BadKey { .. }
                 | ProviderError::BadBaseUrl { .. }
                 | ProviderError::PlainHttp { .. },
-            )
-            | Self::Store(
-                StoreError::Url(_)
-                | StoreError::Connect(_)
-                | StoreError::ServerTooOld { .. }
-                | StoreError::NotMigrated
-                | StoreError::NoRights(_)
-                | StoreError::Refused(_)
-                | StoreError::UserSql { .. },
             ) => Exit::User,
+            Self::Store(error) => of_store(error),
+            Self::Load(LoadError::Store(error)) => of_store(error),
+            Self::Load(_) => Exit::User,
             Self::Local(error) => of_local(error),
             Self::Simulator(error) => of_simulator(error),
-            Self::Provider(_) | Self::Store(_) | Self::Io { .. } => Exit::Ours,
+            Self::Provider(_) | Self::Io { .. } => Exit::Ours,
         }
+    }
+}
+
+/// What the user can mend: the URL, rights, migrations, their own SQL.
+fn of_store(error: &StoreError) -> Exit {
+    match error {
+        StoreError::Url(_)
+        | StoreError::Connect(_)
+        | StoreError::ServerTooOld { .. }
+        | StoreError::NotMigrated
+        | StoreError::NoRights(_)
+        | StoreError::Refused(_)
+        | StoreError::UserSql { .. } => Exit::User,
+        _ => Exit::Ours,
     }
 }
 

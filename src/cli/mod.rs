@@ -12,7 +12,16 @@ mod printer;
 mod times;
 
 mod config;
+mod demo;
+mod fleet;
 mod migrate;
+mod progress;
+mod report;
+mod run;
+mod sample;
+mod simulate;
+mod stop;
+mod work;
 
 use std::process::ExitCode;
 
@@ -66,6 +75,10 @@ fn started(cli: Cli, printer: Printer) -> Result<Exit, CliError> {
 async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {
     match command {
         Command::Migrate => migrate::run(context).await,
+        Command::Demo(args) => Box::pin(demo::run(args, context)).await,
+        Command::Run(args) => Box::pin(run::run(args, context)).await,
+        Command::Simulate(args) => Box::pin(simulate::run(args, context)).await,
+        Command::Work(args) => Box::pin(work::run(args, context)).await,
         Command::Config(args) => config::run(args, context).await,
     }
 }

@@ -129,7 +129,7 @@ fn did_you_mean(nearest: Option<&str>, known: &[String]) -> String {
 }
 
 /// The known name most like `word`, if one is alike at all.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     known
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(word, name), name))
