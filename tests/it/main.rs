@@ -5,4 +5,5 @@ mod engine;
 mod local;
 mod provider;
 mod simulator;
+mod store;
 mod support;

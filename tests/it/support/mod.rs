@@ -3,6 +3,7 @@
 
 mod db;
 pub(crate) mod fleet;
+pub(crate) mod work;
 mod janitor;
 mod migrate;
 mod server;
