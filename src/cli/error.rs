@@ -34,7 +34,7 @@ impl From<Exit> for ExitCode {
 pub enum CliError {
     /// The configuration does not hold.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(Box<ConfigError>),
     /// The database said no.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -43,7 +43,7 @@ pub enum CliError {
     Local(#[from] LocalError),
     /// The worker folder does not hold.
     #[error(transparent)]
-    Definition(#[from] DefinitionError),
+    Definition(Box<DefinitionError>),
     /// A provider entry cannot be called.
     #[error(transparent)]
     Entry(#[from] EntryError),
@@ -72,6 +72,18 @@ pub enum CliError {
     /// Nobody reads our stdout any more: the end, and no mistake.
     #[error("stdout is closed")]
     OutputClosed,
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(Box::new(error))
+    }
+}
+
+impl From<DefinitionError> for CliError {
+    fn from(error: DefinitionError) -> Self {
+        Self::Definition(Box::new(error))
+    }
 }
 
 impl CliError {

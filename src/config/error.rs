@@ -58,11 +58,11 @@ pub enum ConfigError {
         /// The key.
         key: String,
         /// The table it is in, as `[work]` or `[[models]]`.
-        table: String,
+        table: Box<str>,
         /// The most alike key there is.
         nearest: Option<String>,
         /// The keys there are.
-        known: Vec<String>,
+        known: Box<[String]>,
     },
     /// A key that must be there and is not.
     #[error("{place}: missing key \"{key}\" in {table}\n  help: {help}")]
@@ -129,7 +129,7 @@ fn did_you_mean(nearest: Option<&str>, known: &[String]) -> String {
 }
 
 /// The known name most like `word`, if one is alike at all.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     known
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(word, name), name))

@@ -28,6 +28,7 @@ mod section;
 mod show;
 
 pub use environment::Environment;
+pub(crate) use error::nearest;
 pub use error::{ConfigError, Place};
 pub use load::{Config, LogFormat, LogSettings, WorkSettings};
 pub use models::ModelEntry;
