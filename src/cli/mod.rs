@@ -9,10 +9,19 @@ mod context;
 mod error;
 mod logging;
 mod printer;
+mod signals;
 mod times;
+mod watch;
 
 mod config;
+mod init;
+mod local;
 mod migrate;
+mod models;
+mod runs;
+mod simulate;
+mod status;
+mod tasks;
 
 use std::process::ExitCode;
 
@@ -65,7 +74,14 @@ fn started(cli: Cli, printer: Printer) -> Result<Exit, CliError> {
 
 async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {
     match command {
+        Command::Init(args) => init::run(args, context),
         Command::Migrate => migrate::run(context).await,
+        Command::Status(args) => status::run(args, context).await,
+        Command::Tasks(args) => tasks::run(args, context).await,
+        Command::Runs(args) => runs::run(args, context).await,
+        Command::Models(args) => models::run(args, context).await,
+        Command::Simulate(args) => simulate::run(args, context).await,
+        Command::Local(args) => local::run(args, context).await,
         Command::Config(args) => config::run(args, context).await,
     }
 }
