@@ -11,12 +11,19 @@ pub mod task;
 
 // floor 1: decisions. Pure functions of values.
 pub mod cache;
+pub mod cost;
 pub mod definition;
+pub mod limits;
 pub mod priority;
+pub mod retry;
 
 // floor 2: doors.
 pub mod provider;
 pub mod store;
+
+// floor 3: the works.
+pub mod client;
+pub mod engine;
 
 // floor 4: fittings.
 pub mod local;

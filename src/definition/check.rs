@@ -1,16 +1,9 @@
 //! From a folder's texts to a definition that holds, or to the first thing that does not.
 
-use serde_json::Value;
-
 use super::{
     CacheSpec, Component, DefinitionError, Folder, Limits, OrderBy, Place, PromptSpec, Sink,
-    SourceFrom, SourceSpec, Strategy, TemplateHandler, Tier, WeightTable,
-    answer::Judge,
-    error::nearest,
-    parse,
-    table::{Table, bad},
-    template::Templates,
-    toml_tree::{self, Node},
+    SourceFrom, SourceSpec, Strategy, TemplateHandler, Tier, WeightTable, error::nearest, named,
+    parse, parse_components, parse_tiers, table::Table, template::Templates, toml_tree,
 };
 use crate::model::ModelId;
 
@@ -57,26 +50,26 @@ impl Definition {
     /// # Errors
     /// The first [`DefinitionError`] found, in the order of worker.toml's tables.
     pub fn check(folder: &Folder, overrides: &[(String, String)]) -> Result<Self, DefinitionError> {
-        let mut document = toml_tree::parse(WORKER, plain_text(folder, WORKER)?)?;
+        let mut document = toml_tree::parse(WORKER, named::plain_text(folder, WORKER)?)?;
         for (path, value) in overrides {
             document.set(path, value)?;
         }
         let top = Table::open(&document, WORKER, parse::TOP_KEYS)?;
-        let weights = parse::weights(&top)?;
+        let weights = parse_tiers::weights(&top)?;
         let mut definition = Self {
             name: parse::name(&top)?,
             version: top.text("version")?.unwrap_or_else(|| "1".to_owned()),
-            source: source(folder, &top, &weights)?,
+            source: named::source(folder, &top, &weights)?,
             order_by: parse::order_by(&top)?,
-            tiers: parse::tiers(&top)?,
-            fallback: parse::fallback(&top)?,
-            prompt: prompt(folder, &top)?,
+            tiers: parse_tiers::tiers(&top)?,
+            fallback: parse_tiers::fallback(&top)?,
+            prompt: named::prompt(folder, &top)?,
             pack_size: 1,
             cache: parse::cache(&top)?,
             limits: parse::limits(&top)?,
             strategy: parse::strategy(&top)?,
-            sink: sink(folder, &top)?,
-            components: parse::components(&top)?,
+            sink: named::sink(folder, &top)?,
+            components: parse_components::components(&top)?,
             weights,
             folder: Folder::default(),
             overrides: overrides.to_vec(),
@@ -141,12 +134,12 @@ impl Definition {
     /// [`DefinitionError::NoColumn`] for the first that is missing.
     pub fn check_columns(&self, columns: &[String]) -> Result<(), DefinitionError> {
         let has = |column: &String| columns.contains(column);
-        let missing = |place, named_as: &str, column: &String| DefinitionError::NoColumn {
+        let missing = |place, named_as: &'static str, column: &String| DefinitionError::NoColumn {
             place,
-            named_as: named_as.to_owned(),
+            named_as,
             column: column.clone(),
             nearest: nearest(column, columns.iter().map(String::as_str)),
-            columns: columns.to_vec(),
+            columns: columns.into(),
         };
         let SourceSpec {
             id,
@@ -193,132 +186,5 @@ impl Definition {
     }
 }
 
-fn source(
-    folder: &Folder,
-    top: &Table<'_>,
-    weights: &WeightTable,
-) -> Result<SourceSpec, DefinitionError> {
-    let node = top.node("source").ok_or_else(|| top.missing("source"))?;
-    let table = Table::open(node, "[source]", parse::SOURCE_KEYS)?;
-    let mut from = parse::source_from(&table)?;
-    if let SourceFrom::Sql { file, text } = &mut from {
-        *text = named_text(folder, &table, "sql", file)?;
-    }
-    Ok(SourceSpec {
-        from,
-        id: table.need_text("id")?,
-        category: table.text("category")?,
-        version: table.text("version")?,
-        score: table.text("score")?,
-        signals: weights.keys().cloned().collect(),
-    })
-}
-
-fn prompt(folder: &Folder, top: &Table<'_>) -> Result<PromptSpec, DefinitionError> {
-    let none = Node {
-        place: Place::file(WORKER),
-        value: toml_tree::Tree::Table(Vec::new()),
-    };
-    let table = Table::open(
-        top.node("prompt").unwrap_or(&none),
-        "[prompt]",
-        parse::PROMPT_KEYS,
-    )?;
-    let template_file = table
-        .text("template")?
-        .unwrap_or_else(|| "prompt.md".to_owned());
-    let system_file = table.text("system")?;
-    let schema_file = table.text("schema")?;
-    let text = |key, file: &String| named_text(folder, &table, key, file);
-    let schema = schema_file
-        .as_ref()
-        .map(|file| schema(file, &text("schema", file)?))
-        .transpose()?;
-    Ok(PromptSpec {
-        template: text("template", &template_file)?,
-        system: system_file
-            .as_ref()
-            .map(|file| text("system", file))
-            .transpose()?,
-        params: parse::params(&table)?,
-        template_file,
-        system_file,
-        schema_file,
-        schema,
-    })
-}
-
-fn sink(folder: &Folder, top: &Table<'_>) -> Result<Option<Sink>, DefinitionError> {
-    let Some(file) = parse::sink(top)? else {
-        return Ok(None);
-    };
-    let table = Table::any_keys(
-        top.node("sink").ok_or_else(|| top.missing("sink"))?,
-        "[sink]",
-    )?;
-    let sql = named_text(folder, &table, "sql", &file)?;
-    Ok(Some(Sink { file, sql }))
-}
-
-/// A schema file's value, known to be a valid JSON Schema.
-fn schema(file: &str, text: &str) -> Result<Value, DefinitionError> {
-    let value: Value = serde_json::from_str(text).map_err(|error| DefinitionError::Syntax {
-        place: Place::line(file, error.line()),
-        message: format!("is not JSON: {error}"),
-    })?;
-    Judge::new(Some(&value)).map_err(|message| DefinitionError::Syntax {
-        place: Place::file(file),
-        message,
-    })?;
-    Ok(value)
-}
-
-/// The text of a file that a key names.
-fn named_text(
-    folder: &Folder,
-    table: &Table<'_>,
-    key: &str,
-    file: &str,
-) -> Result<String, DefinitionError> {
-    if folder.text(file).is_none() {
-        return Err(DefinitionError::NoFile {
-            place: table.place_of(key),
-            key: key.to_owned(),
-            file: file.to_owned(),
-            nearest: nearest(file, folder.names()),
-        });
-    }
-    let text = plain_text(folder, file)?;
-    if text.trim().is_empty() {
-        return Err(bad(&Place::file(file), key, "names an empty file"));
-    }
-    Ok(text.to_owned())
-}
-
-/// A file's text, if it can be stored and sent: no byte order mark, no U+0000.
-fn plain_text<'a>(folder: &'a Folder, file: &str) -> Result<&'a str, DefinitionError> {
-    let text = folder.text(file).ok_or_else(|| DefinitionError::Read {
-        file: file.to_owned(),
-        message: "is not in the folder".to_owned(),
-    })?;
-    let refused = |at: usize, what: &str| DefinitionError::Text {
-        place: Place::line(file, toml_tree::line_of(text, at)),
-        message: what.to_owned(),
-    };
-    if text.starts_with('\u{feff}') {
-        return Err(refused(
-            0,
-            "begins with a byte order mark: save it as UTF-8 without one",
-        ));
-    }
-    match text.find('\0') {
-        Some(at) => Err(refused(
-            at,
-            "holds a NUL (U+0000), which Postgres cannot store",
-        )),
-        None => Ok(text),
-    }
-}
-
 /// The file every folder has.
-const WORKER: &str = "worker.toml";
+pub(super) const WORKER: &str = "worker.toml";

@@ -101,7 +101,7 @@ pub enum DefinitionError {
         /// The key.
         key: String,
         /// The table it is in, as `[source]` or `[[tier]]`.
-        table: String,
+        table: &'static str,
         /// The most alike key that is known.
         nearest: Option<String>,
     },
@@ -113,7 +113,7 @@ pub enum DefinitionError {
         /// The key.
         key: String,
         /// The table.
-        table: String,
+        table: &'static str,
     },
     /// A value of the wrong type.
     #[error("{place}: \"{key}\" must be {expected}, not {found}")]
@@ -158,13 +158,13 @@ pub enum DefinitionError {
         /// Where it is named.
         place: Place,
         /// What names it: `source.id`, `score.weights`, `template variable` ...
-        named_as: String,
+        named_as: &'static str,
         /// The column.
         column: String,
         /// The most alike column there is.
         nearest: Option<String>,
         /// The columns there are.
-        columns: Vec<String>,
+        columns: Box<[String]>,
     },
 }
 
@@ -246,7 +246,7 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     known
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(word, name), name))
-        .filter(|(distance, name)| *distance <= word.len().max(name.len()).div_ceil(2).min(4))
+        .filter(|(distance, name)| *distance <= (word.len().max(name.len()) / 3).clamp(1, 4))
         .min()
         .map(|(_, name)| name.to_owned())
 }

@@ -1,14 +1,13 @@
-//! worker.toml's tables as values: one function a table.
+//! worker.toml's plain tables as values: one function a table.
 
 use std::time::Duration;
 
 use super::{
-    CacheSpec, Component, DefinitionError, FileFormat, Limits, OrderBy, SourceFrom, Strategy, Tier,
-    WeightTable,
-    table::{Table, bad, number},
+    CacheSpec, DefinitionError, FileFormat, Limits, OrderBy, SourceFrom, Strategy,
+    table::Table,
     toml_tree::{Node, Tree},
 };
-use crate::{llm::Params, model::ModelId};
+use crate::llm::Params;
 
 pub(super) const TOP_KEYS: &[&str] = &[
     "name",
@@ -28,7 +27,6 @@ pub(super) const TOP_KEYS: &[&str] = &[
 ];
 pub(super) const SOURCE_KEYS: &[&str] = &["sql", "file", "id", "category", "version", "score"];
 pub(super) const PROMPT_KEYS: &[&str] = &["template", "schema", "system", "params"];
-const TIER_KEYS: &[&str] = &["share", "mix", "model", "fallbacks"];
 const PARAM_KEYS: &[&str] = &[
     "temperature",
     "top_p",
@@ -37,19 +35,6 @@ const PARAM_KEYS: &[&str] = &[
     "stop",
     "seed",
     "thinking_budget",
-];
-const COMPONENT_KEYS: &[&str] = &[
-    "name",
-    "needs",
-    "priority",
-    "enabled",
-    "local",
-    "template",
-    "schema",
-    "model",
-    "fallbacks",
-    "params",
-    "call_timeout_s",
 ];
 
 /// The worker's name: lower case, digits, `_` and `-`, since it becomes part of variables' names.
@@ -100,97 +85,6 @@ pub(super) fn source_from(source: &Table<'_>) -> Result<SourceFrom, DefinitionEr
             })
         }
     }
-}
-
-pub(super) fn weights(top: &Table<'_>) -> Result<WeightTable, DefinitionError> {
-    let Some(node) = top.node("score") else {
-        return Ok(WeightTable::new());
-    };
-    let score = Table::open(node, "[score]", &["weights"])?;
-    let Some(node) = score.node("weights") else {
-        return Ok(WeightTable::new());
-    };
-    Table::any_keys(node, "[score.weights]")?
-        .entries()
-        .iter()
-        .map(|entry| Ok((entry.key.clone(), number(&entry.key, &entry.node)?)))
-        .collect()
-}
-
-pub(super) fn tiers(top: &Table<'_>) -> Result<Vec<Tier>, DefinitionError> {
-    let nodes = top.list("tier")?;
-    if nodes.is_empty() {
-        return Err(match top.node("tier") {
-            Some(_) => top.bad("tier", "is empty: a worker has at least one [[tier]]"),
-            None => top.missing("tier"),
-        });
-    }
-    let tiers = nodes.iter().map(tier).collect::<Result<Vec<_>, _>>()?;
-    let sum: u64 = tiers.iter().map(|tier| u64::from(tier.share_bp)).sum();
-    if sum == 10_000 {
-        return Ok(tiers);
-    }
-    let last = Table::open(&nodes[nodes.len() - 1], "[[tier]]", TIER_KEYS)?;
-    let (whole, rest) = (sum / 10_000, sum % 10_000);
-    Err(last.bad(
-        "share",
-        format!("makes the shares of all tiers sum to {whole}.{rest:04}, not to 1"),
-    ))
-}
-
-fn tier(node: &Node) -> Result<Tier, DefinitionError> {
-    let table = Table::open(node, "[[tier]]", TIER_KEYS)?;
-    let share = table
-        .number("share")?
-        .ok_or_else(|| table.missing("share"))?;
-    let tier = Tier {
-        share_bp: basis_points(share).ok_or_else(|| {
-            table.bad(
-                "share",
-                format!("is {share}: it must be 0 to 1, in steps of 0.0001"),
-            )
-        })?,
-        mix: table
-            .integer("mix", 1, 1_000_000)?
-            .ok_or_else(|| table.missing("mix"))?,
-        model: table
-            .model("model")?
-            .ok_or_else(|| table.missing("model"))?,
-        fallbacks: table.models("fallbacks")?,
-    };
-    let twice = |at: usize| {
-        tier.fallbacks[..at].contains(&tier.fallbacks[at]) || tier.fallbacks[at] == tier.model
-    };
-    match (0..tier.fallbacks.len()).find(|&at| twice(at)) {
-        Some(at) => Err(table.bad(
-            "fallbacks",
-            format!("names {} a second time in this tier", tier.fallbacks[at]),
-        )),
-        None => Ok(tier),
-    }
-}
-
-/// A share in basis points, if it is a whole number of them.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "within 0 to 10,000"
-)]
-fn basis_points(share: f64) -> Option<u32> {
-    let points = (share * 10_000.0).round();
-    ((0.0..=1.0).contains(&share) && (share * 10_000.0 - points).abs() < 1e-6)
-        .then_some(points as u32)
-}
-
-pub(super) fn fallback(top: &Table<'_>) -> Result<Option<ModelId>, DefinitionError> {
-    let Some(node) = top.node("fallback") else {
-        return Ok(None);
-    };
-    let table = Table::open(node, "[fallback]", &["model"])?;
-    table
-        .model("model")?
-        .map(Some)
-        .ok_or_else(|| table.missing("model"))
 }
 
 pub(super) fn params(prompt: &Table<'_>) -> Result<Params, DefinitionError> {
@@ -257,7 +151,7 @@ pub(super) fn limits(top: &Table<'_>) -> Result<Limits, DefinitionError> {
     Ok(limits)
 }
 
-fn timeout(table: &Table<'_>) -> Result<Option<Duration>, DefinitionError> {
+pub(super) fn timeout(table: &Table<'_>) -> Result<Option<Duration>, DefinitionError> {
     Ok(table
         .integer("call_timeout_s", 1_u64, 3_600)?
         .map(Duration::from_secs))
@@ -291,52 +185,6 @@ pub(super) fn sink(top: &Table<'_>) -> Result<Option<String>, DefinitionError> {
     Table::open(node, "[sink]", &["sql"])?
         .need_text("sql")
         .map(Some)
-}
-
-/// The steps of a worker of many; [`Definition::check`](super::Definition::check) refuses them yet.
-pub(super) fn components(top: &Table<'_>) -> Result<Vec<Component>, DefinitionError> {
-    let components = top
-        .list("component")?
-        .iter()
-        .map(component)
-        .collect::<Result<Vec<_>, _>>()?;
-    for (at, node) in top.list("component")?.iter().enumerate() {
-        let Component { name, needs, .. } = &components[at];
-        if components[..at].iter().any(|other| other.name == *name) {
-            return Err(bad(&node.place, "name", format!("is {name} a second time")));
-        }
-        if let Some(need) = needs
-            .iter()
-            .find(|need| !components.iter().any(|c| c.name == **need))
-        {
-            return Err(bad(
-                &node.place,
-                "needs",
-                format!("names {need}, which is no component"),
-            ));
-        }
-    }
-    Ok(components)
-}
-
-fn component(node: &Node) -> Result<Component, DefinitionError> {
-    let table = Table::open(node, "[[component]]", COMPONENT_KEYS)?;
-    let model = table.model("model")?;
-    Ok(Component {
-        name: table.need_text("name")?,
-        needs: table.texts("needs")?,
-        priority: table.integer("priority", i32::MIN, i32::MAX)?.unwrap_or(0),
-        enabled: table.flag("enabled")?.unwrap_or(true),
-        local: table.flag("local")?.unwrap_or(false),
-        template: table.text("template")?,
-        schema: table.text("schema")?,
-        models: model
-            .into_iter()
-            .chain(table.models("fallbacks")?)
-            .collect(),
-        params: table.node("params").map(|_| params(&table)).transpose()?,
-        call_timeout: timeout(&table)?,
-    })
 }
 
 /// Whether a node is a list with something in it.

@@ -32,7 +32,7 @@ impl<'a> Table<'a> {
             Some(entry) => Err(DefinitionError::UnknownKey {
                 place: entry.place.clone(),
                 key: entry.key.clone(),
-                table: label.to_owned(),
+                table: label,
                 nearest: nearest(&entry.key, known.iter().copied()),
             }),
         }
@@ -72,7 +72,7 @@ impl<'a> Table<'a> {
         DefinitionError::MissingKey {
             place: self.place.clone(),
             key: key.to_owned(),
-            table: self.label.to_owned(),
+            table: self.label,
         }
     }
 

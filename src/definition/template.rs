@@ -5,12 +5,12 @@ use std::{
     io::{self, Write},
 };
 
-use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value, value::ValueKind};
 
 use super::{DefinitionError, Place, PromptSpec};
 
 /// Compiled templates. A field that is not there is an error that names it; nothing is escaped;
-/// null renders as nothing; no template runs for ever or renders more than 4 MiB.
+/// null renders as nothing, a flag as true or false; no template runs for ever or renders more than 4 MiB.
 #[derive(Debug)]
 pub(super) struct Templates {
     env: Environment<'static>,
@@ -26,12 +26,10 @@ impl Templates {
         env.set_undefined_behavior(UndefinedBehavior::Strict);
         env.set_auto_escape_callback(|_| AutoEscape::None);
         env.set_fuel(Some(FUEL));
-        env.set_formatter(|out, state, value| {
-            if value.is_none() {
-                Ok(())
-            } else {
-                minijinja::escape_formatter(out, state, value)
-            }
+        env.set_formatter(|out, state, value| match value.kind() {
+            ValueKind::None => Ok(()),
+            ValueKind::Bool => Ok(out.write_str(if value.is_true() { "true" } else { "false" })?),
+            _ => minijinja::escape_formatter(out, state, value),
         });
         let system = prompt.system_file.as_ref().zip(prompt.system.as_ref());
         let texts = [(&prompt.template_file, &prompt.template)]
@@ -51,12 +49,39 @@ impl Templates {
             files,
             fields: BTreeSet::new(),
         };
+        templates.try_out()?;
         templates.fields = templates
             .variables()
             .into_iter()
             .map(|(_, name)| name)
             .collect();
         Ok(templates)
+    }
+
+    /// Finds filters, tests and functions that there are not, which compiling lets pass: renders over
+    /// nothing, where nothing is an error but that. What stands in a branch or loop that is not
+    /// entered then is found when an item is rendered.
+    fn try_out(&self) -> Result<(), DefinitionError> {
+        let mut env = self.env.clone();
+        env.set_undefined_behavior(UndefinedBehavior::Chainable);
+        for file in &self.files {
+            let Ok(template) = env.get_template(file) else {
+                continue;
+            };
+            let Err(error) = template.render_captured_to(Value::from_pairs(NO_FIELDS), io::sink())
+            else {
+                continue;
+            };
+            if let ErrorKind::UnknownFilter
+            | ErrorKind::UnknownTest
+            | ErrorKind::UnknownFunction
+            | ErrorKind::TemplateNotFound = error.kind()
+            {
+                let (place, message) = (place_of(file, &error), words_of(&error));
+                return Err(DefinitionError::Syntax { place, message });
+            }
+        }
+        Ok(())
     }
 
     /// Each field of an item that a template looks at, with the first line that names it.
@@ -149,6 +174,9 @@ impl Write for Capped {
         Ok(())
     }
 }
+
+/// An item without fields.
+const NO_FIELDS: [(String, Value); 0] = [];
 
 /// Instructions one rendering may take.
 const FUEL: u64 = 1_000_000;

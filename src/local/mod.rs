@@ -6,6 +6,18 @@
 //! databases. Several processes share it; the last one to [`close`](Local::close) stops it. One
 //! that is killed leaves it running, and the next one attaches.
 //!
+//! ```no_run
+//! # async fn example() -> Result<(), tidegate::local::LocalError> {
+//! use tidegate::local::{self, Settings};
+//!
+//! let settings = Settings { data_dir: Some("/srv/tidegate".into()), ..Settings::default() };
+//! let local = local::start(&settings).await?;
+//! let url = local.url(); // for sqlx, psql ...
+//! local.close().await?; // stops the server if we are its last user
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! What lies in the folder ([`Settings::folder`]):
 //!
 //! | name | what |

@@ -15,8 +15,9 @@ use serde_json::json;
 use super::generate::query;
 use super::ledger::{Counters, line};
 use super::limits::{Book, Limits};
+use super::model::ms;
 use super::settings::{OutageKind, SECONDS_MAX, WindowKind};
-use super::state::{Shared, ms};
+use super::state::Shared;
 
 /// `GET /sim/counters`.
 pub(super) async fn counters(State(shared): State<Arc<Shared>>) -> Json<Counters> {

@@ -14,11 +14,12 @@ use serde_json::{Value, json};
 
 use super::answer::{self, Answer};
 use super::chance::{hash, mix};
+use super::failure::Failure;
 use super::faults::Fault;
 use super::judge::{self, Asked};
 use super::listener::Wire;
 use super::state::{Fate, Shared, Ticket};
-use super::wire::{Failure, GenerateResponse, usage};
+use super::wire::{GenerateResponse, usage};
 
 /// `POST /v1beta/models/{model}:{method}`.
 pub(super) async fn post(

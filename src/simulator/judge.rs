@@ -5,8 +5,9 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::answer::tokens;
+use super::failure::Failure;
 use super::settings::ModelSettings;
-use super::wire::{CONFIG_KEYS, Content, Failure, GenerateRequest, REQUEST_KEYS};
+use super::wire::{CONFIG_KEYS, Content, GenerateRequest, REQUEST_KEYS};
 
 /// A well-formed question.
 #[derive(Clone, Debug)]

@@ -426,7 +426,7 @@ mod tests {
 
     /// Arrivals as gaps with token amounts.
     fn arrivals() -> impl Strategy<Value = Vec<(u64, u64)>> {
-        prop::collection::vec((0_u64..9_000, 1_u64..60), 1..300)
+        prop::collection::vec((0_u64..9_000, 1_u64..60), 1..100)
     }
 
     /// The largest sum that any 60 s of these calls hold, by trying all.

@@ -8,10 +8,10 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::failure::Failure;
 use super::generate::{key, query, version};
 use super::settings::ModelSettings;
 use super::state::Shared;
-use super::wire::Failure;
 
 /// Lists the models, page by page; a page token is the place of its first model.
 pub(super) async fn list(

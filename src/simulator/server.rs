@@ -13,11 +13,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::error::Error;
+use super::failure::Failure;
 use super::ledger::{CallRecord, Counters};
 use super::listener::{Resettable, Wire};
 use super::settings::{OutageKind, Settings};
 use super::state::Shared;
-use super::wire::Failure;
 use super::{control, generate, models};
 
 /// Starts a simulator in this process.

@@ -151,19 +151,32 @@ impl Store {
         Ok(released.len())
     }
 
-    /// The bodies of these tasks' items, in any order: `(task, body)`.
+    /// The items of these tasks, in any order.
     ///
     /// # Errors
     /// As every statement.
-    pub async fn bodies(&self, tasks: &[Uuid]) -> Result<Vec<(Uuid, String)>, StoreError> {
-        let rows = sqlx::query!(
-            "select t.id, i.body from tidegate.tasks t
+    pub async fn bodies(&self, tasks: &[Uuid]) -> Result<Vec<TaskBody>, StoreError> {
+        Ok(sqlx::query_as!(
+            TaskBody,
+            "select t.id as task, i.item_id as item, i.body, i.version from tidegate.tasks t
                join tidegate.items i on i.run_id = t.run_id and i.item_id = t.item_id
               where t.id = any($1)",
             tasks
         )
         .fetch_all(&self.pool)
-        .await?;
-        Ok(rows.into_iter().map(|row| (row.id, row.body)).collect())
+        .await?)
     }
+}
+
+/// The item a task is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskBody {
+    /// The task.
+    pub task: Uuid,
+    /// The item's id.
+    pub item: String,
+    /// JSON text, byte for byte.
+    pub body: String,
+    /// Its version, if the source has one.
+    pub version: Option<String>,
 }

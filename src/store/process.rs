@@ -46,6 +46,15 @@ impl Store {
         Ok(())
     }
 
+    /// Renews a lease over the pool, for a process that holds no tasks (a loader).
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn beat(&self, id: Uuid, lease: Duration) -> Result<bool, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        heartbeat(&mut connection, id, lease).await
+    }
+
     /// Closes the row of a process that holds nothing any more.
     ///
     /// # Errors

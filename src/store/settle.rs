@@ -15,6 +15,8 @@ pub struct Answered {
     pub claim: ClaimKey,
     /// The item's id, for the sink.
     pub item: Option<String>,
+    /// The item's version, for the sink.
+    pub version: Option<String>,
     /// The accepted answer.
     pub answer: Value,
     /// What the call used.
@@ -252,8 +254,9 @@ impl Store {
     ) -> Result<(Vec<Uuid>, Vec<(Uuid, String)>), StoreError> {
         let mut transaction = self.pool.begin().await?;
         let rows = sqlx::query!(
-            r#"select t.id, t.item_id, r.answer, r.model, r.finished_at
+            r#"select t.id, t.item_id, i.version as "version?", r.answer, r.model, r.finished_at
                  from tidegate.tasks t
+                 left join tidegate.items i on i.run_id = t.run_id and i.item_id = t.item_id
                  join tidegate.task_results r on r.task_id = t.id and r.generation = t.generation
                 where t.id = any($1) and t.state = 'failed' and t.error_class = 'sink'
                 order by t.id
@@ -267,6 +270,7 @@ impl Store {
             .map(|row| SinkRow {
                 item_id: row.item_id,
                 task_id: row.id,
+                version: row.version,
                 answer: storable(&serde_json::from_str(&row.answer).unwrap_or(Value::Null)),
                 model: row.model,
                 finished_at: row.finished_at,
@@ -368,6 +372,7 @@ fn storable(value: &Value) -> Value {
 struct SinkRow {
     item_id: Option<String>,
     task_id: Uuid,
+    version: Option<String>,
     answer: Value,
     model: String,
     finished_at: DateTime<Utc>,
@@ -378,6 +383,7 @@ impl From<&Answered> for SinkRow {
         Self {
             item_id: answered.item.clone(),
             task_id: answered.claim.task,
+            version: answered.version.clone(),
             answer: storable(&answered.answer),
             model: answered.claim.model.clone(),
             finished_at: answered.claim.granted_at

@@ -1,5 +1,7 @@
 //! Integration tests: one binary, folders mirror src/.
 
+mod definition;
+mod engine;
 mod local;
 mod provider;
 mod simulator;

@@ -22,7 +22,7 @@ use crate::definition::SourceSpec;
 pub fn csv<R: BufRead>(
     input: R,
     source: &SourceSpec,
-) -> impl Iterator<Item = Result<Row, RowError>> {
+) -> impl Iterator<Item = Result<Row, RowError>> + use<R> {
     let allowed = Arc::new(AtomicU64::new(0));
     let input = Metered {
         input,

@@ -11,7 +11,7 @@ use crate::definition::SourceSpec;
 pub fn jsonl<R: BufRead>(
     input: R,
     source: &SourceSpec,
-) -> impl Iterator<Item = Result<Row, RowError>> {
+) -> impl Iterator<Item = Result<Row, RowError>> + use<R> {
     Lines {
         input,
         source: source.clone(),

@@ -1,5 +1,6 @@
 //! A database a test, cloned from a migrated template on the one server of the test run.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -7,11 +8,11 @@ use rustix::process::{Pid, geteuid, test_kill_process};
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
-use tidegate::local::{Brought, Local, Settings};
+use tidegate::local::{Binaries, Brought, Local, Settings};
 use tokio::sync::OnceCell;
 
-use super::janitor::stop_when_unused;
-use super::{binaries_of, migrate, start, test_settings};
+use super::server::open_to_server;
+use super::{Janitor, binaries, migrate, start, test_settings};
 
 /// Connections that one test may have at once.
 const POOL_SIZE: u32 = 10;
@@ -104,6 +105,7 @@ impl Drop for TestDb {
 struct Server {
     local: Local,
     template: String,
+    _janitor: Janitor,
 }
 
 impl Server {
@@ -113,26 +115,42 @@ impl Server {
     }
 
     async fn start() -> Self {
+        let binaries = binaries().await;
+        let folder = folder(&binaries);
+        let janitor = Janitor::of_shared(&folder, &binaries);
         let settings = Settings {
-            data_dir: Some(folder()),
+            data_dir: Some(folder),
             // Every test of a run at once, on a machine of many cores.
             max_connections: 500,
             ..test_settings()
         };
         let local = start(&settings).await.expect("the tests' server starts");
-        stop_when_unused(local.folder(), &binaries_of(&settings).await);
         let template = make_template(&local).await;
-        Self { local, template }
+        Self {
+            local,
+            template,
+            _janitor: janitor,
+        }
     }
 }
 
-/// A folder for this package and this user, in a place that the server's user can reach. The
-/// machine's boot is part of its name: without fsync a cluster means nothing after a power cut.
-fn folder() -> PathBuf {
+/// A folder for this package, this user and this Postgres, in a place that the server's user can
+/// reach. The machine's boot is part of its name: without fsync a cluster means nothing after a
+/// power cut.
+fn folder(binaries: &Binaries) -> PathBuf {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let hash = Sha256::digest(format!("{}\n{boot}", env!("CARGO_MANIFEST_DIR")));
-    let (user, hash) = (geteuid().as_raw(), hex::encode(&hash[..6]));
-    std::env::temp_dir().join(format!("tidegate-test-{user}-{hash}"))
+    let name = format!("{} {} {boot}", env!("CARGO_MANIFEST_DIR"), binaries.major);
+    let (user, hash) = (geteuid().as_raw(), hex::encode(&Sha256::digest(name)[..6]));
+    let folder = std::env::temp_dir().join(format!("tidegate-test-{user}-{hash}"));
+    if std::fs::create_dir(&folder).is_ok() {
+        open_to_server(&folder);
+    }
+    let owner = folder
+        .symlink_metadata()
+        .expect("the folder was made above")
+        .uid();
+    assert_eq!(owner, user, "somebody else made {}", folder.display());
+    folder
 }
 
 /// Makes the template unless it is there, and sweeps up what killed processes left.
@@ -201,35 +219,6 @@ async fn run(admin: &mut PgConnection, statement: String) {
     let shown = statement.clone();
     let done = sqlx::raw_sql(AssertSqlSafe(statement)).execute(admin).await;
     done.unwrap_or_else(|error| panic!("{shown}: {error}"));
-}
-
-#[tokio::test]
-async fn each_test_database_is_its_own() {
-    let (one, other) = tokio::join!(TestDb::new(), TestDb::new());
-    assert_ne!(one.url(), other.url());
-    sqlx::query("create table mine (n int)")
-        .execute(one.pool())
-        .await
-        .unwrap();
-    assert!(
-        sqlx::query("select n from mine")
-            .execute(other.pool())
-            .await
-            .is_err()
-    );
-}
-
-#[tokio::test]
-async fn a_test_database_is_gone_when_its_test_is() {
-    let (gone, other) = tokio::join!(TestDb::new(), TestDb::new());
-    let name = gone.name.clone();
-    drop(gone);
-    let left: i64 = sqlx::query_scalar("select count(*) from pg_database where datname = $1")
-        .bind(name)
-        .fetch_one(other.pool())
-        .await
-        .unwrap();
-    assert_eq!(left, 0);
 }
 
 #[test]

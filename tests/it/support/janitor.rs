@@ -13,21 +13,26 @@ use tidegate::local::Binaries;
 /// `$3` with the command that follows, as its own user, and removes the folder `$4`, if any.
 ///
 /// The wait for the other janitor is short: one that stays has somebody to wait for, and clears up
-/// for us as well.
+/// for us as well. He looks again twice: what a killed test had just begun (`pg_ctl start`) goes on
+/// without it.
 const SCRIPT: &str = r#"
 lock=$1 one=$2 data=$3 remove=$4
 shift 4
 exec 8>>"$one" 9>>"$lock" || exit
 flock -w 5 8 || exit
-flock 9
-if [ -e "$data/postmaster.pid" ]; then
-    if [ "$(id -u)" = 0 ]; then
-        owner=$(stat -c '--reuid=%u --regid=%g' "$data")
-        set -- setpriv $owner --clear-groups "$@"
+for round in 1 2 3; do
+    flock 9
+    if [ -e "$data/postmaster.pid" ]; then
+        owner=
+        if [ "$(id -u)" = 0 ]; then
+            owner=$(stat -c 'setpriv --reuid=%u --regid=%g --clear-groups' "$data")
+        fi
+        $owner "$@" 8>&- 9>&-
     fi
-    "$@" 8>&- 9>&-
-fi
-if [ -n "$remove" ]; then rm -rf "$remove"; fi
+    if [ -n "$remove" ]; then rm -rf "$remove"; fi
+    flock -u 9
+    sleep 1
+done
 "#;
 
 /// A process of its own session that outlives us to clear up.
@@ -39,37 +44,35 @@ pub(crate) struct Janitor {
 
 impl Janitor {
     /// Once this process is gone (or the janitor dropped): stops the server of the folder
-    /// `server`, then removes the folder `ours`.
+    /// `server`, then removes the folder `ours`. To be called before the server is started: a test
+    /// may be killed on the way.
     pub(crate) fn of_ours(ours: &Path, server: &Path, binaries: &Binaries) -> Self {
-        let lock = ours.join("alive.lock");
-        let alive = OpenOptions::new().create(true).append(true).open(&lock);
-        let alive = alive.expect("a lock in our own folder can be made");
-        flock(&alive, FlockOperation::LockExclusive).expect("nobody else knows this lock");
-        send(
-            &lock,
-            &ours.join("janitor.lock"),
-            server,
-            Some(ours),
-            binaries,
-        );
+        let alive = hold(&ours.join("alive.lock"));
+        send(ours, server, Some(ours), binaries);
+        Self { _alive: alive }
+    }
+
+    /// Once all processes that share this server are gone: stops it, and leaves its cluster. Also
+    /// to be called first.
+    pub(crate) fn of_shared(server: &Path, binaries: &Binaries) -> Self {
+        let alive = hold(&server.join("alive.lock"));
+        send(server, server, None, binaries);
         Self { _alive: alive }
     }
 }
 
-/// Sends a janitor who stops a shared server once nobody uses it any more, and leaves its cluster.
-pub(crate) fn stop_when_unused(server: &Path, binaries: &Binaries) {
-    send(
-        &server.join("users.lock"),
-        &server.join("janitor.lock"),
-        server,
-        None,
-        binaries,
-    );
+/// Says that we live. Waits for a janitor at work, who takes a fraction of a second.
+fn hold(lock: &Path) -> File {
+    let alive = OpenOptions::new().create(true).append(true).open(lock);
+    let alive = alive.expect("a lock in a folder of the tests can be made");
+    flock(&alive, FlockOperation::LockShared).expect("a lock can be waited for");
+    alive
 }
 
 /// Where `setsid` and `flock` (util-linux) are missing, a killed test leaves its server to the next
 /// run.
-fn send(lock: &Path, one: &Path, server: &Path, remove: Option<&Path>, binaries: &Binaries) {
+fn send(home: &Path, server: &Path, remove: Option<&Path>, binaries: &Binaries) {
+    let (lock, one) = (home.join("alive.lock"), home.join("janitor.lock"));
     let data = server.join("data");
     let mut command = Command::new("setsid");
     command

@@ -2,16 +2,15 @@
 //! ([`TestServer`]). Nothing of it runs on when the test processes are gone, however they went.
 
 mod db;
+pub(crate) mod fleet;
 mod janitor;
 mod migrate;
 mod server;
+mod tests;
 
-#[expect(unused_imports, reason = "for the rooms to come")]
 pub(crate) use db::TestDb;
 pub(crate) use janitor::{Janitor, crash};
-pub(crate) use server::TestFolder;
-#[expect(unused_imports, reason = "for the rooms to come")]
-pub(crate) use server::TestServer;
+pub(crate) use server::{TestFolder, TestServer};
 
 use tidegate::local::{Binaries, Local, LocalError, Settings, install, start_or_install, status};
 
@@ -35,7 +34,12 @@ pub(crate) async fn start(settings: &Settings) -> Result<Local, LocalError> {
 
 /// The Postgres that a private server of this run would take, installed if there is none.
 pub(crate) async fn binaries() -> Binaries {
-    let settings = test_settings();
+    // Of a folder that is not there: never the user's own, which may be in use.
+    let nowhere = std::env::temp_dir().join("tidegate-test-nowhere");
+    let settings = Settings {
+        data_dir: Some(nowhere),
+        ..test_settings()
+    };
     let found = status(&settings)
         .await
         .expect("looking for Postgres works")
@@ -46,18 +50,6 @@ pub(crate) async fn binaries() -> Binaries {
             .await
             .expect("the tests have a Postgres"),
     }
-}
-
-/// The Postgres that runs this server.
-async fn binaries_of(settings: &Settings) -> Binaries {
-    let found = status(settings)
-        .await
-        .expect("a running server has a status");
-    let running = found
-        .binaries
-        .into_iter()
-        .find(|it| Some(it.major) == found.major);
-    running.expect("the server was started from somewhere")
 }
 
 #[expect(

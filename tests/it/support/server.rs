@@ -3,11 +3,12 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::process::geteuid;
 use sqlx::PgPool;
 use tempfile::TempDir;
 use tidegate::local::{Binaries, Local, Settings};
 
-use super::{Janitor, binaries_of, crash, migrate, start, test_settings};
+use super::{Janitor, binaries, crash, migrate, start, test_settings};
 
 /// A private server with a migrated database. Making one takes about a second: take
 /// [`TestDb`](super::TestDb) where the server itself need not suffer.
@@ -26,7 +27,8 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// Makes a server and its database, and migrates it.
     pub(crate) async fn private() -> Self {
-        let folder = TestFolder::new();
+        let (folder, binaries) = (TestFolder::new(), binaries().await);
+        let janitor = Janitor::of_ours(folder.path(), folder.path(), &binaries);
         let settings = Settings {
             data_dir: Some(folder.path().into()),
             // A crash of the server, not of the machine, must keep what was committed.
@@ -34,8 +36,6 @@ impl TestServer {
             ..test_settings()
         };
         let local = start(&settings).await.expect("a private server starts");
-        let binaries = binaries_of(&settings).await;
-        let janitor = Janitor::of_ours(folder.path(), folder.path(), &binaries);
         let url = local.url();
         let server = Self {
             settings,
@@ -97,13 +97,7 @@ impl TestFolder {
     pub(crate) fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("tidegate-test-").tempdir();
         let folder = folder.expect("a temporary folder can be made");
-        let mode = if rustix::process::geteuid().is_root() {
-            0o711
-        } else {
-            0o700
-        };
-        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(mode))
-            .expect("our own folder can be opened up");
+        open_to_server(folder.path());
         Self(folder)
     }
 
@@ -117,29 +111,9 @@ impl TestFolder {
     }
 }
 
-#[tokio::test]
-async fn what_was_committed_survives_a_crash_of_a_test_server() {
-    let mut server = TestServer::private().await;
-    let pool = server.pool().await;
-    sqlx::query("create table kept (n int)")
-        .execute(&pool)
-        .await
-        .unwrap();
-
-    let url = server.url().to_owned();
-
-    server.crash();
-    assert!(
-        sqlx::query("select n from kept")
-            .execute(&pool)
-            .await
-            .is_err()
-    );
-    server.start().await;
-    assert_eq!(server.url(), url);
-
-    sqlx::query("select n from kept")
-        .execute(&server.pool().await)
-        .await
-        .unwrap();
+/// Lets the server's user pass, who is another when we are root.
+pub(super) fn open_to_server(folder: &Path) {
+    let mode = if geteuid().is_root() { 0o711 } else { 0o700 };
+    std::fs::set_permissions(folder, PermissionsExt::from_mode(mode))
+        .expect("our own folder can be opened up");
 }

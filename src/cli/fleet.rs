@@ -1,0 +1,69 @@
+//! What `work`, `run` and `demo` share: providers with their keys, models told to the database.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{CliError, Context};
+use crate::{
+    engine,
+    provider::{self, Provider},
+    store::Store,
+};
+
+/// The providers this process has a key for, by entry. Entries without a key are warned of.
+///
+/// # Errors
+/// When there is a key for none of `needed` (of any, where nothing is named): names the variables.
+pub(super) fn providers(
+    context: &Context,
+    needed: Option<&[String]>,
+) -> Result<BTreeMap<String, Arc<dyn Provider>>, CliError> {
+    let wanted = |entry: &str| needed.is_none_or(|needed| needed.iter().any(|name| name == entry));
+    let mut ready = BTreeMap::new();
+    let mut missing = None;
+    for (entry, settings) in context.config.provider_settings() {
+        match settings {
+            Ok(settings) => {
+                ready.insert(entry, provider::build(settings)?);
+            }
+            Err(error) if wanted(&entry) => {
+                if let Some(former) = missing.replace(error) {
+                    context.printer.warn(former);
+                }
+            }
+            Err(_) => {}
+        }
+    }
+    match missing {
+        Some(error) if !ready.keys().any(|entry| wanted(entry)) => Err(error.into()),
+        Some(error) => {
+            context.printer.warn(error);
+            Ok(ready)
+        }
+        None if ready.is_empty() => Err(CliError::input(
+            "no provider is configured",
+            "run `tidegate init` and set the variable named by api_key_env, or set GEMINI_API_KEY",
+        )),
+        None => Ok(ready),
+    }
+}
+
+/// Tells the database the providers and models of the file, as far as they changed.
+pub(super) async fn sync(context: &Context, store: &Store) -> Result<(), CliError> {
+    store
+        .sync_models(&context.config.providers(), &context.config.models())
+        .await?;
+    Ok(())
+}
+
+/// How this process works, by its configuration.
+pub(super) fn settings(context: &Context, role: &'static str) -> engine::Settings {
+    let work = &context.config.work;
+    engine::Settings {
+        slots: work.slots.value,
+        poll: work.poll(),
+        lease: work.lease(),
+        grace: work.grace(),
+        workers: None,
+        role,
+    }
+}

@@ -1,0 +1,9 @@
+//! The handle applications hold: load a run from a source, wait for it, put tasks back.
+//!
+//! Uses the decisions below and the store; never the engine: whoever enqueues need not work.
+
+mod load;
+mod retry;
+
+pub use load::{LoadError, LoadOptions, Loaded, Loader, Outlook};
+pub use retry::{Retried, RetryError, retry};

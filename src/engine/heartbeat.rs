@@ -1,0 +1,144 @@
+//! The heartbeat: renews the lease on a connection of its own, and says when it is over.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::store::{self, process::heartbeat};
+
+/// How long this process may act, by its own steady clock: counted from before the last renewal
+/// was asked for, so that it ends here no later than in the database.
+#[derive(Clone)]
+pub(super) struct Lease {
+    length: Duration,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Clone, Copy)]
+struct State {
+    until: Instant,
+    healthy_since: Instant,
+}
+
+impl Lease {
+    /// A lease that begins now.
+    pub(super) fn new(length: Duration) -> Self {
+        let now = Instant::now();
+        let state = State {
+            until: now + length,
+            healthy_since: now,
+        };
+        Self {
+            length,
+            state: Arc::new(Mutex::new(state)),
+        }
+    }
+
+    /// Whether a call may still be started.
+    pub(super) fn holds(&self) -> bool {
+        Instant::now() < self.lock().until
+    }
+
+    /// How long its own heartbeats have succeeded without a gap.
+    pub(super) fn healthy_for(&self) -> Duration {
+        self.lock().healthy_since.elapsed()
+    }
+
+    /// Longest silence of others before they are declared lost, and of ourselves before we judge.
+    pub(super) fn grace(&self) -> Duration {
+        self.length / 4
+    }
+
+    fn renewed(&self, asked_at: Instant) {
+        let mut state = self.lock();
+        if asked_at > state.until {
+            state.healthy_since = asked_at;
+        }
+        state.until = asked_at + self.length;
+    }
+
+    fn missed(&self) {
+        self.lock().healthy_since = Instant::now();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        // a panic elsewhere leaves two instants: whole at any moment
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Beats until told to stop.
+pub(super) struct Heart {
+    database: store::Settings,
+    process: Uuid,
+    lease: Lease,
+}
+
+impl Heart {
+    pub(super) fn new(database: store::Settings, process: Uuid, lease: Lease) -> Self {
+        Self {
+            database,
+            process,
+            lease,
+        }
+    }
+
+    /// Renews until `stop`; cancels `lost` when the process was declared lost.
+    pub(super) async fn run(self, stop: CancellationToken, lost: CancellationToken) {
+        let every = (self.lease.length / 4).max(Duration::from_millis(250));
+        let mut connection = None;
+        while !stop.is_cancelled() {
+            match self.beat(&mut connection, every).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    tracing::warn!(process.id = %self.process, "declared lost: starting again under a new id");
+                    lost.cancel();
+                    return;
+                }
+                Err(error) => {
+                    self.lease.missed();
+                    connection = None;
+                    tracing::warn!(%error, "heartbeat failed");
+                }
+            }
+            let pause = if connection.is_some() {
+                every
+            } else {
+                every / 4
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// One renewal, bounded in time; a connection in doubt is dropped, not used again.
+    async fn beat(
+        &self,
+        connection: &mut Option<sqlx::PgConnection>,
+        patience: Duration,
+    ) -> Result<bool, store::StoreError> {
+        let asked_at = Instant::now();
+        let mut open = match connection.take() {
+            Some(open) => open,
+            None => store::connect_alone(&self.database).await?,
+        };
+        let patience = patience.max(Duration::from_secs(2));
+        let renewal = heartbeat(&mut open, self.process, self.lease.length);
+        let held = match tokio::time::timeout(patience, renewal).await {
+            Ok(held) => held?,
+            Err(_) => return Err(store::StoreError::Database(sqlx::Error::PoolTimedOut)),
+        };
+        if held {
+            self.lease.renewed(asked_at);
+            *connection = Some(open);
+        }
+        Ok(held)
+    }
+}

@@ -1,0 +1,86 @@
+//! Care: promote what is due, rescue what died, end runs, keep the books small. Any process may do
+//! it, safely twice at once.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Shared, heartbeat::Lease};
+use crate::store::StoreError;
+
+/// How often due tasks are looked for.
+const PROMOTE_EVERY: Duration = Duration::from_millis(250);
+/// How often ended runs are closed and ways of counting learned.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
+/// How often partitions are made and the book is trimmed.
+const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(60);
+
+/// One of possibly many.
+pub(super) struct Caretaker {
+    shared: Arc<Shared>,
+    lease: Lease,
+    tidied: Option<Instant>,
+    rescued: Option<Instant>,
+    kept: Option<Instant>,
+}
+
+impl Caretaker {
+    pub(super) fn new(shared: Arc<Shared>, lease: Lease) -> Self {
+        Self {
+            shared,
+            lease,
+            tidied: None,
+            rescued: None,
+            kept: None,
+        }
+    }
+
+    /// Cares until told to stop.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            if let Err(error) = self.turn().await {
+                tracing::debug!(%error, "care was cut short; the next turn goes on");
+            }
+            let pause = PROMOTE_EVERY.mul_f64(0.5 + rand::random::<f64>());
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn turn(&mut self) -> Result<(), StoreError> {
+        let store = &self.shared.store;
+        if store.promote().await? > 0 {
+            self.shared.wake.notify_one();
+        }
+        // who could not beat for a while must not judge others' silence
+        let rescue_every = (self.lease.grace() / 2).max(PROMOTE_EVERY);
+        if self.lease.healthy_for() >= self.lease.grace() && is_due(&mut self.rescued, rescue_every)
+        {
+            let rescued = store.rescue(self.lease.grace()).await?;
+            if rescued > 0 {
+                tracing::info!(tasks = rescued, "took back what lost processes held");
+                self.shared.wake.notify_one();
+            }
+        }
+        if is_due(&mut self.tidied, TIDY_EVERY) {
+            store.finish_runs().await?;
+            store.learn_counting().await?;
+        }
+        if is_due(&mut self.kept, HOUSEKEEPING_EVERY) {
+            store.housekeeping().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether so much time passed since the last time it was due.
+fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
+    let due = last.is_none_or(|at| at.elapsed() >= every);
+    if due {
+        *last = Some(Instant::now());
+    }
+    due
+}

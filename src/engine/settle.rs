@@ -1,0 +1,260 @@
+//! Settling: takes outcomes as they come, and writes them down in batches.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::{ProcessId, Shared, TROUBLE_PAUSE_MAX, Worked};
+use crate::{
+    llm::Verdict,
+    store::{
+        StoreError,
+        settle::{Answered, Fate, Settled, Unanswered},
+    },
+};
+
+/// Outcomes written by one transaction at most.
+const BATCH_MAX: usize = 64;
+
+/// What a call came to.
+pub(super) struct Outcome {
+    pub(super) process: ProcessId,
+    pub(super) closing: Closing,
+}
+
+/// How a claimed task is closed.
+pub(super) enum Closing {
+    /// With an accepted answer.
+    Answered {
+        answered: Answered,
+        definition: Vec<u8>,
+        sink: Option<String>,
+    },
+    /// Without one; the verdict may close the model for all.
+    Open {
+        attempt: Unanswered,
+        verdict: Verdict,
+    },
+}
+
+impl Outcome {
+    /// Keeps the task's fate, and draws no conclusion about the model.
+    pub(super) fn forget_verdict(&mut self) {
+        if let Closing::Open { verdict, .. } = &mut self.closing {
+            *verdict = Verdict::GiveUp;
+        }
+    }
+}
+
+/// Writes outcomes until the last sender is gone. Nothing it was given is lost: a database that is
+/// away is waited for.
+pub(super) struct Settler {
+    shared: Arc<Shared>,
+    worked: Worked,
+}
+
+impl Settler {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            worked: Worked::default(),
+        }
+    }
+
+    pub(super) async fn run(mut self, mut outcomes: mpsc::Receiver<Outcome>) -> Worked {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        while outcomes.recv_many(&mut batch, BATCH_MAX).await > 0 {
+            self.turn(std::mem::take(&mut batch)).await;
+        }
+        self.worked
+    }
+
+    async fn turn(&mut self, batch: Vec<Outcome>) {
+        let mut groups: Vec<Group> = Vec::new();
+        for Outcome { process, closing } in batch {
+            match closing {
+                Closing::Open { attempt, verdict } => self.open(process, attempt, verdict).await,
+                Closing::Answered {
+                    answered,
+                    definition,
+                    sink,
+                } => {
+                    let same = |g: &&mut Group| g.process == process && g.definition == definition;
+                    match groups.iter_mut().find(same) {
+                        Some(group) => group.answers.push(answered),
+                        None => groups.push(Group {
+                            process,
+                            definition,
+                            sink,
+                            answers: vec![answered],
+                        }),
+                    }
+                }
+            }
+        }
+        for group in groups {
+            self.answered(group).await;
+        }
+    }
+
+    async fn answered(&mut self, mut group: Group) {
+        // one order everywhere, so that two processes never wait for each other
+        group.answers.sort_by_key(|answered| answered.claim.task);
+        let settled = until_written(|| {
+            self.shared
+                .store
+                .settle_done(group.process, group.answers.clone(), group.sink.clone())
+        })
+        .await;
+        match settled {
+            Ok(fates) => {
+                for (task, fate) in fates {
+                    self.count(task, fate);
+                }
+            }
+            Err(error) if group.answers.len() > 1 => {
+                tracing::warn!(%error, "a batch of answers could not be stored; storing each alone");
+                for answered in std::mem::take(&mut group.answers) {
+                    let alone = Group {
+                        answers: vec![answered],
+                        ..group.clone()
+                    };
+                    Box::pin(self.answered(alone)).await;
+                }
+            }
+            Err(error) => {
+                for answered in group.answers {
+                    let attempt = unstorable(answered, &error);
+                    self.open(group.process, attempt, Verdict::GiveUp).await;
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, task: Uuid, fate: Settled) {
+        match fate {
+            Settled::Done | Settled::Salvaged => self.worked.done += 1,
+            Settled::SinkFailed => {
+                self.worked.failed += 1;
+                tracing::warn!(task.id = %task, "the sink refused the answer; it is kept, and `tidegate tasks retry` applies it again");
+            }
+            Settled::Superseded => {
+                tracing::info!(task.id = %task, "the lease was lost and the task has ended; only the cost is kept");
+            }
+        }
+    }
+
+    /// Closes the model first, then gives the task back: otherwise it would be taken again at once.
+    async fn open(&mut self, process: Uuid, attempt: Unanswered, verdict: Verdict) {
+        let model = attempt.claim.model.clone();
+        let concluded = until_written(|| self.conclude(&model, &attempt, verdict)).await;
+        if let Err(error) = concluded {
+            tracing::error!(%error, model.name = model, "could not close the model");
+        }
+        let one = std::slice::from_ref(&attempt);
+        match until_written(|| self.shared.store.settle_open(process, one)).await {
+            Ok(held) if held.is_empty() => {
+                tracing::info!(task.id = %attempt.claim.task, "the lease was lost; only the cost is kept");
+            }
+            Ok(_) => self.told(&attempt),
+            Err(error) => {
+                tracing::error!(task.id = %attempt.claim.task, %error, "could not settle; its task will be rescued");
+            }
+        }
+    }
+
+    fn told(&mut self, attempt: &Unanswered) {
+        let task = attempt.claim.task;
+        match attempt.fate {
+            Fate::Fail => {
+                self.worked.failed += 1;
+                tracing::warn!(task.id = %task, error.class = attempt.error_class, "failed: {}", attempt.error);
+            }
+            Fate::Release => {
+                self.worked.released += 1;
+                tracing::debug!(task.id = %task, error.class = attempt.error_class, "given back");
+            }
+            Fate::Reschedule { delay_ms } => {
+                tracing::debug!(task.id = %task, error.class = attempt.error_class, delay_ms, "tried again later");
+            }
+        }
+    }
+
+    async fn conclude(
+        &self,
+        model: &str,
+        attempt: &Unanswered,
+        verdict: Verdict,
+    ) -> Result<(), StoreError> {
+        let store = &self.shared.store;
+        match verdict {
+            Verdict::CoolDown {
+                wait,
+                until_day_ends,
+            } => {
+                let who = format!("process {}", std::process::id());
+                let until = store
+                    .cool_down(model, wait, until_day_ends, &attempt.error, &who)
+                    .await?;
+                if !until_day_ends {
+                    store.learn_refusal(model).await?;
+                }
+                tracing::info!(target: "tidegate::throttle", { model.name = %model, until = %until }, "closed for all: {}", attempt.error);
+            }
+            Verdict::ParkModel => {
+                store.park_model(model, &attempt.error).await?;
+                tracing::warn!(target: "tidegate::throttle", { model.name = %model }, "parked until `tidegate models clear {}`: {}", model, attempt.error);
+            }
+            Verdict::ParkProvider => {
+                let provider = model.split('/').next().unwrap_or_default();
+                store.park_provider(provider, &attempt.error).await?;
+                tracing::warn!(target: "tidegate::throttle", { provider.name = %provider }, "parked until `tidegate models clear {}`: {}", model, attempt.error);
+            }
+            Verdict::Retry { .. } | Verdict::NextModel | Verdict::GiveUp => {}
+        }
+        Ok(())
+    }
+}
+
+/// Answers of one definition, settled together with its sink.
+#[derive(Clone)]
+struct Group {
+    process: ProcessId,
+    definition: Vec<u8>,
+    sink: Option<String>,
+    answers: Vec<Answered>,
+}
+
+/// An answer that the database will not take: the task fails and the cost is kept.
+fn unstorable(answered: Answered, error: &StoreError) -> Unanswered {
+    Unanswered {
+        claim: answered.claim,
+        fate: Fate::Fail,
+        exhaust_rung: false,
+        error_class: "unstorable".to_owned(),
+        error: error.to_string(),
+        sent: true,
+        http_status: Some(200),
+        spent: answered.spent,
+    }
+}
+
+/// Does it again while the database is in passing trouble.
+async fn until_written<T, F, Fut>(write: F) -> Result<T, StoreError>
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<T, StoreError>>,
+{
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match write().await {
+            Err(error) if error.is_passing() => {
+                tracing::warn!(%error, "the database is in trouble; the outcome is kept and written again");
+                tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
+                pause = (pause * 2).min(TROUBLE_PAUSE_MAX);
+            }
+            other => return other,
+        }
+    }
+}

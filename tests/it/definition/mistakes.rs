@@ -1,0 +1,298 @@
+//! Every mistake has its place, its key and what helps.
+
+use super::{a_folder, check, with};
+
+#[test]
+fn a_mistake_in_worker_toml_is_told_in_one_line() {
+    for (from, to, said) in MISTAKES {
+        let error = check(&with(from, to)).expect_err(to).to_string();
+        assert_eq!(error, *said, "after {from:?} became {to:?}");
+    }
+}
+
+#[test]
+fn the_parts_of_an_error_can_be_had() {
+    let error = check(&with("model = \"g/best\"", "modle = \"g/best\"")).unwrap_err();
+    assert_eq!(
+        (error.file(), error.line(), error.key(), error.help()),
+        (Some("worker.toml"), Some(13), Some("modle"), Some("model")),
+    );
+}
+
+#[test]
+fn a_mistake_in_another_file_is_told_with_its_line() {
+    for (file, text, said) in [
+        ("prompt.md", "a\n{{ b", "prompt.md:2: syntax error"),
+        ("prompt.md", "a\n\n{% if b %}", "prompt.md:3: syntax error"),
+        (
+            "system.md",
+            "{{ a | nosuch }}",
+            "system.md:1: unknown filter",
+        ),
+        (
+            "system.md",
+            "a\n{{ nosuch(1) }}",
+            "system.md:2: unknown function",
+        ),
+        (
+            "system.md",
+            "a\n{% include 'b' %}",
+            "system.md:2: template not found",
+        ),
+        ("schema.json", "{\n\"a\": }", "schema.json:2: is not JSON"),
+        (
+            "schema.json",
+            "[]",
+            "schema.json: is no JSON Schema: it must be an object",
+        ),
+        (
+            "schema.json",
+            r#"{"type": "strng"}"#,
+            "schema.json: is no valid JSON Schema, at /type: ",
+        ),
+        (
+            "schema.json",
+            r#"{"$ref": "https://nowhere.example/s"}"#,
+            "schema.json: is no valid JSON Schema",
+        ),
+    ] {
+        let mut folder = a_folder();
+        folder.insert(file, text);
+        let error = check(&folder).expect_err(text).to_string();
+        assert!(error.starts_with(said), "{error}");
+    }
+}
+
+/// What is replaced in the worker.toml that holds, by what, and what is said then.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    (
+        "name = \"demo\"",
+        "name = ",
+        "worker.toml:1: string values must be quoted, expected literal string",
+    ),
+    (
+        "name = \"demo\"",
+        "",
+        "worker.toml: missing key \"name\" in worker.toml",
+    ),
+    (
+        "name = \"demo\"",
+        "name = \"A b\"",
+        "worker.toml:1: \"name\" must be at most 63 of a-z, 0-9, _ and -",
+    ),
+    (
+        "name = \"demo\"",
+        "name = \" \"",
+        "worker.toml:1: \"name\" is empty",
+    ),
+    (
+        "version = \"1\"",
+        "version = 1",
+        "worker.toml:2: \"version\" must be a string, not an integer",
+    ),
+    (
+        "version = \"1\"",
+        "verison = \"1\"",
+        "worker.toml:2: unknown key \"verison\" in worker.toml; did you mean \"version\"?",
+    ),
+    (
+        "version = \"1\"",
+        "order_by = \"rank\"",
+        "worker.toml:2: \"order_by\" must be \"score\" or \"category\"",
+    ),
+    (
+        "[score.weights]",
+        "[scores.weights]",
+        "worker.toml:7: unknown key \"scores\" in worker.toml; did you mean \"score\"?",
+    ),
+    (
+        "[source]\n",
+        "[source]\nfile = \"x.csv\"\n",
+        "worker.toml:4: \"file\" stands beside \"sql\": a source is one or the other",
+    ),
+    (
+        "sql = \"source.sql\"",
+        "file = \"x.xml\"",
+        "worker.toml:4: \"file\" must end in .jsonl, .ndjson or .csv (or that and .gz)",
+    ),
+    (
+        "sql = \"source.sql\"\n",
+        "",
+        "worker.toml:3: missing key \"sql\" in [source]",
+    ),
+    (
+        "sql = \"source.sql\"",
+        "sql = \"sorce.sql\"",
+        "worker.toml:4: `sql` names the file sorce.sql, which is not in the folder; did you mean \"source.sql\"?",
+    ),
+    (
+        "id = \"id\"\n",
+        "",
+        "worker.toml:3: missing key \"id\" in [source]",
+    ),
+    (
+        "category = \"kind\"",
+        "catgory = \"kind\"",
+        "worker.toml:6: unknown key \"catgory\" in [source]; did you mean \"category\"?",
+    ),
+    (
+        "category = \"kind\"",
+        "qqq = \"kind\"",
+        "worker.toml:6: unknown key \"qqq\" in [source]",
+    ),
+    (
+        "category = \"kind\"",
+        "score = \"s\"",
+        "worker.toml:7: \"score\" has weights although [source] names a ready-made score",
+    ),
+    (
+        "hot = 0.65",
+        "hot = nan",
+        "worker.toml:8: \"hot\" is NaN: it must be finite",
+    ),
+    (
+        "hot = 0.65",
+        "hot = \"much\"",
+        "worker.toml:8: \"hot\" must be a number, not a string",
+    ),
+    (
+        "share = 0.3\n",
+        "share = 0.31\n",
+        "worker.toml:16: \"share\" makes the shares of all tiers sum to 1.0100, not to 1",
+    ),
+    (
+        "share = 0.3\n",
+        "share = 1.5\n",
+        "worker.toml:11: \"share\" is 1.5: it must be 0 to 1, in steps of 0.0001",
+    ),
+    (
+        "share = 0.3\n",
+        "share = 0.30001\n",
+        "worker.toml:11: \"share\" is 0.30001: it must be 0 to 1, in steps of 0.0001",
+    ),
+    (
+        "share = 0.3\n",
+        "",
+        "worker.toml:10: missing key \"share\" in [[tier]]",
+    ),
+    (
+        "mix = 4",
+        "mix = 0",
+        "worker.toml:12: \"mix\" is 0: it must be 1 to 1000000",
+    ),
+    (
+        "mix = 4",
+        "mix = 4.5",
+        "worker.toml:12: \"mix\" must be an integer, not a float",
+    ),
+    (
+        "model = \"g/best\"",
+        "modle = \"g/best\"",
+        "worker.toml:13: unknown key \"modle\" in [[tier]]; did you mean \"model\"?",
+    ),
+    (
+        "model = \"g/best\"",
+        "model = \"best\"",
+        "worker.toml:13: \"model\" names no model: `best` is no model name: write <provider entry>/<wire name>, as in gemini/gemini-3.5-flash-lite",
+    ),
+    (
+        "fallbacks = [\"g/mid\"]",
+        "fallbacks = \"g/mid\"",
+        "worker.toml:14: \"fallbacks\" must be a list, not a string",
+    ),
+    (
+        "fallbacks = [\"g/mid\"]",
+        "fallbacks = [\n\"g/mid\",\n1]",
+        "worker.toml:16: \"fallbacks\" must be a string, not an integer",
+    ),
+    (
+        "fallbacks = [\"g/mid\"]",
+        "fallbacks = [\"g/best\"]",
+        "worker.toml:14: \"fallbacks\" names g/best a second time in this tier",
+    ),
+    (
+        "fallbacks = [\"g/mid\"]",
+        "fallbacks = [\"g/a\", \"g/a\"]",
+        "worker.toml:14: \"fallbacks\" names g/a a second time in this tier",
+    ),
+    (
+        "[fallback]\nmodel = \"g/last\"",
+        "[fallback]",
+        "worker.toml:19: missing key \"model\" in [fallback]",
+    ),
+    (
+        "template = \"prompt.md\"",
+        "template = \"promt.md\"",
+        "worker.toml:22: `template` names the file promt.md, which is not in the folder; did you mean \"prompt.md\"?",
+    ),
+    (
+        "temperature = 0.2",
+        "temperature = 3",
+        "worker.toml:25: \"temperature\" is 3: it must be 0 to 2",
+    ),
+    (
+        "temperature = 0.2",
+        "temprature = 3",
+        "worker.toml:25: unknown key \"temprature\" in prompt.params; did you mean \"temperature\"?",
+    ),
+    (
+        "max_output_tokens = 600",
+        "max_output_tokens = 0",
+        "worker.toml:25: \"max_output_tokens\" is 0: it must be 1 to 4294967295",
+    ),
+    (
+        "size = 1",
+        "size = 5",
+        "worker.toml:27: \"size\" above 1 is not supported by this version: it asks for one item a call",
+    ),
+    (
+        "version = \"3\"",
+        "versoin = \"3\"",
+        "worker.toml:29: unknown key \"versoin\" in [cache]; did you mean \"version\"?",
+    ),
+    (
+        "max_concurrency = 10",
+        "max_concurrency = 99999999999999999999",
+        "worker.toml:31: \"max_concurrency\" must be an integer, not an integer beyond 64 bits",
+    ),
+    (
+        "max_concurrency = 10",
+        "call_timeout_s = 0",
+        "worker.toml:31: \"call_timeout_s\" is 0: it must be 1 to 3600",
+    ),
+    (
+        "mode = \"auto\"",
+        "mode = \"batch\"",
+        "worker.toml:33: \"mode\" = \"batch\" is not supported by this version: use \"auto\" or \"individual\"",
+    ),
+    (
+        "mode = \"auto\"",
+        "mode = \"fast\"",
+        "worker.toml:33: \"mode\" must be \"auto\", \"individual\", \"batch\" or \"hybrid\"",
+    ),
+    (
+        "[sink]",
+        "[[component]]\nname = \"a\"\n[sink]",
+        "worker.toml:34: \"component\" is not supported by this version: it runs workers of one step",
+    ),
+    (
+        "[sink]",
+        "[[component]]\nname = \"a\"\nneed = []\n[sink]",
+        "worker.toml:36: unknown key \"need\" in [[component]]; did you mean \"needs\"?",
+    ),
+    (
+        "[sink]",
+        "[[component]]\nname = \"a\"\nneeds = [\"b\"]\n[sink]",
+        "worker.toml:34: \"needs\" names b, which is no component",
+    ),
+    (
+        "[sink]",
+        "[[component]]\nname = \"a\"\n[[component]]\nname = \"a\"\n[sink]",
+        "worker.toml:36: \"name\" is a a second time",
+    ),
+    (
+        "[sink]\nsql = \"sink.sql\"",
+        "[sink]",
+        "worker.toml:34: missing key \"sql\" in [sink]",
+    ),
+];

@@ -1,0 +1,241 @@
+//! A fleet under test: a database, a simulated provider, a worker folder, and processes in here.
+
+use std::{collections::BTreeMap, io::Read, path::Path, sync::Arc, time::Duration};
+
+use serde_json::value::RawValue;
+use tidegate::{
+    client::{LoadOptions, Loaded, Loader},
+    definition::{Definition, Folder},
+    engine::{Engine, Registry, Settings, Worked},
+    provider::{Kind, Provider, ProviderSettings, build},
+    simulator::{self, ModelSettings, Running, Simulator},
+    store::{
+        self, Store,
+        model::{ModelRow, ProviderRow},
+    },
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::TestDb;
+
+/// The shipped worker's folder.
+pub(crate) fn shipped(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("workers")
+        .join(name)
+}
+
+/// A database with a simulated provider before it.
+pub(crate) struct Fleet {
+    pub(crate) db: TestDb,
+    pub(crate) store: Store,
+    pub(crate) simulator: Running,
+}
+
+/// Latency of a simulated call in these tests, in milliseconds.
+const LATENCY_MS: f64 = 5.0;
+
+impl Fleet {
+    /// A database and a simulator with these models, whose limits the fleet is told as they are.
+    pub(crate) async fn with(models: Vec<ModelSettings>) -> Self {
+        Self::over(simulated(models)).await
+    }
+
+    /// The same with settings of one's own for the simulator.
+    pub(crate) async fn over(settings: simulator::Settings) -> Self {
+        let db = TestDb::new().await;
+        let store = Store::over(db.pool().clone());
+        let models = settings.models.clone();
+        let simulator = Simulator::start(settings)
+            .await
+            .expect("a simulator starts");
+        let fleet = Self {
+            db,
+            store,
+            simulator,
+        };
+        fleet.tell(&models).await;
+        fleet
+    }
+
+    /// Tells the fleet the provider and its models' limits.
+    async fn tell(&self, models: &[ModelSettings]) {
+        let provider = ProviderRow {
+            name: "sim".to_owned(),
+            kind: "gemini".to_owned(),
+            base_url: self.simulator.base_url(),
+            quota_scope: "sim".to_owned(),
+            day_zone: "America/Los_Angeles".to_owned(),
+        };
+        let rows: Vec<ModelRow> = models.iter().map(told).collect();
+        self.store
+            .sync_models(&[provider], &rows)
+            .await
+            .expect("models are synced");
+    }
+
+    /// The providers by entry, as a process holds them.
+    pub(crate) fn providers(&self) -> BTreeMap<String, Arc<dyn Provider>> {
+        let mut settings = ProviderSettings::new("sim", Kind::Gemini, "a-test-key");
+        settings.base_url = Some(self.simulator.base_url());
+        BTreeMap::from([(
+            "sim".to_owned(),
+            build(settings).expect("a provider is built"),
+        )])
+    }
+
+    /// A process in here, working until the token is cancelled.
+    pub(crate) fn process(&self, stop: &CancellationToken) -> tokio::task::JoinHandle<Worked> {
+        self.process_with(
+            stop,
+            Settings {
+                lease: Duration::from_secs(6),
+                ..Settings::default()
+            },
+        )
+    }
+
+    /// The same with settings of one's own.
+    pub(crate) fn process_with(
+        &self,
+        stop: &CancellationToken,
+        settings: Settings,
+    ) -> tokio::task::JoinHandle<Worked> {
+        let engine = Engine::new(
+            self.store.clone(),
+            store::Settings::new(self.db.url()),
+            self.providers(),
+            Registry::new(),
+            settings,
+        );
+        let stop = stop.clone();
+        tokio::spawn(async move { engine.run(stop).await.expect("a process works") })
+    }
+
+    /// Makes the shipped sample's tables and loads its first articles.
+    pub(crate) async fn articles(&self, count: usize) {
+        let sample = shipped("entity_extraction").join("sample");
+        let text = |name: &str| std::fs::read_to_string(sample.join(name)).expect("a sample file");
+        self.store
+            .run_script("setup.sql", &text("setup.sql"))
+            .await
+            .expect("tables are made");
+        let mut lines = String::new();
+        let packed = std::fs::File::open(sample.join("articles.jsonl.gz")).expect("the sample");
+        flate2::read::GzDecoder::new(packed)
+            .read_to_string(&mut lines)
+            .expect("it is gzip");
+        let rows: Vec<Box<RawValue>> = lines
+            .lines()
+            .take(count)
+            .map(|line| serde_json::from_str(line).expect("a line is JSON"))
+            .collect();
+        self.store
+            .load_sample(&text("load.sql"), &rows)
+            .await
+            .expect("articles are loaded");
+        self.store
+            .run_script("finish.sql", &text("finish.sql"))
+            .await
+            .expect("signals are made");
+    }
+
+    /// The shipped worker with its three tiers on these models.
+    pub(crate) fn entity_extraction(tiers: [&[&str]; 3], last: &str) -> Definition {
+        let folder = Folder::read(&shipped("entity_extraction")).expect("the shipped folder");
+        let mut overrides = vec![("fallback.model".to_owned(), last.to_owned())];
+        for (tier, ladder) in tiers.iter().enumerate() {
+            overrides.push((format!("tier.{tier}.model"), ladder[0].to_owned()));
+            overrides.push((
+                format!("tier.{tier}.fallbacks"),
+                format!("{:?}", &ladder[1..]),
+            ));
+        }
+        Definition::check(&folder, &overrides).expect("the overrides fit")
+    }
+
+    /// Loads a run of this definition.
+    pub(crate) async fn load(&self, definition: Definition) -> Loaded {
+        let handler = Registry::new().handler(&definition).expect("a handler");
+        let options = LoadOptions {
+            limit: None,
+            weight: 1.0,
+            folder: shipped("entity_extraction"),
+            source_name: "test".to_owned(),
+        };
+        Loader::new(self.store.clone(), definition, handler, options)
+            .expect("a loader")
+            .load()
+            .await
+            .expect("the run is loaded")
+    }
+
+    /// Waits until nothing of the run is left. The bound is only there to fail instead of hanging.
+    pub(crate) async fn until_done(&self, run: Uuid) {
+        let waited = tokio::time::timeout(Duration::from_secs(180), async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(50));
+            loop {
+                ticks.tick().await;
+                let state: String =
+                    sqlx::query_scalar("select state from tidegate.runs where id = $1")
+                        .bind(run)
+                        .fetch_one(self.db.pool())
+                        .await
+                        .expect("the run is there");
+                if state == "done" {
+                    return;
+                }
+            }
+        });
+        waited.await.expect("the run ends");
+    }
+
+    /// One number.
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql)
+            .fetch_one(self.db.pool())
+            .await
+            .expect("a count")
+    }
+}
+
+/// Settings of a simulator with these models and little latency.
+pub(crate) fn simulated(models: Vec<ModelSettings>) -> simulator::Settings {
+    let mut settings = simulator::Settings {
+        models,
+        ..simulator::Settings::default()
+    };
+    settings.latency.median_ms = LATENCY_MS;
+    settings.latency.min_ms = 1.0;
+    settings
+}
+
+/// A model without limits.
+pub(crate) fn a_model(name: &str) -> ModelSettings {
+    ModelSettings::named(name)
+}
+
+/// What tidegate.toml would say of a simulated model.
+fn told(model: &ModelSettings) -> ModelRow {
+    let narrow = |size: Option<u64>| size.map(|size| u32::try_from(size).expect("a small limit"));
+    ModelRow {
+        model: format!("sim/{}", model.name),
+        hash: b"told by a test".to_vec(),
+        token_dimension: "input_tokens",
+        rpm: narrow(model.rpm),
+        tpm: model.tpm,
+        rpd: narrow(model.rpd),
+        max_concurrency: None,
+        counting: Some(match model.window {
+            simulator::WindowKind::Fixed => "fixed",
+            simulator::WindowKind::Sliding => "sliding",
+            simulator::WindowKind::Bucket => "bucket",
+        }),
+        burst: matches!(model.window, simulator::WindowKind::Bucket)
+            .then(|| narrow(model.burst))
+            .flatten(),
+        input_price_microusd: Some(100_000),
+        output_price_microusd: Some(400_000),
+    }
+}
