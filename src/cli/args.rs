@@ -68,17 +68,6 @@ pub(super) fn id(text: &str) -> Result<Uuid, String> {
         .map_err(|_| "no id: write it in full, as 0198c7f0-1f6a-7d3e-9a51-0242ac120002".to_owned())
 }
 
-/// `KEY=VALUE` of `--set`: a dotted path of worker.toml and its value.
-#[expect(dead_code, reason = "for the command `run`")]
-pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.trim().is_empty() => {
-            Ok((key.trim().to_owned(), value.to_owned()))
-        }
-        _ => Err("write KEY=VALUE, as tier.0.model=gemini/gemini-3.8-flash".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::client::{LoadError, RetryError};
 use crate::config::{ConfigError, EntryError};
 use crate::definition::DefinitionError;
 use crate::local::LocalError;
@@ -44,6 +45,9 @@ pub enum CliError {
     /// The worker folder does not hold.
     #[error(transparent)]
     Definition(Box<DefinitionError>),
+    /// A run could not be loaded.
+    #[error(transparent)]
+    Load(Box<LoadError>),
     /// A provider entry cannot be called.
     #[error(transparent)]
     Entry(#[from] EntryError),
@@ -86,6 +90,21 @@ impl From<DefinitionError> for CliError {
     }
 }
 
+impl From<LoadError> for CliError {
+    fn from(error: LoadError) -> Self {
+        Self::Load(Box::new(error))
+    }
+}
+
+impl From<RetryError> for CliError {
+    fn from(error: RetryError) -> Self {
+        match error {
+            RetryError::Store(error) => error.into(),
+            RetryError::Definition(error) => error.into(),
+        }
+    }
+}
+
 impl CliError {
     /// A mistake of the user's, with what to do next.
     pub fn input(what: impl Into<String>, help: impl Into<String>) -> Self {
@@ -107,20 +126,30 @@ impl CliError {
                 ProviderError::BadKey { .. }
                 | ProviderError::BadBaseUrl { .. }
                 | ProviderError::PlainHttp { .. },
-            )
-            | Self::Store(
-                StoreError::Url(_)
-                | StoreError::Connect(_)
-                | StoreError::ServerTooOld { .. }
-                | StoreError::NotMigrated
-                | StoreError::NoRights(_)
-                | StoreError::Refused(_)
-                | StoreError::UserSql { .. },
             ) => Exit::User,
+            Self::Store(error) => of_store(error),
+            Self::Load(error) => match error.as_ref() {
+                LoadError::Store(error) => of_store(error),
+                _ => Exit::User,
+            },
             Self::Local(error) => of_local(error),
             Self::Simulator(error) => of_simulator(error),
-            Self::Provider(_) | Self::Store(_) | Self::Io { .. } => Exit::Ours,
+            Self::Provider(_) | Self::Io { .. } => Exit::Ours,
         }
+    }
+}
+
+/// What the user can mend: the URL, rights, migrations, their own SQL.
+fn of_store(error: &StoreError) -> Exit {
+    match error {
+        StoreError::Url(_)
+        | StoreError::Connect(_)
+        | StoreError::ServerTooOld { .. }
+        | StoreError::NotMigrated
+        | StoreError::NoRights(_)
+        | StoreError::Refused(_)
+        | StoreError::UserSql { .. } => Exit::User,
+        _ => Exit::Ours,
     }
 }
 

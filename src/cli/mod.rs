@@ -9,7 +9,6 @@ mod context;
 mod error;
 mod logging;
 mod printer;
-mod signals;
 mod times;
 mod watch;
 
@@ -21,6 +20,7 @@ mod models;
 mod runs;
 mod simulate;
 mod status;
+mod stop;
 mod tasks;
 
 use std::process::ExitCode;
@@ -80,7 +80,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Tasks(args) => tasks::run(args, context).await,
         Command::Runs(args) => runs::run(args, context).await,
         Command::Models(args) => models::run(args, context).await,
-        Command::Simulate(args) => simulate::run(args, context).await,
+        Command::Simulate(args) => Box::pin(simulate::run(args, context)).await,
         Command::Local(args) => local::run(args, context).await,
         Command::Config(args) => config::run(args, context).await,
     }

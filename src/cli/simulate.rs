@@ -4,10 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
-use super::signals::StopSignals;
-use super::{CliError, Context, Exit, Printer};
+use super::{CliError, Context, Exit, Printer, stop};
 use crate::config::nearest;
 use crate::simulator::{self, ModelSettings, Settings, WindowKind};
 
@@ -34,22 +32,16 @@ pub(super) struct Args {
     /// How long an answer takes, in the middle
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(0..=600_000))]
     latency_ms: Option<u32>,
+    /// Stop when standard input ends
+    #[arg(long, hide = true)]
+    stop_with_stdin: bool,
 }
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
+    let stop = stop::on_request(&context.printer, args.stop_with_stdin)?;
     let settings = settings(args)?;
-    let mut signals = StopSignals::listen()?;
-    let stop = CancellationToken::new();
     let printer = context.printer.clone();
-    let serving = simulator::serve(settings, stop.clone(), move |addr| told(&printer, addr));
-    tokio::pin!(serving);
-    tokio::select! {
-        served = &mut serving => served?,
-        () = signals.next() => {
-            stop.cancel();
-            serving.await?;
-        }
-    }
+    simulator::serve(settings, stop, move |addr| told(&printer, addr)).await?;
     Ok(Exit::Ok)
 }
 

@@ -9,13 +9,21 @@ use super::{CliError, Printer};
 ///
 /// `with_stdin`: also when standard input ends, so that a process started by another one does not
 /// outlive it, however that one died.
-pub(super) fn on_request(printer: &Printer, with_stdin: bool) -> Result<CancellationToken, CliError> {
+pub(super) fn on_request(
+    printer: &Printer,
+    with_stdin: bool,
+) -> Result<CancellationToken, CliError> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| {
-        signal(kind).map_err(|source| CliError::Io { doing: "listen to signals".to_owned(), source })
+        signal(kind).map_err(|source| CliError::Io {
+            doing: "listen to signals".to_owned(),
+            source,
+        })
     };
-    let (mut interrupt, mut terminate) =
-        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) = (
+        listen(SignalKind::interrupt())?,
+        listen(SignalKind::terminate())?,
+    );
     let token = CancellationToken::new();
     let stop = token.clone();
     let printer = printer.clone();

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::signals::StopSignals;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use super::{CliError, Context, Exit, Opened};
 
 /// Prints what `screen` makes: once, or with `watch` each second. On a terminal it is redrawn in
@@ -36,6 +37,37 @@ pub(super) async fn show(
             }
         })
         .await
+}
+
+/// Listens for both from the moment it is made, so that none is missed.
+#[derive(Debug)]
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    /// Starts listening; from here on neither ends the process by itself.
+    fn listen() -> Result<Self, CliError> {
+        let on = |kind| {
+            signal(kind).map_err(|source| CliError::Io {
+                doing: "listen for signals".to_owned(),
+                source,
+            })
+        };
+        Ok(Self {
+            interrupt: on(SignalKind::interrupt())?,
+            terminate: on(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for the next of them.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 const EVERY: Duration = Duration::from_secs(1);

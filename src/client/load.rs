@@ -165,7 +165,15 @@ impl Loader {
     ) -> Result<Self, LoadError> {
         let weights = Weights::new(definition.weights.clone())?;
         let shares = Shares::new(definition.tiers.iter().map(|tier| tier.share_bp).collect())?;
-        Ok(Self { store, definition, handler, process: new_id(), options, weights, shares })
+        Ok(Self {
+            store,
+            definition,
+            handler,
+            process: new_id(),
+            options,
+            weights,
+            shares,
+        })
     }
 
     /// Checks the source's columns against what the folder names, without reading it.
@@ -206,9 +214,11 @@ impl Loader {
 
     async fn load_beating(&self, ladders: &[Vec<i32>]) -> Result<Loaded, LoadError> {
         let hash = self.definition.hash();
-        let text = StoredDefinition::to_json(&self.definition);
+        let text = StoredDefinition::of(&self.definition).to_json();
         let (name, version) = (&self.definition.name, &self.definition.version);
-        self.store.put_definition(&hash, name, version, &text).await?;
+        self.store
+            .put_definition(&hash, name, version, &text)
+            .await?;
         let mut busy = Uuid::nil();
         for _ in 0..BUSY_TRIES {
             match self.store.begin_run(&self.new_run(&hash)).await? {
@@ -225,7 +235,10 @@ impl Loader {
         Registration {
             id: self.process,
             role: "run",
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            host: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
             pid: std::process::id(),
             slots: 0,
             lease: LOADER_LEASE,

@@ -1,13 +1,13 @@
 //! Retrying and cancelling, one by one or all that match.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::json;
 use uuid::Uuid;
 
 use super::super::{CliError, Context, Exit, Opened};
 use super::{Which, no_such};
-use crate::definition::StoredDefinition;
+use crate::client::{self, Retried};
 use crate::store::task::TaskFilter;
 
 /// Tasks moved by one statement.
@@ -16,51 +16,42 @@ const CHUNK: usize = 1_000;
 const ENDED: [&str; 2] = ["failed", "cancelled"];
 const OPEN: [&str; 4] = ["blocked", "scheduled", "ready", "running"];
 
-/// What a retry came to.
-#[derive(Debug, Default)]
-struct Retried {
-    /// Put back to be asked again.
-    back: usize,
-    /// Their answer was kept, and their sink took it now.
-    applied: usize,
-    /// Their sink refused again, in its words.
-    refused: Vec<(Uuid, String)>,
-    /// Looked at.
-    seen: usize,
-}
-
 pub(super) async fn retry(
     context: &Context,
     opened: &Opened,
     which: &Which,
 ) -> Result<Exit, CliError> {
-    let mut sum = Retried::default();
+    let (mut sum, mut seen) = (Retried::default(), 0);
     each_chunk(opened, which, &ENDED, async |ids| {
-        let before = sum.back + sum.applied;
-        retry_some(opened, ids, &mut sum).await?;
-        Ok(sum.back + sum.applied - before)
+        let retried = client::retry(&opened.store, ids).await?;
+        let moved = retried.ready + retried.sink_applied;
+        seen += ids.len();
+        sum.ready += retried.ready;
+        sum.sink_applied += retried.sink_applied;
+        sum.sink_refused.extend(retried.sink_refused);
+        Ok(moved)
     })
     .await?;
 
-    let left = sum.seen - sum.back - sum.applied - sum.refused.len();
+    let left = seen.saturating_sub(sum.ready + sum.sink_applied + sum.sink_refused.len());
     let printer = &context.printer;
     if printer.is_json() {
-        let refused = sum.refused.iter();
+        let refused = sum.sink_refused.iter();
         let refused: Vec<_> = refused
             .map(|(task, words)| json!({"task": task, "error": words}))
             .collect();
         printer.object(&json!({
-            "retried": sum.back, "sink_applied": sum.applied, "sink_refused": refused, "left": left,
+            "retried": sum.ready, "sink_applied": sum.sink_applied, "sink_refused": refused, "left": left,
         }))?;
     } else {
-        printer.line(format_args!("{} put back", tasks(sum.back)))?;
-        if sum.applied > 0 {
+        printer.line(format_args!("{} put back", tasks(sum.ready)))?;
+        if sum.sink_applied > 0 {
             printer.line(format_args!(
                 "{} done: the sink took the answer that was kept",
-                tasks(sum.applied)
+                tasks(sum.sink_applied)
             ))?;
         }
-        for (task, words) in &sum.refused {
+        for (task, words) in &sum.sink_refused {
             printer.line(format_args!("{task}: the sink refused again: {words}"))?;
         }
     }
@@ -70,50 +61,11 @@ pub(super) async fn retry(
             tasks(left)
         ));
     }
-    Ok(if sum.refused.is_empty() {
+    Ok(if sum.sink_refused.is_empty() {
         Exit::Ok
     } else {
         Exit::Partial
     })
-}
-
-/// First the sinks, by definition, then the rest: `retry` leaves alone what failed by its sink.
-async fn retry_some(opened: &Opened, ids: &[Uuid], sum: &mut Retried) -> Result<(), CliError> {
-    let store = &opened.store;
-    sum.seen += ids.len();
-    let mut by_definition: BTreeMap<Vec<u8>, Vec<Uuid>> = BTreeMap::new();
-    for failed in store.sink_failed(ids).await? {
-        by_definition
-            .entry(failed.definition)
-            .or_default()
-            .push(failed.task);
-    }
-    for (hash, tasks) in by_definition {
-        let sink = sink(opened, &hash).await?;
-        let (applied, refused) = store.reapply_sink(&tasks, sink).await?;
-        sum.applied += applied.len();
-        sum.refused.extend(refused);
-    }
-    sum.back += count(store.retry(ids).await?);
-    Ok(())
-}
-
-/// The sink statement of a definition, from what the database keeps of it.
-async fn sink(opened: &Opened, hash: &[u8]) -> Result<String, CliError> {
-    let text = opened.store.definition(hash).await?.ok_or_else(|| {
-        CliError::input(
-            "the definition of these tasks is not kept any more",
-            "make a new run of their worker",
-        )
-    })?;
-    let definition = StoredDefinition::from_json(&text)?;
-    match definition.sink {
-        Some(sink) => Ok(sink.sql),
-        None => Err(CliError::input(
-            format!("worker {} has no sink", definition.name),
-            "make a new run of it",
-        )),
-    }
 }
 
 pub(super) async fn cancel(
