@@ -1,5 +1,6 @@
 //! Integration tests: one binary, folders mirror src/.
 
+mod config;
 mod definition;
 mod engine;
 mod local;

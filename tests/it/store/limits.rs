@@ -20,8 +20,13 @@ struct Case {
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let limit = (1_u64..400, prop::option::of(1_u64..120), 0_u64..2_000)
-        .prop_map(|(size, burst, guard_ms)| Limit { size, burst, guard_ms });
+    let limit = (1_u64..400, prop::option::of(1_u64..120), 0_u64..2_000).prop_map(
+        |(size, burst, guard_ms)| Limit {
+            size,
+            burst,
+            guard_ms,
+        },
+    );
     let debits = prop::collection::vec((1_i64..4_000, 1_i64..40), 0..30).prop_map(|steps| {
         steps
             .into_iter()
@@ -33,20 +38,29 @@ fn cases() -> impl Strategy<Value = Case> {
     });
     (limit, debits, 0_i64..100_000).prop_map(|(limit, debits, later)| {
         let now_ms = debits.last().map_or(0, |debit| debit.at_ms) + later;
-        Case { limit, debits, now_ms }
+        Case {
+            limit,
+            debits,
+            now_ms,
+        }
     })
 }
 
 #[tokio::test]
 async fn sql_and_the_pure_functions_see_the_same_room() {
     let (db, _store) = a_store(&[("a", Some(1))]).await;
-    let mut runner = TestRunner::new(Config { cases: CASES, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: CASES,
+        ..Config::default()
+    });
     for _ in 0..CASES {
         let case = cases().new_tree(&mut runner).expect("a case").current();
-        let (mut total, mut full_at, mut at, mut totals, mut fulls) = (0, f64::MIN, vec![], vec![], vec![]);
+        let (mut total, mut full_at, mut at, mut totals, mut fulls) =
+            (0, f64::MIN, vec![], vec![], vec![]);
         for debit in &case.debits {
             total += debit.amount;
-            full_at = f64::max(full_at, debit.at_ms as f64) + debit.amount as f64 * 60_000.0 / case.limit.size as f64;
+            full_at = f64::max(full_at, debit.at_ms as f64)
+                + debit.amount as f64 * 60_000.0 / case.limit.size as f64;
             at.push(debit.at_ms);
             totals.push(total);
             fulls.push(full_at);
@@ -80,6 +94,10 @@ async fn sql_and_the_pure_functions_see_the_same_room() {
         .await
         .expect("a room");
         transaction.rollback().await.expect("undone");
-        assert_eq!(sql, i64::try_from(room(case.limit, &case.debits, case.now_ms)).expect("a room"), "{case:?}");
+        assert_eq!(
+            sql,
+            i64::try_from(room(case.limit, &case.debits, case.now_ms)).expect("a room"),
+            "{case:?}"
+        );
     }
 }

@@ -8,7 +8,10 @@ use crate::support::TestDb;
 /// A database without our schema.
 async fn empty() -> (TestDb, Store) {
     let db = TestDb::new().await;
-    sqlx::query("drop schema tidegate cascade").execute(db.pool()).await.expect("dropped");
+    sqlx::query("drop schema tidegate cascade")
+        .execute(db.pool())
+        .await
+        .expect("dropped");
     let store = Store::over(db.pool().clone());
     (db, store)
 }
@@ -26,8 +29,13 @@ async fn of_migrators_at_once_one_applies_and_the_others_find_nothing_to_do() {
     }
     applied.sort_unstable();
     assert_eq!(applied[..3], [0, 0, 0]);
-    assert_eq!(i64::try_from(applied[3]), Ok(count(&db, "select count(*) from tidegate.schema_history").await));
-    migrate::check(&store).await.expect("as this program needs it");
+    assert_eq!(
+        i64::try_from(applied[3]),
+        Ok(count(&db, "select count(*) from tidegate.schema_history").await)
+    );
+    migrate::check(&store)
+        .await
+        .expect("as this program needs it");
 }
 
 #[tokio::test]
@@ -54,11 +62,18 @@ async fn an_older_program_does_not_undo_a_newer_ones_functions() {
 #[tokio::test]
 async fn ids_made_in_sql_sort_by_their_making() {
     let db = TestDb::new().await;
-    let ids: Vec<uuid::Uuid> = sqlx::query_scalar("select tidegate.uuid_v7() from generate_series(1, 20)").fetch_all(db.pool()).await.expect("ids");
+    let ids: Vec<uuid::Uuid> =
+        sqlx::query_scalar("select tidegate.uuid_v7() from generate_series(1, 20)")
+            .fetch_all(db.pool())
+            .await
+            .expect("ids");
     let now = uuid::Uuid::now_v7();
     for id in ids {
         assert_eq!(id.get_version_num(), 7);
-        let (made, of_now) = (id.get_timestamp().expect("v7"), now.get_timestamp().expect("v7"));
+        let (made, of_now) = (
+            id.get_timestamp().expect("v7"),
+            now.get_timestamp().expect("v7"),
+        );
         assert!(made.to_unix().0.abs_diff(of_now.to_unix().0) < 60);
     }
 }

@@ -30,7 +30,10 @@ async fn a_store(models: &[(&str, Option<u32>)]) -> (TestDb, Store) {
         day_zone: "America/Los_Angeles".to_owned(),
     };
     let rows: Vec<ModelRow> = models.iter().map(|(name, rpm)| a_row(name, *rpm)).collect();
-    store.sync_models(&[provider], &rows).await.expect("models are told");
+    store
+        .sync_models(&[provider], &rows)
+        .await
+        .expect("models are told");
     (db, store)
 }
 
@@ -52,5 +55,8 @@ fn a_row(name: &str, rpm: Option<u32>) -> ModelRow {
 
 /// One number.
 async fn count(db: &TestDb, sql: &'static str) -> i64 {
-    sqlx::query_scalar(sql).fetch_one(db.pool()).await.expect("a count")
+    sqlx::query_scalar(sql)
+        .fetch_one(db.pool())
+        .await
+        .expect("a count")
 }

@@ -3,11 +3,11 @@
 
 mod db;
 pub(crate) mod fleet;
-pub(crate) mod work;
 mod janitor;
 mod migrate;
 mod server;
 mod tests;
+pub(crate) mod work;
 
 pub(crate) use db::TestDb;
 pub(crate) use janitor::{Janitor, crash};

@@ -62,7 +62,12 @@ template = "prompt.md"
 /// So many items, the first with the highest score.
 pub(crate) fn items(count: usize) -> String {
     (0..count)
-        .map(|n| format!("{{\"id\": \"i{n:05}\", \"score\": {}, \"text\": \"Text {n}.\"}}\n", count - n))
+        .map(|n| {
+            format!(
+                "{{\"id\": \"i{n:05}\", \"score\": {}, \"text\": \"Text {n}.\"}}\n",
+                count - n
+            )
+        })
         .collect()
 }
 
@@ -92,7 +97,9 @@ pub(crate) async fn load_with(
         folder: folder.path().to_path_buf(),
         source_name: "items.jsonl".to_owned(),
     };
-    Loader::new(store.clone(), definition, handler, options)?.load().await
+    Loader::new(store.clone(), definition, handler, options)?
+        .load()
+        .await
 }
 
 /// A process of the fleet, registered with a lease of so long.
@@ -129,7 +136,11 @@ pub(crate) fn answered(claimed: &Claimed, answer: &str) -> Answered {
         version: None,
         answer: serde_json::Value::String(answer.to_owned()),
         spent: Spent {
-            usage: Some(Usage { input_tokens: 10, output_tokens: 5, ..Usage::default() }),
+            usage: Some(Usage {
+                input_tokens: 10,
+                output_tokens: 5,
+                ..Usage::default()
+            }),
             cost_microusd: Some(7),
             estimated: false,
             latency_ms: 12,
@@ -149,6 +160,9 @@ pub(crate) fn unanswered(claimed: &Claimed, fate: Fate) -> Unanswered {
         error: "said a test".to_owned(),
         sent: true,
         http_status: Some(500),
-        spent: Spent { latency_ms: 3, ..Spent::default() },
+        spent: Spent {
+            latency_ms: 3,
+            ..Spent::default()
+        },
     }
 }
