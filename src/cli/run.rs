@@ -17,7 +17,7 @@ use crate::{
     client::{LoadOptions, Loaded, Loader},
     definition::{Definition, Folder, SourceFrom},
     engine::{Engine, Registry},
-    store::model::ModelStatus,
+    store::{model::ModelStatus, run::RunFilter},
 };
 
 /// Check a worker folder, load its source, and make a run of it.
@@ -252,7 +252,7 @@ async fn wait(
             Err(CliError::Store(error)) if error.is_passing() => continue,
             other => other?,
         }
-        let state = opened.store.runs(Some(run), None, 1).await?;
+        let state = opened.store.runs(&RunFilter::only(run), 1).await?;
         if state
             .iter()
             .all(|run| run.state == "done" || run.state == "cancelled")

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::status::progress;
 use super::times::{brief, cut, dollars, moment};
 use super::{CliError, Context, Exit, Opened, Printer};
-use crate::store::run::RunRow;
+use crate::store::run::{RunFilter, RunRow};
 use crate::store::stats::{CallCount, ModelCount, TierCount};
 
 #[derive(clap::Args, Debug)]
@@ -72,8 +72,12 @@ async fn list(
     limit: i64,
 ) -> Result<Exit, CliError> {
     let printer = &context.printer;
-    let mut runs = opened.store.runs(None, worker, limit).await?;
-    runs.retain(|run| !open || matches!(run.state.as_str(), "loading" | "active" | "paused"));
+    let filter = RunFilter {
+        only: None,
+        worker: worker.map(str::to_owned),
+        open,
+    };
+    let runs = opened.store.runs(&filter, limit).await?;
     if runs.is_empty() && !printer.is_json() {
         printer.say("no runs; `tidegate run WORKER` makes one");
     }
@@ -102,12 +106,16 @@ async fn list(
 async fn show(context: &Context, opened: &Opened, id: Uuid) -> Result<Exit, CliError> {
     let printer = &context.printer;
     let store = &opened.store;
-    let run = store.runs(Some(id), None, 1).await?.pop().ok_or_else(|| {
-        CliError::input(
-            format!("no run has the id {id}"),
-            "see `tidegate runs list`",
-        )
-    })?;
+    let run = store
+        .runs(&RunFilter::only(id), 1)
+        .await?
+        .pop()
+        .ok_or_else(|| {
+            CliError::input(
+                format!("no run has the id {id}"),
+                "see `tidegate runs list`",
+            )
+        })?;
     let whole = Whole {
         tiers: store.tier_counts(&[id]).await?,
         models: store.model_counts(&[id]).await?,

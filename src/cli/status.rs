@@ -5,8 +5,8 @@ use serde::Serialize;
 use super::times::{brief, cut, dollars};
 use super::{CliError, Context, Exit, Opened, Printer, models, watch};
 use crate::store::model::ModelStatus;
-use crate::store::run::RunRow;
-use crate::store::stats::ProcessRow;
+use crate::store::run::{RunFilter, RunRow};
+use crate::store::stats::{ProcessRow, WaitCount};
 
 /// Where it all stands: database, processes, open runs, models and what closes them.
 #[derive(clap::Args, Debug)]
@@ -25,6 +25,7 @@ struct Status {
     database: Database,
     processes: Vec<ProcessRow>,
     runs: Vec<RunRow>,
+    waits: Vec<WaitCount>,
     models: Vec<ModelStatus>,
 }
 
@@ -49,8 +50,6 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
 
 async fn read(opened: &Opened) -> Result<Status, CliError> {
     let store = &opened.store;
-    let mut runs = store.runs(None, None, RUNS_MAX).await?;
-    runs.retain(|run| is_open(&run.state));
     Ok(Status {
         database: Database {
             private: opened.local.is_some(),
@@ -61,13 +60,10 @@ async fn read(opened: &Opened) -> Result<Status, CliError> {
             connections: store.pool().size(),
         },
         processes: store.processes().await?,
-        runs,
+        runs: store.runs(&RunFilter::open(), RUNS_MAX).await?,
+        waits: store.wait_counts().await?,
         models: store.model_status(None).await?,
     })
-}
-
-fn is_open(state: &str) -> bool {
-    matches!(state, "loading" | "active" | "paused")
 }
 
 fn screen(status: &Status, printer: &Printer) -> String {
@@ -79,6 +75,7 @@ fn screen(status: &Status, printer: &Printer) -> String {
         format!("Database: {database}"),
         processes(&status.processes, printer),
         runs(&status.runs, printer),
+        waits(&status.waits, printer),
         if status.models.is_empty() {
             "Models: none yet; a run or a worker process writes those of tidegate.toml".to_owned()
         } else {
@@ -139,11 +136,32 @@ fn runs(runs: &[RunRow], printer: &Printer) -> String {
     )
 }
 
+fn waits(waits: &[WaitCount], printer: &Printer) -> String {
+    if waits.is_empty() {
+        return "Waiting: nothing".to_owned();
+    }
+    let rows: Vec<_> = waits
+        .iter()
+        .map(|it| {
+            vec![
+                it.tasks.to_string(),
+                cut(&it.worker, 32),
+                it.tier.to_string(),
+                it.reason.clone(),
+                it.until
+                    .map_or_else(|| "-".to_owned(), |at| brief(at, printer)),
+            ]
+        })
+        .collect();
+    let headers = ["tasks", "worker", "tier", "waiting for", "until"];
+    format!("Waiting:\n{}", printer.table_text(&headers, &rows))
+}
+
 /// `120/200 (60 %)`.
 pub(super) fn progress(run: &RunRow) -> String {
     let percent = (100 * run.done).checked_div(run.total).unwrap_or(0);
     format!("{}/{} ({percent} %)", run.done, run.total)
 }
 
-/// Open runs are among the newest so many.
+/// Open runs shown at most.
 const RUNS_MAX: i64 = 200;

@@ -108,7 +108,10 @@ async fn a_run_ends_when_nothing_of_it_is_left() {
         .await
         .expect("settled");
     assert_eq!(store.finish_runs().await.expect("looked"), 1);
-    let listed = store.runs(Some(run), None, 1).await.expect("listed");
+    let listed = store
+        .runs(&tidegate::store::run::RunFilter::only(run), 1)
+        .await
+        .expect("listed");
     assert_eq!((listed[0].state.as_str(), listed[0].done), ("done", 2));
     assert_eq!(
         count(&db, "select count(*) from tidegate.lanes where open").await,
