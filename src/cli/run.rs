@@ -126,6 +126,15 @@ pub(super) fn read(
     source: Option<&Path>,
     set: &[(String, String)],
 ) -> Result<Definition, CliError> {
+    if !folder.join("worker.toml").is_file() {
+        return Err(CliError::input(
+            format!(
+                "{} is no worker folder: it holds no worker.toml",
+                folder.display()
+            ),
+            "name a folder like workers/entity_extraction; `tidegate init` writes one to begin with",
+        ));
+    }
     let texts = Folder::read(folder)?;
     let name = Definition::check(&texts, &[])?.name;
     let mut overrides = context.config.worker_overrides(&name);
