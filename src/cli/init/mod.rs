@@ -58,8 +58,9 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
     for path in &kept {
         printer.line(format_args!("kept {path}, which was there"))?;
     }
+    printer.say("next: put GEMINI_API_KEY into the environment or into .env, then");
     printer.say(format_args!(
-        "next: put GEMINI_API_KEY into the environment or into .env, then\n  tidegate run {} --wait",
+        "  tidegate run {} --wait",
         args.folder.join(worker).display()
     ));
     Ok(Exit::Ok)
