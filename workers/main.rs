@@ -1,4 +1,5 @@
-//! The program: the workers that ship with it, handed to the command line.
+//! The program: composes, and nothing else. The workers that ship need no Rust of their own; a
+//! handler would be registered here.
 
 use std::process::ExitCode;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{config, init, local, models, runs, simulate, status, tasks};
+use super::{config, demo, init, local, models, run, runs, simulate, status, tasks, work};
 use uuid::Uuid;
 
 /// A durable queue for LLM work in your own Postgres.
@@ -45,9 +45,12 @@ pub(super) struct Global {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    Demo(demo::Args),
     Init(init::Args),
     /// Bring the database's schema up to date
     Migrate,
+    Run(run::Args),
+    Work(work::Args),
     Status(status::Args),
     /// Look at tasks; retry and cancel them
     Tasks(tasks::Args),

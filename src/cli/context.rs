@@ -52,6 +52,33 @@ impl Context {
         self.opened(Missing::Install).await
     }
 
+    /// The private Postgres, with a database of the demo's own: never the user's. Installs Postgres
+    /// where this machine has none and we may. `keep`: it goes on after us.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(super) async fn open_demo(&self, database: &str, keep: bool) -> Result<Opened, CliError> {
+        let mut settings = self.config.local_settings();
+        settings.database = database.to_owned();
+        settings.keep_running = keep;
+        let say = |line: &str| self.printer.say(line);
+        let local = local::start_or_install(&settings, &say).await?;
+        self.printer.say(format_args!(
+            "using the private Postgres in {}",
+            local.folder().display()
+        ));
+        let url = SecretString::from(local.url());
+        let opened = self.connect(&url, Some(local)).await?;
+        match migrate::run(&opened.store).await {
+            Ok(_) => Ok(opened),
+            Err(error) => {
+                // The first error is the one to tell.
+                let _ = opened.close().await;
+                Err(error.into())
+            }
+        }
+    }
+
     /// Opens the database, does the work, and closes it, however the work ended.
     ///
     /// # Errors

@@ -13,15 +13,22 @@ mod times;
 mod watch;
 
 mod config;
+mod demo;
+mod fleet;
 mod init;
 mod local;
 mod migrate;
 mod models;
+mod progress;
+mod report;
+mod run;
 mod runs;
+mod sample;
 mod simulate;
 mod status;
 mod stop;
 mod tasks;
+mod work;
 
 use std::process::ExitCode;
 
@@ -74,8 +81,11 @@ fn started(cli: Cli, printer: Printer) -> Result<Exit, CliError> {
 
 async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {
     match command {
+        Command::Demo(args) => Box::pin(demo::run(args, context)).await,
         Command::Init(args) => init::run(args, context),
         Command::Migrate => migrate::run(context).await,
+        Command::Run(args) => Box::pin(run::run(args, context)).await,
+        Command::Work(args) => Box::pin(work::run(args, context)).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Tasks(args) => tasks::run(args, context).await,
         Command::Runs(args) => runs::run(args, context).await,

@@ -7,7 +7,9 @@ use crate::engine::{Engine, Registry, Worked};
 ///
 /// Start as many as you like, anywhere the database can be reached.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Examples:\n  tidegate work\n  tidegate work --workers entity_extraction --slots 50")]
+#[command(
+    after_help = "Examples:\n  tidegate work\n  tidegate work --workers entity_extraction --slots 50"
+)]
 pub(super) struct Args {
     /// Serve these workers only
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
@@ -39,7 +41,13 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
             Ok(engine.run(stop).await?)
         })
         .await?;
-    let Worked { done, failed, released } = worked;
-    context.printer.say(format_args!("stopped: {done} done, {failed} failed, {released} given back"));
+    let Worked {
+        done,
+        failed,
+        released,
+    } = worked;
+    context.printer.say(format_args!(
+        "stopped: {done} done, {failed} failed, {released} given back"
+    ));
     Ok(Exit::Ok)
 }

@@ -31,6 +31,18 @@ impl Store {
             .map_err(|error| words("sample/load.sql", error))
     }
 
+    /// Forgets all of Tidegate's own tables and what they hold. For the demo's own database only.
+    ///
+    /// # Errors
+    /// [`StoreError::UserSql`] with the server's words.
+    pub async fn forget_all(&self) -> Result<(), StoreError> {
+        sqlx::query("drop schema if exists tidegate cascade")
+            .execute(&self.pool)
+            .await
+            .map(drop)
+            .map_err(|error| words("drop schema", error))
+    }
+
     /// One number from a statement of ours or of the sample's, for summaries.
     ///
     /// # Errors

@@ -7,4 +7,5 @@ mod engine;
 mod local;
 mod provider;
 mod simulator;
+mod store;
 mod support;

@@ -1,0 +1,175 @@
+//! Progress of runs while they are worked: a bar on a terminal, lines elsewhere, always on stderr.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{CliError, Printer};
+use crate::store::{
+    Store,
+    model::ModelStatus,
+    stats::{CallCount, TierCount},
+};
+
+/// How often the tables are asked.
+pub(super) const EVERY: Duration = Duration::from_secs(1);
+/// Without a terminal: a line after so many items, or so long.
+const LINE_ITEMS: i64 = 10;
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Watches some runs.
+pub(super) struct Progress {
+    printer: Printer,
+    store: Store,
+    runs: Vec<Uuid>,
+    bar: Option<ProgressBar>,
+    started: Instant,
+    ended_before: Option<i64>,
+    told: Option<(Instant, i64)>,
+}
+
+/// Where the runs stand.
+struct Snapshot {
+    tiers: Vec<TierCount>,
+    calls: CallCount,
+    closed: Vec<ModelStatus>,
+}
+
+impl Progress {
+    pub(super) fn of(printer: &Printer, store: &Store, runs: Vec<Uuid>) -> Self {
+        let bar = printer.stderr_is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {wide_msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        });
+        Self {
+            printer: printer.clone(),
+            store: store.clone(),
+            runs,
+            bar,
+            started: Instant::now(),
+            ended_before: None,
+            told: None,
+        }
+    }
+
+    /// Asks once and shows what changed.
+    pub(super) async fn turn(&mut self) -> Result<(), CliError> {
+        let status = self.store.model_status(None).await?;
+        let snapshot = Snapshot {
+            tiers: self.store.tier_counts(&self.runs).await?,
+            calls: self.store.call_counts(&self.runs).await?,
+            closed: status
+                .into_iter()
+                .filter(|model| model.closed_by.is_some())
+                .collect(),
+        };
+        self.show(&snapshot);
+        Ok(())
+    }
+
+    /// Ends the bar, so that what follows stands below it.
+    pub(super) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn show(&mut self, snapshot: &Snapshot) {
+        let (total, ended) = (snapshot.total(), snapshot.ended());
+        let before = *self.ended_before.get_or_insert(ended);
+        let message = snapshot.message(ended - before, self.started.elapsed());
+        if let Some(bar) = &self.bar {
+            bar.set_length(total.unsigned_abs());
+            bar.set_position(ended.unsigned_abs());
+            bar.set_message(message);
+            return;
+        }
+        let due = self.told.is_none_or(|(at, told)| {
+            ended - told >= LINE_ITEMS || (at.elapsed() >= LINE_EVERY && ended < total)
+        });
+        if due {
+            self.told = Some((Instant::now(), ended));
+            self.printer.say(format_args!("{ended}/{total}  {message}"));
+        }
+    }
+}
+
+impl Snapshot {
+    fn total(&self) -> i64 {
+        self.tiers.iter().map(|tier| tier.total).sum()
+    }
+
+    fn ended(&self) -> i64 {
+        self.tiers
+            .iter()
+            .map(|tier| tier.done + tier.failed + tier.cancelled)
+            .sum()
+    }
+
+    fn message(&self, ended_here: i64, elapsed: Duration) -> String {
+        let mut parts: Vec<String> = self
+            .tiers
+            .iter()
+            .map(|tier| format!("t{} {}/{}", tier.tier, tier.done, tier.total))
+            .collect();
+        let failed: i64 = self.tiers.iter().map(|tier| tier.failed).sum();
+        if failed > 0 {
+            parts.push(format!("failed {failed}"));
+        }
+        parts.push(format!(
+            "calls {} (429: {})",
+            self.calls.calls, self.calls.rate_limited
+        ));
+        let per_second = ended_here as f64 / elapsed.as_secs_f64().max(1.0);
+        parts.push(format!("{:.0} items/h", per_second * 3600.0));
+        if let Some(cost) = dollars(self.calls.cost_microusd, self.calls.price_unknown) {
+            parts.push(cost);
+        }
+        let left = self.total() - self.ended();
+        if left > 0 && per_second > 0.0 {
+            parts.push(format!("ETA {}", span(left as f64 / per_second)));
+        }
+        if left > 0 && !self.closed.is_empty() {
+            parts.push(format!(
+                "waiting: {}",
+                self.closed
+                    .iter()
+                    .map(closed)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ));
+        }
+        parts.join("  ")
+    }
+}
+
+fn closed(model: &ModelStatus) -> String {
+    let name = model.model.split('/').next_back().unwrap_or_default();
+    match model.wait_seconds {
+        Some(seconds) if seconds >= 1.0 => format!("{name} {}", span(seconds)),
+        _ => name.to_owned(),
+    }
+}
+
+/// Seconds as people read them.
+pub(super) fn span(seconds: f64) -> String {
+    let whole = Duration::from_secs_f64(seconds.clamp(0.0, 1e9).ceil());
+    humantime::format_duration(whole).to_string()
+}
+
+/// Micro-dollars as people read them. `None`: no price is known.
+pub(super) fn dollars(microusd: i64, unknown: bool) -> Option<String> {
+    if unknown && microusd == 0 {
+        return None;
+    }
+    let sign = if unknown { ">= " } else { "" };
+    Some(format!(
+        "{sign}${}.{:06}",
+        microusd / 1_000_000,
+        microusd % 1_000_000
+    ))
+}

@@ -1,0 +1,406 @@
+//! `tidegate run`: checks a worker folder, loads its source, makes the run; works it where asked to.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    CliError, Context, Exit, Opened, fleet,
+    progress::{EVERY, Progress, span},
+    report::Report,
+    sample, stop,
+};
+use crate::{
+    client::{LoadOptions, Loaded, Loader},
+    definition::{Definition, Folder, SourceFrom},
+    engine::{Engine, Registry},
+    store::model::ModelStatus,
+};
+
+/// Check a worker folder, load its source, and make a run of it.
+///
+/// With --wait it shows progress and works the run in this process too; without, `tidegate work`
+/// processes do.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    tidegate run workers/entity_extraction --sample --wait\n  \
+    tidegate run workers/entity_extraction --source articles.jsonl --limit 100 --dry-run\n  \
+    tidegate run workers/entity_extraction --set tier.0.model=gemini/gemini-3.5-flash")]
+pub(super) struct Args {
+    /// The worker's folder, or its name in workers/
+    worker: PathBuf,
+    /// Take the items from this file instead (.jsonl, .csv, either with .gz)
+    #[arg(long, value_name = "FILE")]
+    source: Option<PathBuf>,
+    /// Make and fill the worker's own sample tables first
+    #[arg(long)]
+    sample: bool,
+    /// Take so many items at most
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Wait until the run has ended, and show its progress
+    #[arg(long)]
+    wait: bool,
+    /// With --wait: leave the work to `tidegate work` processes
+    #[arg(long, requires = "wait")]
+    no_work: bool,
+    /// Say what would be asked, of whom, at what cost; store and send nothing
+    #[arg(long, conflicts_with_all = ["wait", "sample"])]
+    dry_run: bool,
+    /// Override a value of worker.toml, as in tier.0.model=gemini/gemini-3.5-flash
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+}
+
+pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
+    let folder = folder_of(&args.worker);
+    let definition = read(context, &folder, args.source.as_deref(), &args.set)?;
+    let entries: Vec<String> = models_of(&definition)
+        .iter()
+        .filter_map(|model| model.split_once('/').map(|(entry, _)| entry.to_owned()))
+        .collect();
+    let works = args.wait && !args.no_work;
+    // a missing key is told before anything is stored
+    let providers = works
+        .then(|| fleet::providers(context, Some(&entries)))
+        .transpose()?;
+    let stop = stop::on_request(&context.printer, false)?;
+    context
+        .with_store(async |opened| {
+            fleet::sync(context, &opened.store).await?;
+            let loader = loader(opened, definition.clone(), folder.clone(), args.limit)?;
+            if args.dry_run {
+                return dry_run(context, opened, &definition, &loader).await;
+            }
+            if args.sample {
+                let loaded = sample::load(&opened.store, &folder, None).await?;
+                context
+                    .printer
+                    .say(format_args!("sample: {loaded} rows loaded"));
+            }
+            let loaded = loader.load().await?;
+            tell(context, opened, &definition, &loaded).await?;
+            if !args.wait {
+                return Ok(Exit::Ok);
+            }
+            let working = providers.map(|providers| {
+                let engine = Engine::new(
+                    opened.store.clone(),
+                    opened.settings.clone(),
+                    providers,
+                    Registry::new(),
+                    fleet::settings(context, "run"),
+                );
+                tokio::spawn(engine.run(stop.child_token()))
+            });
+            let exit = wait(context, opened, loaded.run, &stop).await;
+            stop.cancel();
+            if let Some(working) = working {
+                working.await.map_err(|error| CliError::Io {
+                    doing: "work".to_owned(),
+                    source: std::io::Error::other(error),
+                })??;
+            }
+            exit
+        })
+        .await
+}
+
+/// `NAME` means `workers/NAME` where there is no such folder here.
+fn folder_of(worker: &Path) -> PathBuf {
+    let shipped = Path::new("workers").join(worker);
+    if !worker.join("worker.toml").exists() && shipped.join("worker.toml").exists() {
+        shipped
+    } else {
+        worker.to_path_buf()
+    }
+}
+
+/// The folder, checked, with the overrides of environment and command line.
+pub(super) fn read(
+    context: &Context,
+    folder: &Path,
+    source: Option<&Path>,
+    set: &[(String, String)],
+) -> Result<Definition, CliError> {
+    let texts = Folder::read(folder)?;
+    let name = Definition::check(&texts, &[])?.name;
+    let mut overrides = context.config.worker_overrides(&name);
+    overrides.extend(set.iter().cloned());
+    if let Some(source) = source {
+        overrides.push(("source.file".to_owned(), source.display().to_string()));
+    }
+    Ok(Definition::check(&texts, &overrides)?)
+}
+
+fn models_of(definition: &Definition) -> Vec<String> {
+    let mut names: Vec<String> = (0..definition.tiers.len())
+        .flat_map(|tier| definition.ladder(tier))
+        .map(String::from)
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// A loader of this definition.
+pub(super) fn loader(
+    opened: &Opened,
+    definition: Definition,
+    folder: PathBuf,
+    limit: Option<u64>,
+) -> Result<Loader, CliError> {
+    let handler = Registry::new()
+        .handler(&definition)
+        .map_err(|words| CliError::input(words, "mend the worker folder"))?;
+    let source_name = match &definition.source.from {
+        SourceFrom::Sql { file, .. } => file.clone(),
+        SourceFrom::File { path, .. } => path.clone(),
+    };
+    let options = LoadOptions {
+        limit,
+        weight: 1.0,
+        folder,
+        source_name,
+    };
+    Ok(Loader::new(
+        opened.store.clone(),
+        definition,
+        handler,
+        options,
+    )?)
+}
+
+#[derive(Serialize)]
+struct Told {
+    run_id: Uuid,
+    items: i64,
+    enqueued: i64,
+    skipped: i64,
+    refused: i64,
+    resumed: bool,
+    eta_seconds: Option<f64>,
+}
+
+async fn tell(
+    context: &Context,
+    opened: &Opened,
+    definition: &Definition,
+    loaded: &Loaded,
+) -> Result<(), CliError> {
+    let models = opened
+        .store
+        .model_status(Some(&models_of(definition)))
+        .await?;
+    let eta_seconds = eta_seconds(loaded.sum.enqueued, &models);
+    let told = Told {
+        run_id: loaded.run,
+        items: loaded.items,
+        enqueued: loaded.sum.enqueued,
+        skipped: loaded.sum.skipped,
+        refused: loaded.sum.refused,
+        resumed: loaded.resumed,
+        eta_seconds,
+    };
+    if context.printer.is_json() {
+        return context.printer.object(&told);
+    }
+    let eta = match eta_seconds {
+        Some(seconds) => format!("at least {} under present limits", span(seconds)),
+        None => "no limit is known: as fast as the provider answers".to_owned(),
+    };
+    context.printer.say(format_args!(
+        "run {}: {} items, {} tasks, {} waiting in other runs, {} refused; {eta}",
+        told.run_id, told.items, told.enqueued, told.skipped, told.refused
+    ));
+    Ok(())
+}
+
+/// How long so many calls take under the requests per minute of all these models together, if
+/// nothing else uses them: the first minute's worth may start at once.
+fn eta_seconds(calls: i64, models: &[ModelStatus]) -> Option<f64> {
+    let per_minute: i64 = models
+        .iter()
+        .map(|model| model.requests_per_minute)
+        .sum::<Option<i64>>()?;
+    if per_minute <= 0 {
+        return None;
+    }
+    let minutes_begun = (calls - 1).max(0) / per_minute;
+    Some(minutes_begun as f64 * 60.0)
+}
+
+/// Waits until the run has ended, or this process is stopped.
+async fn wait(
+    context: &Context,
+    opened: &Opened,
+    run: Uuid,
+    stop: &CancellationToken,
+) -> Result<Exit, CliError> {
+    let started = Instant::now();
+    let mut progress = Progress::of(&context.printer, &opened.store, vec![run]);
+    let mut ticks = tokio::time::interval(EVERY);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = ticks.tick() => {}
+        }
+        match progress.turn().await {
+            Err(CliError::Store(error)) if error.is_passing() => continue,
+            other => other?,
+        }
+        let state = opened.store.runs(Some(run), None, 1).await?;
+        if state
+            .iter()
+            .all(|run| run.state == "done" || run.state == "cancelled")
+        {
+            break;
+        }
+    }
+    progress.finish();
+    let report = Report::gather(&opened.store, &[run], started.elapsed().as_secs_f64(), 0).await?;
+    if context.printer.is_json() {
+        context.printer.object(&report)?;
+    } else {
+        report.print(&context.printer)?;
+    }
+    if report.unfinished > 0 {
+        context.printer.say(format_args!(
+            "{} tasks have not ended: `tidegate work` goes on with them",
+            report.unfinished
+        ));
+    }
+    Ok(if report.failed > 0 || report.unfinished > 0 {
+        Exit::Partial
+    } else {
+        Exit::Ok
+    })
+}
+
+#[derive(Serialize)]
+struct DryRun {
+    worker: String,
+    items: u64,
+    refused: u64,
+    calls: u64,
+    input_tokens: u64,
+    output_tokens_max: Option<u64>,
+    cost_microusd_max: Option<i64>,
+    eta_seconds: Option<f64>,
+    tiers: Vec<DryTier>,
+}
+
+#[derive(Serialize)]
+struct DryTier {
+    tier: usize,
+    items: u64,
+    ladder: Vec<String>,
+}
+
+async fn dry_run(
+    context: &Context,
+    opened: &Opened,
+    definition: &Definition,
+    loader: &Loader,
+) -> Result<Exit, CliError> {
+    let outlook = loader.dry_run().await?;
+    let models = opened
+        .store
+        .model_status(Some(&models_of(definition)))
+        .await?;
+    let calls = outlook.items - outlook.refused;
+    let output = definition
+        .prompt
+        .params
+        .max_output_tokens
+        .map(|tokens| u64::from(tokens) * calls);
+    // the dearest model of any ladder: what it costs at most
+    let price = |part: fn(&ModelStatus) -> Option<i64>| {
+        models
+            .iter()
+            .map(part)
+            .collect::<Option<Vec<_>>>()
+            .and_then(|all| all.into_iter().max())
+    };
+    let cost = output.and_then(|output| {
+        let (input_price, output_price) = (
+            price(|m| m.input_price_microusd),
+            price(|m| m.output_price_microusd),
+        );
+        crate::cost::estimate(outlook.input_tokens, output, input_price, output_price)
+    });
+    let told = DryRun {
+        worker: definition.name.clone(),
+        items: outlook.items,
+        refused: outlook.refused,
+        calls,
+        input_tokens: outlook.input_tokens,
+        output_tokens_max: output,
+        cost_microusd_max: cost,
+        eta_seconds: eta_seconds(i64::try_from(calls).unwrap_or(i64::MAX), &models),
+        tiers: outlook
+            .tiers
+            .iter()
+            .enumerate()
+            .map(|(tier, items)| DryTier {
+                tier,
+                items: *items,
+                ladder: definition
+                    .ladder(tier)
+                    .into_iter()
+                    .map(String::from)
+                    .collect(),
+            })
+            .collect(),
+    };
+    if context.printer.is_json() {
+        context.printer.object(&told)?;
+        return Ok(Exit::Ok);
+    }
+    let rows: Vec<Vec<String>> = told
+        .tiers
+        .iter()
+        .map(|tier| {
+            vec![
+                tier.tier.to_string(),
+                tier.items.to_string(),
+                tier.ladder.join(" > "),
+            ]
+        })
+        .collect();
+    context.printer.table(&["tier", "items", "ladder"], &rows)?;
+    context.printer.line("")?;
+    context.printer.line(format_args!(
+        "{} calls, about {} tokens in, at most {} out; cost at most {}; {}",
+        told.calls,
+        told.input_tokens,
+        told.output_tokens_max
+            .map_or("unknown".to_owned(), |tokens| tokens.to_string()),
+        told.cost_microusd_max
+            .and_then(|cost| super::progress::dollars(cost, false))
+            .unwrap_or_else(|| "unknown (a price or max_output_tokens is not set)".to_owned()),
+        told.eta_seconds
+            .map_or("no limit is known".to_owned(), |s| format!(
+                "at least {}",
+                span(s)
+            )),
+    ))?;
+    if told.refused > 0 {
+        context.printer.warn(format_args!(
+            "of {} items no prompt can be made",
+            told.refused
+        ));
+    }
+    context.printer.say("nothing was stored or sent");
+    Ok(Exit::Ok)
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE, as in tier.0.model=gemini/gemini-3.5-flash".to_owned()),
+    }
+}
