@@ -2,7 +2,7 @@
 //!
 //! Owns: the tree of commands, the exit codes, what goes to stdout (data) and to stderr (talk), the
 //! opening of the database. Never: a decision, a statement. A new command is a file with its `Args`
-//! and `run`, a variant of [`args::Command`] and an arm of `dispatch`.
+//! and `run`, a variant of `args::Command` and an arm of `dispatch`.
 
 mod args;
 mod context;

@@ -1,5 +1,6 @@
 //! Integration tests: one binary, folders mirror src/.
 
+mod cli;
 mod config;
 mod definition;
 mod engine;

@@ -16,8 +16,8 @@ struct Written {
 
 impl Written {
     fn toml(text: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("tidegate.toml"), text).unwrap();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(folder.path().join("tidegate.toml"), text).expect("a folder of our own");
         Self { folder }
     }
 
@@ -28,7 +28,7 @@ impl Written {
     /// Adds a `.env` of this text and reads everything.
     fn load_with(&self, dot_env: &str, vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let path = self.folder.path().join(".env");
-        std::fs::write(&path, dot_env).unwrap();
+        std::fs::write(&path, dot_env).expect("a folder of our own");
         let env = Environment::of(vars.iter().copied()).with_file(&path)?;
         Config::load(Some(&self.file()), env)
     }
