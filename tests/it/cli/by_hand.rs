@@ -16,7 +16,7 @@ async fn what_is_cancelled_by_filter_comes_back_by_filter() {
         .await
         .run
         .to_string();
-    let program = Program::over(fleet.db.url());
+    let program = Program::over(fleet.url());
 
     let one = program
         .run(&["--json", "tasks", "list", "--limit", "1"])
@@ -63,7 +63,7 @@ async fn a_sink_that_failed_is_applied_again_without_a_call() {
     fleet.articles(5).await;
     let hide = "alter table article_entities rename to hidden";
     let show = "alter table hidden rename to article_entities";
-    sqlx::raw_sql(hide).execute(fleet.db.pool()).await.unwrap();
+    sqlx::raw_sql(hide).execute(fleet.store.pool()).await.unwrap();
     let run = fleet
         .load(Fleet::entity_extraction(LADDER, "sim/m"))
         .await
@@ -77,7 +77,7 @@ async fn a_sink_that_failed_is_applied_again_without_a_call() {
         "select count(*) from tidegate.tasks where state = 'failed' and error_class = 'sink'";
     assert_eq!(fleet.count(failed).await, 5);
 
-    let program = Program::over(fleet.db.url());
+    let program = Program::over(fleet.url());
     let again = ["--json", "tasks", "retry", "--class", "sink"];
     let refused = program.run(&again);
     assert_eq!(refused.code, Some(3), "{refused:?}");
@@ -89,7 +89,7 @@ async fn a_sink_that_failed_is_applied_again_without_a_call() {
         5
     );
 
-    sqlx::raw_sql(show).execute(fleet.db.pool()).await.unwrap();
+    sqlx::raw_sql(show).execute(fleet.store.pool()).await.unwrap();
     let calls = fleet.simulator.log().len();
     let applied = program.run(&again).ok().objects();
     assert_eq!(applied[0]["sink_applied"], 5, "{applied:?}");

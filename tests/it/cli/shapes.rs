@@ -14,7 +14,7 @@ async fn waiting() -> (Fleet, Program, String) {
         .load(Fleet::entity_extraction(ladder, "sim/m"))
         .await
         .run;
-    let program = Program::over(fleet.db.url());
+    let program = Program::over(fleet.url());
     (fleet, program, run.to_string())
 }
 

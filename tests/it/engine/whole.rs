@@ -80,7 +80,7 @@ async fn tiers_follow_the_score_and_name_their_ladders() {
     fleet.load(definition).await;
     let sizes: Vec<i64> =
         sqlx::query_scalar("select count(*) from tidegate.tasks group by tier order by tier")
-            .fetch_all(fleet.db.pool())
+            .fetch_all(fleet.store.pool())
             .await
             .expect("sizes");
     assert_eq!(sizes, [30, 50, 20]);
@@ -90,7 +90,7 @@ async fn tiers_follow_the_score_and_name_their_ladders() {
     assert_eq!(turned, 0, "no lower tier holds a higher score");
     let ladder: (String, Vec<String>) =
         sqlx::query_as("select model, fallback_models from tidegate.tasks where tier = 0 limit 1")
-            .fetch_one(fleet.db.pool())
+            .fetch_one(fleet.store.pool())
             .await
             .expect("a task");
     assert_eq!(

@@ -10,14 +10,14 @@ use tidegate::{
     provider::{Kind, Provider, ProviderSettings, build},
     simulator::{self, ModelSettings, Running, Simulator},
     store::{
-        self, Store,
+        self, Store, migrate,
         model::{ModelRow, ProviderRow},
     },
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::TestDb;
+use super::{TestDb, TestFolder, TestServer};
 
 /// The shipped worker's folder.
 pub(crate) fn shipped(name: &str) -> std::path::PathBuf {
@@ -28,7 +28,9 @@ pub(crate) fn shipped(name: &str) -> std::path::PathBuf {
 
 /// A database with a simulated provider before it.
 pub(crate) struct Fleet {
-    pub(crate) db: TestDb,
+    /// Dropped with the fleet, where the database is not a server's of its own.
+    _db: Option<TestDb>,
+    url: String,
     pub(crate) store: Store,
     pub(crate) simulator: Running,
 }
@@ -45,18 +47,51 @@ impl Fleet {
     /// The same with settings of one's own for the simulator.
     pub(crate) async fn over(settings: simulator::Settings) -> Self {
         let db = TestDb::new().await;
-        let store = Store::over(db.pool().clone());
-        let models = settings.models.clone();
-        let simulator = Simulator::start(settings)
+        let (url, store) = (db.url().to_owned(), Store::over(db.pool().clone()));
+        Self::of(Some(db), url, store, settings).await
+    }
+
+    /// The same on a server of the test's own, which may crash.
+    pub(crate) async fn on(server: &TestServer, settings: simulator::Settings) -> Self {
+        let store = Store::connect(&store::Settings::new(server.url()))
             .await
-            .expect("a simulator starts");
-        let fleet = Self {
-            db,
-            store,
-            simulator,
-        };
+            .expect("the server takes connections");
+        migrate::run(&store).await.expect("an empty database is migrated");
+        Self::of(None, server.url().to_owned(), store, settings).await
+    }
+
+    async fn of(db: Option<TestDb>, url: String, store: Store, settings: simulator::Settings) -> Self {
+        let models = settings.models.clone();
+        let simulator = Simulator::start(settings).await.expect("a simulator starts");
+        let fleet = Self { _db: db, url, store, simulator };
         fleet.tell(&models).await;
         fleet
+    }
+
+    /// The database's URL.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A real process: `tidegate work` as the fleet runs it, to be killed. Dropped, it is.
+    pub(crate) fn real_process(&self, lease_s: u32) -> RealProcess {
+        let folder = TestFolder::new();
+        let settings = format!(
+            "[work]\nlease_s = {lease_s}\nslots = 8\n[providers.sim]\nkind = \"gemini\"\nbase_url = {:?}\napi_key_env = \"A_TEST_KEY\"\n",
+            self.simulator.base_url()
+        );
+        std::fs::write(folder.join("tidegate.toml"), settings).expect("settings are written");
+        let child = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate"))
+            .args(["work", "--config"])
+            .arg(folder.join("tidegate.toml"))
+            .current_dir(folder.path())
+            .env("DATABASE_URL", &self.url)
+            .env("A_TEST_KEY", "a-test-key")
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        RealProcess { child, _folder: folder }
     }
 
     /// Tells the fleet the provider and its models' limits.
@@ -104,7 +139,7 @@ impl Fleet {
     ) -> tokio::task::JoinHandle<Worked> {
         let engine = Engine::new(
             self.store.clone(),
-            store::Settings::new(self.db.url()),
+            store::Settings::new(self.url.clone()),
             self.providers(),
             Registry::new(),
             settings,
@@ -171,32 +206,68 @@ impl Fleet {
             .expect("the run is loaded")
     }
 
-    /// Waits until nothing of the run is left. The bound is only there to fail instead of hanging.
+    /// Waits until nothing of the run is left.
     pub(crate) async fn until_done(&self, run: Uuid) {
-        let waited = tokio::time::timeout(Duration::from_secs(180), async {
-            let mut ticks = tokio::time::interval(Duration::from_millis(50));
-            loop {
-                ticks.tick().await;
-                let state: String =
-                    sqlx::query_scalar("select state from tidegate.runs where id = $1")
-                        .bind(run)
-                        .fetch_one(self.db.pool())
-                        .await
-                        .expect("the run is there");
-                if state == "done" {
-                    return;
-                }
-            }
-        });
-        waited.await.expect("the run ends");
+        let ended = async || {
+            let state: String = sqlx::query_scalar("select state from tidegate.runs where id = $1")
+                .bind(run)
+                .fetch_one(self.store.pool())
+                .await
+                .expect("the run is there");
+            state == "done"
+        };
+        bounded(ended, "the run ends").await;
+    }
+
+    /// Waits until the provider has seen so many calls.
+    pub(crate) async fn until_calls(&self, count: usize) {
+        bounded(async || self.simulator.log().len() >= count, "calls arrive").await;
+    }
+
+    /// Waits until the statement counts so many.
+    pub(crate) async fn until_count(&self, sql: &'static str, count: i64) {
+        bounded(async || self.count(sql).await >= count, sql).await;
     }
 
     /// One number.
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql)
-            .fetch_one(self.db.pool())
+            .fetch_one(self.store.pool())
             .await
             .expect("a count")
+    }
+}
+
+/// Looks again and again until it holds. The bound is only there to fail instead of hanging.
+async fn bounded(mut holds: impl AsyncFnMut() -> bool, what: &str) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(10));
+    let looking = async {
+        while !holds().await {
+            ticks.tick().await;
+        }
+    };
+    let looked = tokio::time::timeout(Duration::from_secs(120), looking).await;
+    assert!(looked.is_ok(), "within the bound: {what}");
+}
+
+/// A process of its own.
+pub(crate) struct RealProcess {
+    child: std::process::Child,
+    _folder: TestFolder,
+}
+
+impl RealProcess {
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        // it may have ended by itself
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for RealProcess {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
