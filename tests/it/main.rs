@@ -2,6 +2,7 @@
 
 mod definition;
 mod engine;
+mod house;
 mod local;
 mod provider;
 mod simulator;
