@@ -4,6 +4,7 @@
 //! exceptions; an exception that nothing needs any more fails too. ARCHITECTURE.md tells the same in
 //! words.
 
+mod compose;
 mod laws;
 mod licences;
 mod paths;
