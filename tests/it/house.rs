@@ -201,13 +201,18 @@ fn root() -> PathBuf {
 fn sources() -> Vec<Source> {
     fn walk(dir: &Path, top: &Path, out: &mut Vec<Source>) {
         let entries = std::fs::read_dir(dir).expect("src/ can be read");
-        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        let mut paths: Vec<_> = entries
+            .map(|entry| entry.expect("an entry").path())
+            .collect();
         paths.sort();
         for path in paths {
             if path.is_dir() {
                 walk(&path, top, out);
             } else if path.extension().is_some_and(|it| it == "rs") {
-                let file = path.strip_prefix(top).unwrap().to_string_lossy();
+                let file = path
+                    .strip_prefix(top)
+                    .expect("it is below")
+                    .to_string_lossy();
                 let text = std::fs::read_to_string(&path).expect("a source is text");
                 out.push(Source::new(&file.replace('\\', "/"), &text));
             }

@@ -15,7 +15,8 @@ fn tidegate(args: &[&str]) -> Output {
 
 /// Every `command: [...]` of docker-compose.yml.
 fn commands() -> Vec<Vec<String>> {
-    let file = std::fs::read_to_string(super::root().join("docker-compose.yml")).unwrap();
+    let file = std::fs::read_to_string(super::root().join("docker-compose.yml"))
+        .expect("docker-compose.yml can be read");
     let lists = file.split("command: ").skip(1);
     lists
         .map(|rest| {

@@ -271,7 +271,7 @@ fn vendor_words(source: &Source) -> Vec<Breach> {
             }
             _ => None,
         };
-        Some(source.breach(token.line, format!("{}", word?)))
+        Some(source.breach(token.line, *word?))
     });
     tokens.collect()
 }

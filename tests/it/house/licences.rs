@@ -72,9 +72,11 @@ fn packages() -> Vec<Value> {
     let said = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{said}");
     let read: Value = serde_json::from_slice(&out.stdout).expect("cargo writes JSON");
-    let used = read["resolve"]["nodes"].as_array().unwrap();
+    let used = read["resolve"]["nodes"]
+        .as_array()
+        .expect("metadata has nodes");
     let used: Vec<_> = used.iter().map(|node| &node["id"]).collect();
-    let all = read["packages"].as_array().unwrap().iter();
+    let all = read["packages"].as_array().expect("and packages").iter();
     all.filter(|it| used.contains(&&it["id"]))
         .cloned()
         .collect()
