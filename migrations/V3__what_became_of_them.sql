@@ -64,6 +64,7 @@ create table tidegate.calls (
 ) partition by range (started_at);
 create index calls_by_task on tidegate.calls (task_id);
 create index calls_by_time on tidegate.calls (started_at);
+create index calls_by_run on tidegate.calls (run_id);
 
 create table tidegate.event_batches (
   at timestamptz not null default clock_timestamp(),

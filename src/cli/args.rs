@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{config, demo, run, simulate, work};
+use super::{config, demo, init, local, models, run, runs, simulate, status, tasks, work};
+use uuid::Uuid;
 
 /// A durable queue for LLM work in your own Postgres.
 #[derive(Debug, Parser)]
@@ -45,13 +46,29 @@ pub(super) struct Global {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Demo(demo::Args),
-    Run(run::Args),
-    Work(work::Args),
-    Simulate(simulate::Args),
+    Init(init::Args),
     /// Bring the database's schema up to date
     Migrate,
+    Run(run::Args),
+    Work(work::Args),
+    Status(status::Args),
+    /// Look at tasks; retry and cancel them
+    Tasks(tasks::Args),
+    /// Look at runs
+    Runs(runs::Args),
+    /// Look at models and their limits; close and open them
+    Models(models::Args),
+    Simulate(simulate::Args),
+    /// The private Postgres, for when there is no database URL
+    Local(local::Args),
     /// Show each setting and where it came from
     Config(config::Args),
+}
+
+/// An id as it is shown.
+pub(super) fn id(text: &str) -> Result<Uuid, String> {
+    text.parse()
+        .map_err(|_| "no id: write it in full, as 0198c7f0-1f6a-7d3e-9a51-0242ac120002".to_owned())
 }
 
 #[cfg(test)]
@@ -63,5 +80,62 @@ mod tests {
     #[test]
     fn the_tree_of_commands_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_commands_are_those_that_are_documented() {
+        let mut paths = Vec::new();
+        collect(&Cli::command(), "", &mut paths);
+        for path in [
+            "config show",
+            "init",
+            "local install",
+            "local start",
+            "local status",
+            "local stop",
+            "migrate",
+            "models clear",
+            "models cool",
+            "models list",
+            "runs list",
+            "runs show",
+            "simulate",
+            "status",
+            "tasks cancel",
+            "tasks list",
+            "tasks retry",
+            "tasks show",
+            "tasks why",
+        ] {
+            assert!(paths.iter().any(|it| it == path), "{path}: {paths:?}");
+        }
+    }
+
+    #[test]
+    fn every_command_and_flag_has_a_help_text() {
+        fn check(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for arg in command.get_arguments() {
+                assert!(
+                    arg.get_help().is_some(),
+                    "{} {}",
+                    command.get_name(),
+                    arg.get_id()
+                );
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    fn collect(command: &clap::Command, above: &str, paths: &mut Vec<String>) {
+        for below in command.get_subcommands() {
+            let path = format!("{above} {}", below.get_name()).trim().to_owned();
+            if below.has_subcommands() {
+                collect(below, &path, paths);
+            } else {
+                paths.push(path);
+            }
+        }
     }
 }

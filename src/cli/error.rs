@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::client::LoadError;
+use crate::client::{LoadError, RetryError};
 use crate::config::{ConfigError, EntryError};
 use crate::definition::DefinitionError;
 use crate::local::LocalError;
@@ -35,7 +35,7 @@ impl From<Exit> for ExitCode {
 pub enum CliError {
     /// The configuration does not hold.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(Box<ConfigError>),
     /// The database said no.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -44,10 +44,10 @@ pub enum CliError {
     Local(#[from] LocalError),
     /// The worker folder does not hold.
     #[error(transparent)]
-    Definition(#[from] DefinitionError),
+    Definition(Box<DefinitionError>),
     /// A run could not be loaded.
     #[error(transparent)]
-    Load(#[from] LoadError),
+    Load(Box<LoadError>),
     /// A provider entry cannot be called.
     #[error(transparent)]
     Entry(#[from] EntryError),
@@ -78,6 +78,33 @@ pub enum CliError {
     OutputClosed,
 }
 
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(Box::new(error))
+    }
+}
+
+impl From<DefinitionError> for CliError {
+    fn from(error: DefinitionError) -> Self {
+        Self::Definition(Box::new(error))
+    }
+}
+
+impl From<LoadError> for CliError {
+    fn from(error: LoadError) -> Self {
+        Self::Load(Box::new(error))
+    }
+}
+
+impl From<RetryError> for CliError {
+    fn from(error: RetryError) -> Self {
+        match error {
+            RetryError::Store(error) => error.into(),
+            RetryError::Definition(error) => error.into(),
+        }
+    }
+}
+
 impl CliError {
     /// A mistake of the user's, with what to do next.
     pub fn input(what: impl Into<String>, help: impl Into<String>) -> Self {
@@ -101,8 +128,10 @@ impl CliError {
                 | ProviderError::PlainHttp { .. },
             ) => Exit::User,
             Self::Store(error) => of_store(error),
-            Self::Load(LoadError::Store(error)) => of_store(error),
-            Self::Load(_) => Exit::User,
+            Self::Load(error) => match error.as_ref() {
+                LoadError::Store(error) => of_store(error),
+                _ => Exit::User,
+            },
             Self::Local(error) => of_local(error),
             Self::Simulator(error) => of_simulator(error),
             Self::Provider(_) | Self::Io { .. } => Exit::Ours,

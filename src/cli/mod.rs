@@ -2,7 +2,7 @@
 //!
 //! Owns: the tree of commands, the exit codes, what goes to stdout (data) and to stderr (talk), the
 //! opening of the database. Never: a decision, a statement. A new command is a file with its `Args`
-//! and `run`, a variant of [`args::Command`] and an arm of `dispatch`.
+//! and `run`, a variant of `args::Command` and an arm of `dispatch`.
 
 mod args;
 mod context;
@@ -10,17 +10,24 @@ mod error;
 mod logging;
 mod printer;
 mod times;
+mod watch;
 
 mod config;
 mod demo;
 mod fleet;
+mod init;
+mod local;
 mod migrate;
+mod models;
 mod progress;
 mod report;
 mod run;
+mod runs;
 mod sample;
 mod simulate;
+mod status;
 mod stop;
+mod tasks;
 mod work;
 
 use std::process::ExitCode;
@@ -74,11 +81,17 @@ fn started(cli: Cli, printer: Printer) -> Result<Exit, CliError> {
 
 async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {
     match command {
-        Command::Migrate => migrate::run(context).await,
         Command::Demo(args) => Box::pin(demo::run(args, context)).await,
+        Command::Init(args) => init::run(args, context),
+        Command::Migrate => migrate::run(context).await,
         Command::Run(args) => Box::pin(run::run(args, context)).await,
-        Command::Simulate(args) => Box::pin(simulate::run(args, context)).await,
         Command::Work(args) => Box::pin(work::run(args, context)).await,
+        Command::Status(args) => status::run(args, context).await,
+        Command::Tasks(args) => tasks::run(args, context).await,
+        Command::Runs(args) => runs::run(args, context).await,
+        Command::Models(args) => models::run(args, context).await,
+        Command::Simulate(args) => Box::pin(simulate::run(args, context)).await,
+        Command::Local(args) => local::run(args, context).await,
         Command::Config(args) => config::run(args, context).await,
     }
 }

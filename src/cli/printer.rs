@@ -57,11 +57,19 @@ impl Printer {
     /// # Errors
     /// As [`line`](Self::line).
     pub fn object(&self, object: &impl Serialize) -> Result<(), CliError> {
+        self.write(&self.object_text(object)?)
+    }
+
+    /// The text of [`object`](Self::object), with the end of its line.
+    ///
+    /// # Errors
+    /// [`CliError::Io`] for what has no form as JSON.
+    pub fn object_text(&self, object: &impl Serialize) -> Result<String, CliError> {
         let text = serde_json::to_string(object).map_err(|error| CliError::Io {
             doing: "write JSON".to_owned(),
             source: error.into(),
         })?;
-        self.write(&format!("{}\n", ascii_controls(&text)))
+        Ok(format!("{}\n", ascii_controls(&text)))
     }
 
     /// A list: with `--json` one object a line, else a table of what `row` makes of each.
@@ -107,8 +115,18 @@ impl Printer {
             table.add_row(row.iter().map(|cell| Cell::new(plain(cell))));
         }
         let text = table.to_string();
-        let lines: Vec<_> = text.lines().map(str::trim_end).collect();
+        // The library pads each cell by a blank at both sides.
+        let flush = |line: &str| line.strip_prefix(' ').unwrap_or(line).trim_end().to_owned();
+        let lines: Vec<_> = text.lines().map(flush).collect();
         lines.join("\n")
+    }
+
+    /// Names and values, aligned, one pair a line. An empty value is left out.
+    ///
+    /// # Errors
+    /// As [`line`](Self::line).
+    pub fn pairs(&self, pairs: &[(&str, String)]) -> Result<(), CliError> {
+        self.write(&pairs_text(pairs))
     }
 
     /// Text as it is, for screens that are redrawn: the caller has made it plain.
@@ -150,6 +168,15 @@ impl Printer {
         // Where nobody listens, there is nobody to tell.
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
+}
+
+/// The text of [`Printer::pairs`].
+pub(super) fn pairs_text(pairs: &[(&str, String)]) -> String {
+    let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let shown = pairs.iter().filter(|(_, value)| !value.is_empty());
+    shown
+        .map(|(name, value)| format!("{name:width$}  {}\n", plain(value)))
+        .collect()
 }
 
 /// One line without control characters: those that end lines or move cursors are shown escaped.

@@ -17,7 +17,7 @@ use crate::{
     client::{LoadOptions, Loaded, Loader},
     definition::{Definition, Folder, SourceFrom},
     engine::{Engine, Registry},
-    store::model::ModelStatus,
+    store::{model::ModelStatus, run::RunFilter},
 };
 
 /// Check a worker folder, load its source, and make a run of it.
@@ -126,6 +126,15 @@ pub(super) fn read(
     source: Option<&Path>,
     set: &[(String, String)],
 ) -> Result<Definition, CliError> {
+    if !folder.join("worker.toml").is_file() {
+        return Err(CliError::input(
+            format!(
+                "{} is no worker folder: it holds no worker.toml",
+                folder.display()
+            ),
+            "name a folder like workers/entity_extraction; `tidegate init` writes one to begin with",
+        ));
+    }
     let texts = Folder::read(folder)?;
     let name = Definition::check(&texts, &[])?.name;
     let mut overrides = context.config.worker_overrides(&name);
@@ -252,7 +261,7 @@ async fn wait(
             Err(CliError::Store(error)) if error.is_passing() => continue,
             other => other?,
         }
-        let state = opened.store.runs(Some(run), None, 1).await?;
+        let state = opened.store.runs(&RunFilter::only(run), 1).await?;
         if state
             .iter()
             .all(|run| run.state == "done" || run.state == "cancelled")

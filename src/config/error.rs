@@ -58,11 +58,11 @@ pub enum ConfigError {
         /// The key.
         key: String,
         /// The table it is in, as `[work]` or `[[models]]`.
-        table: String,
+        table: Box<str>,
         /// The most alike key there is.
         nearest: Option<String>,
         /// The keys there are.
-        known: Vec<String>,
+        known: Box<[String]>,
     },
     /// A key that must be there and is not.
     #[error("{place}: missing key \"{key}\" in {table}\n  help: {help}")]

@@ -337,7 +337,7 @@ pub(super) fn check_keys(
         Some(entry) => Err(ConfigError::UnknownKey {
             place: document.place(entry.line),
             key: entry.key.clone(),
-            table: label.to_owned(),
+            table: label.into(),
             nearest: nearest(&entry.key, known.iter().copied()),
             known: known.iter().map(|&name| name.to_owned()).collect(),
         }),

@@ -1,11 +1,9 @@
 //! Judging an answer: is it JSON, does it meet the schema.
 
-use std::borrow::Cow;
-
 use jsonschema::Validator;
 use serde_json::Value;
 
-use crate::task::Judgement;
+use crate::{llm::parse_lenient, task::Judgement};
 
 /// A schema, compiled once.
 #[derive(Debug)]
@@ -30,11 +28,16 @@ impl Judge {
     /// Accepts an answer, or says where it fails and by which keyword, never what it says.
     pub(super) fn judge(&self, answer: &str) -> Judgement {
         let Some(validator) = &self.0 else {
-            return Judgement::Accept(Value::String(answer.replace('\0', "\u{fffd}")));
+            return Judgement::Accept(Value::String(answer.to_owned()));
         };
-        let value = match parse_lenient(unfenced(answer)) {
+        let value = match parse_lenient::<Value>(unfenced(answer).as_bytes()) {
             Ok(value) => value,
-            Err(error) => return Judgement::Reject(format!("the answer is not JSON: {error}")),
+            Err(error) => {
+                // where, never what: the error's own words may quote the answer
+                let (line, column) = (error.line(), error.column());
+                let place = format!("the answer is not JSON (line {line}, column {column})");
+                return Judgement::Reject(place);
+            }
         };
         match validator.validate(&value) {
             Ok(()) => Judgement::Accept(value),
@@ -73,45 +76,6 @@ fn unfenced(answer: &str) -> &str {
         }
         _ => answer,
     }
-}
-
-/// Parses JSON in which models have cut surrogate pairs in two. What Postgres cannot keep in jsonb
-/// (lone surrogates, U+0000) becomes U+FFFD. To be replaced by `llm::json::parse_lenient` once that
-/// exists and does the same.
-fn parse_lenient(json: &str) -> Result<Value, serde_json::Error> {
-    serde_json::from_str(&storable(json))
-}
-
-/// The text with every escape that jsonb refuses put as `\ufffd`.
-fn storable(json: &str) -> Cow<'_, str> {
-    if !json.contains("\\u") {
-        return Cow::Borrowed(json);
-    }
-    let (mut out, mut rest) = (String::with_capacity(json.len()), json);
-    while let Some(at) = rest.find('\\') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let take = match (escape(rest), rest.get(6..).and_then(escape)) {
-            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
-            (Some(0 | 0xd800..=0xdfff), _) => {
-                out.push_str("\\ufffd");
-                rest = &rest[6..];
-                continue;
-            }
-            (Some(_), _) => 6,
-            // The backslash and what it escapes, which may be wide; at the end only the backslash.
-            (None, _) => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
-        };
-        out.push_str(&rest[..take]);
-        rest = &rest[take..];
-    }
-    out.push_str(rest);
-    Cow::Owned(out)
-}
-
-/// The number of a `\uXXXX` that stands at the beginning.
-fn escape(text: &str) -> Option<u32> {
-    u32::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
 
 const PATH_CHARS_MAX: usize = 200;
@@ -175,24 +139,24 @@ mod tests {
     }
 
     #[test]
-    fn escapes_that_jsonb_refuses_are_mended() {
+    fn half_a_surrogate_pair_is_mended_and_a_nul_is_kept() {
+        let text = Judge::new(Some(&json!({"type": "string"}))).unwrap();
         for (given, wanted) in [
             (r#""a\ud83d b""#, "a\u{fffd} b"),
-            (r#""\ud83d\ude00\udc00""#, "😀\u{fffd}"),
-            (r#""\ud83d\ud83d\ude00""#, "\u{fffd}😀"),
-            (r#""\u0000""#, "\u{fffd}"),
-            (r#""\\u0000\u0041""#, "\\u0000A"),
-            (r#""\\\ud800""#, "\\\u{fffd}"),
+            (r#""\ud83d\ude00""#, "😀"),
+            (r#""a\u0000b""#, "a\0b"),
         ] {
-            assert_eq!(parse_lenient(given).unwrap(), json!(wanted), "{given}");
+            assert_eq!(
+                text.judge(given),
+                Judgement::Accept(json!(wanted)),
+                "{given}"
+            );
         }
-        assert!(parse_lenient("\"\\u12").is_err());
-        assert!(parse_lenient("\"\\u00é\\").is_err());
     }
 
     #[test]
     fn without_a_schema_every_text_is_an_answer() {
         let accepted = Judge::new(None).unwrap().judge(" any\0 ");
-        assert_eq!(accepted, Judgement::Accept(json!(" any\u{fffd} ")));
+        assert_eq!(accepted, Judgement::Accept(json!(" any\0 ")));
     }
 }

@@ -199,10 +199,11 @@ impl Store {
         let column = |f: fn(&NewTask) -> &str| tasks.iter().map(f).collect::<Vec<_>>();
         let row = sqlx::query!(
             r#"select o_enqueued as "enqueued!", o_skipped as "skipped!", o_refused as "refused!"
-                 from tidegate.enqueue_ranked_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"#,
+                 from tidegate.enqueue_ranked_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"#,
             run,
             loader,
             from,
+            &tasks.iter().map(|_| crate::task::new_id()).collect::<Vec<_>>(),
             &column(|t| &t.item) as &[&str],
             &tasks.iter().map(|t| t.tier).collect::<Vec<_>>(),
             &tasks.iter().map(|t| t.lane).collect::<Vec<_>>(),

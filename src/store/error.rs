@@ -59,7 +59,7 @@ impl From<sqlx::Error> for StoreError {
         };
         match database.code().as_deref() {
             Some("TG001") => Self::LeaseLost,
-            Some("TG404") => Self::Refused(database.message().to_owned()),
+            Some("TG404" | "TG409") => Self::Refused(database.message().to_owned()),
             Some("42501") => Self::NoRights(database.message().to_owned()),
             Some("3F000" | "42P01" | "42883" | "42703")
                 if database.message().contains("tidegate.")

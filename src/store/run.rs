@@ -97,6 +97,43 @@ pub struct RunRow {
     pub cost_estimated_microusd: i64,
 }
 
+/// Which runs are meant. The default: any.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// This one.
+    pub only: Option<Uuid>,
+    /// Of this worker.
+    pub worker: Option<String>,
+    /// Only those that have not ended.
+    pub open: bool,
+}
+
+impl RunFilter {
+    /// This run only.
+    pub fn only(run: Uuid) -> Self {
+        Self {
+            only: Some(run),
+            ..Self::default()
+        }
+    }
+
+    /// The runs of this worker.
+    pub fn of(worker: &str) -> Self {
+        Self {
+            worker: Some(worker.to_owned()),
+            ..Self::default()
+        }
+    }
+
+    /// Those that have not ended.
+    pub fn open() -> Self {
+        Self {
+            open: true,
+            ..Self::default()
+        }
+    }
+}
+
 /// A loader silent for so long may be taken over, in milliseconds.
 const SILENT_MS: i64 = 3_000;
 
@@ -239,16 +276,11 @@ impl Store {
         Ok(())
     }
 
-    /// Runs, newest first.
+    /// Runs, newest first, by this filter.
     ///
     /// # Errors
     /// As every statement.
-    pub async fn runs(
-        &self,
-        only: Option<Uuid>,
-        worker: Option<&str>,
-        limit: i64,
-    ) -> Result<Vec<RunRow>, StoreError> {
+    pub async fn runs(&self, filter: &RunFilter, limit: i64) -> Result<Vec<RunRow>, StoreError> {
         Ok(sqlx::query_as!(
             RunRow,
             r#"select p.run_id as "run_id!", p.worker as "worker!", p.state as "state!", p.source as "source!",
@@ -259,10 +291,15 @@ impl Store {
                       p.output_tokens as "output_tokens!", p.cost_microusd as "cost_microusd!",
                       p.cost_estimated_microusd as "cost_estimated_microusd!"
                  from tidegate.run_progress p
-                where ($1::uuid is null or p.run_id = $1) and ($2::text is null or p.worker = $2)
-                order by p.run_id desc limit $3"#,
-            only,
-            worker,
+                where p.run_id in (
+                        select u.id from tidegate.runs u
+                         where ($1::uuid is null or u.id = $1) and ($2::text is null or u.worker = $2)
+                           and (not $3 or u.state in ('loading', 'active', 'paused'))
+                         order by u.id desc limit $4)
+                order by p.run_id desc"#,
+            filter.only,
+            filter.worker,
+            filter.open,
             limit,
         )
         .fetch_all(&self.pool)

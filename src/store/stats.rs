@@ -126,6 +126,21 @@ impl Store {
         .await?)
     }
 
+    /// How many tasks wait for what, by run and tier.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn wait_counts(&self) -> Result<Vec<WaitCount>, StoreError> {
+        Ok(sqlx::query_as!(
+            WaitCount,
+            r#"select run_id as "run_id!", worker as "worker!", tier as "tier!", state as "state!",
+                      coalesce(reason, 'its turn') as "reason!", until, tasks as "tasks!"
+                 from tidegate.wait_counts order by run_id, tier, state, tasks desc limit 200"#
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
     /// Processes alive: `(id, host, pid, role, slots, in flight, seconds since the last heartbeat)`.
     ///
     /// # Errors
@@ -142,6 +157,25 @@ impl Store {
         .fetch_all(&self.pool)
         .await?)
     }
+}
+
+/// Tasks that wait for one reason.
+#[derive(Clone, Debug, Serialize)]
+pub struct WaitCount {
+    /// Their run.
+    pub run_id: Uuid,
+    /// The worker's name.
+    pub worker: String,
+    /// Their tier.
+    pub tier: i16,
+    /// ready or scheduled.
+    pub state: String,
+    /// What for.
+    pub reason: String,
+    /// Until when, as far as that is known.
+    pub until: Option<chrono::DateTime<chrono::Utc>>,
+    /// How many.
+    pub tasks: i64,
 }
 
 /// A process alive.

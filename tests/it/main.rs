@@ -1,9 +1,12 @@
 //! Integration tests: one binary, folders mirror src/.
 
+mod cli;
+mod config;
 mod definition;
 mod engine;
 mod house;
 mod local;
 mod provider;
 mod simulator;
+mod store;
 mod support;

@@ -17,7 +17,10 @@ use super::{
     CliError, Context, Exit, Opened, progress, report::Report, run::loader as loader_of, sample,
     stop,
 };
-use crate::{definition::Definition, store::migrate};
+use crate::{
+    definition::Definition,
+    store::{migrate, run::RunFilter},
+};
 
 use children::Children;
 use summary::Summary;
@@ -155,7 +158,7 @@ const TICK: Duration = Duration::from_millis(500);
 async fn all_runs(opened: &Opened, definition: &Definition) -> Result<Vec<Uuid>, CliError> {
     let runs = opened
         .store
-        .runs(None, Some(&definition.name), i64::MAX)
+        .runs(&RunFilter::of(&definition.name), i64::MAX)
         .await?;
     Ok(runs.into_iter().map(|run| run.run_id).collect())
 }
@@ -164,7 +167,7 @@ async fn all_runs(opened: &Opened, definition: &Definition) -> Result<Vec<Uuid>,
 async fn ended(opened: &Opened, definition: &Definition) -> Result<i64, CliError> {
     let runs = opened
         .store
-        .runs(None, Some(&definition.name), i64::MAX)
+        .runs(&RunFilter::of(&definition.name), i64::MAX)
         .await?;
     Ok(runs
         .iter()

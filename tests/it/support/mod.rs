@@ -7,6 +7,7 @@ mod janitor;
 mod migrate;
 mod server;
 mod tests;
+pub(crate) mod work;
 
 pub(crate) use db::TestDb;
 pub(crate) use janitor::{Janitor, crash};

@@ -69,14 +69,21 @@ returns timestamptz language sql stable as $$
         - make_interval(secs => ((greatest(ceil(l.burst / 2.0), l.burst - ceil(l.size * l.guard_ms / 60000.0))
                                   - least(p_need, l.burst)) * 60.0 / l.size)::float8)
       end,
-      -- the window: when enough of the oldest has left it
-      (select min(b.at) + make_interval(secs => 60 + l.guard_ms / 1000.0)
-         from tidegate.limit_book b
-        where b.limit_id = l.limit_id
-          and b.at > p_now - make_interval(secs => 60 + l.guard_ms / 1000.0)
-          and (select k.total from tidegate.limit_book k where k.limit_id = l.limit_id order by k.at desc limit 1)
-              - b.total <= l.size - least(p_need, l.size)))
+      -- the window: when enough of the oldest has left it; nothing where it has room
+      case when coalesce(newest.total, 0) - coalesce(before_window.total, 0) > l.size - least(p_need, l.size) then
+        (select min(b.at) + make_interval(secs => 60 + l.guard_ms / 1000.0)
+           from tidegate.limit_book b
+          where b.limit_id = l.limit_id
+            and b.at > p_now - make_interval(secs => 60 + l.guard_ms / 1000.0)
+            and newest.total - b.total <= l.size - least(p_need, l.size))
+      end)
   end
   from tidegate.limits l
+  left join lateral (
+    select b.total from tidegate.limit_book b where b.limit_id = l.limit_id order by b.at desc limit 1) newest on true
+  left join lateral (
+    select b.total from tidegate.limit_book b
+     where b.limit_id = l.limit_id and b.at <= p_now - make_interval(secs => 60 + l.guard_ms / 1000.0)
+     order by b.at desc limit 1) before_window on true
   where l.limit_id = p_limit
 $$;

@@ -56,7 +56,8 @@ returns table (o_task uuid, o_fate text) language sql volatile as $$
            cost_microusd = g.cost_microusd, cost_estimated = g.cost_estimated, latency_ms = g.latency_ms,
            model_version = g.model_version, response_id = g.response_id
       from given g
-     where c.id = g.call_id and c.started_at = g.granted_at
+     -- a call is closed once: an answer handed in twice (its commit's reply was lost) does not change its row
+     where c.id = g.call_id and c.started_at = g.granted_at and c.ended_at is null
   ), corrected as (
     insert into tidegate.limit_settlements (limit_id, at, delta)
     select l.limit_id, g.granted_at,
@@ -64,7 +65,7 @@ returns table (o_task uuid, o_fate text) language sql volatile as $$
              when 'input_tokens' then g.input_tokens - c.est_input_tokens
              else g.input_tokens + g.output_tokens + g.thought_tokens - c.est_input_tokens - n.est_output end
       from given g
-      join tidegate.calls c on c.id = g.call_id and c.started_at = g.granted_at
+      join tidegate.calls c on c.id = g.call_id and c.started_at = g.granted_at and c.ended_at is null
       join tidegate.lanes n on n.lane = g.lane
       join tidegate.model_limits ml on ml.model_id = g.model_id
       join tidegate.limits l on l.limit_id = ml.limit_id and l.dimension in ('input_tokens', 'total_tokens')
@@ -110,7 +111,7 @@ begin
          set ended_at = clock_timestamp(), outcome = g.error_class, sent = g.sent, http_status = g.http_status, error = g.error,
              input_tokens = g.input_tokens, cached_tokens = g.cached_tokens, output_tokens = g.output_tokens, thought_tokens = g.thought_tokens,
              cost_microusd = g.cost_microusd, cost_estimated = g.cost_estimated, latency_ms = g.latency_ms
-        from given g where c.id = g.call_id and c.started_at = g.granted_at
+        from given g where c.id = g.call_id and c.started_at = g.granted_at and c.ended_at is null
     ), fenced as (
       delete from tidegate.running r using given g
        where r.id = g.task and r.nonce = g.nonce and r.epoch = g.epoch

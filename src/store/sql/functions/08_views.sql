@@ -66,28 +66,46 @@ create or replace view tidegate.model_status as
     join tidegate.model_gates g on g.model_id = m.model_id
     left join tidegate.model_cooldowns c on c.quota_scope = p.quota_scope and c.wire_name = m.wire_name;
 
--- Why each waiting task waits, and until when (the earliest of its models). until null: for a call in flight, or for a person.
-create or replace view tidegate.task_waits as
-  select t.id as task_id, t.run_id, t.worker, t.item_id, t.tier, t.model, t.state,
+-- Why the ready tasks of each open lane wait. Tasks of a lane share their ladder, so they share the reason.
+create or replace view tidegate.lane_waits as
+  select n.lane, n.run_id, n.tier,
          case when u.state <> 'active' then 'its run is ' || u.state
-              when t.state = 'scheduled' then 'back-off after: ' || coalesce(t.error_class, 'scheduled')
-              when t.state = 'blocked' then 'other tasks, or its prompt'
               when w.all_closed then 'every model of its ladder is closed: ' || w.reasons
               when w.first_closed is not null then 'its turn (first model closed: ' || w.first_closed || '; a fallback is open)'
               else 'its turn' end as reason,
-         case when u.state <> 'active' then null
-              when t.state = 'scheduled' then t.run_at
-              when w.all_closed then w.until end as until
+         case when u.state = 'active' and w.all_closed then w.until end as until
+    from tidegate.lanes n
+    join tidegate.runs u on u.id = n.run_id
+    join (select z.lane, bool_and(g.closed_by is not null) as all_closed, min(g.until) as until,
+                 string_agg(g.model || ' (' || g.closed_by || ')', '; ' order by z.rung) filter (where g.closed_by is not null) as reasons,
+                 max(g.closed_by) filter (where z.rung = 1) as first_closed
+            from (select l.lane, m.model_id, m.rung from tidegate.lanes l cross join lateral unnest(l.ladder) with ordinality m (model_id, rung)
+                   where l.open) z
+            join tidegate.model_gates g on g.model_id = z.model_id
+           group by z.lane) w on w.lane = n.lane
+   where n.open;
+
+-- Why each waiting task waits, and until when (the earliest of its models). until null: for a call in flight, or for a person.
+create or replace view tidegate.task_waits as
+  select t.id as task_id, t.run_id, t.worker, t.item_id, t.tier, t.model, t.state,
+         case t.state when 'scheduled' then 'back-off after: ' || coalesce(t.error_class, 'scheduled')
+                      when 'blocked' then 'other tasks, or its prompt'
+                      else w.reason end as reason,
+         case t.state when 'scheduled' then t.run_at when 'ready' then w.until end as until
     from tidegate.tasks t
-    join tidegate.runs u on u.id = t.run_id
-    join tidegate.lanes n on n.lane = t.lane
-    cross join lateral (
-      select bool_and(g.closed_by is not null) as all_closed, min(g.until) as until,
-             string_agg(g.model || ' (' || g.closed_by || ')', '; ' order by z.rung) filter (where g.closed_by is not null) as reasons,
-             max(g.closed_by) filter (where z.rung = 1) as first_closed
-        from unnest(n.ladder) with ordinality z (model_id, rung)
-        join tidegate.model_gates g on g.model_id = z.model_id) w
+    left join tidegate.lane_waits w on w.lane = t.lane
    where t.state in ('blocked', 'scheduled', 'ready');
+
+-- The same, counted: how many tasks wait for what.
+create or replace view tidegate.wait_counts as
+  select u.id as run_id, u.worker, n.tier, z.state, coalesce(z.reason, w.reason) as reason, coalesce(z.until, w.until) as until, z.tasks
+    from (select r.lane, 'ready' as state, null::text as reason, null::timestamptz as until, count(*) as tasks
+            from tidegate.ready r group by r.lane
+          union all
+          select s.lane, 'scheduled', 'back-off', min(s.run_at), count(*) from tidegate.scheduled s group by s.lane) z
+    join tidegate.lanes n on n.lane = z.lane
+    join tidegate.runs u on u.id = n.run_id
+    left join tidegate.lane_waits w on w.lane = z.lane;
 
 create or replace view tidegate.failures as
   select run_id, worker, error_class, count(*) as tasks, max(finished_at) as last_at, min(last_error) as example, (array_agg(id order by finished_at desc))[1] as example_task

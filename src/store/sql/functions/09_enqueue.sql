@@ -16,9 +16,9 @@ end $$;
 
 -- One chunk of ranked items becomes tasks, in one statement for the caller: all or nothing. `p_from` must be how many were
 -- ranked before, so that a loader that was taken over can do no harm. An item with an error is born failed: others go on.
--- Skipped: items that wait in another run, and items another run of this worker answered after this run was begun.
+-- Ids come in order of rank, so that of equal scores the one ranked first goes first. Skipped: items that wait in another run, and items another run of this worker answered after this run was begun.
 create or replace function tidegate.enqueue_ranked_v1(
-  p_run uuid, p_loader uuid, p_from bigint, p_items text[], p_tiers smallint[], p_lanes int[], p_priorities float8[], p_est int[],
+  p_run uuid, p_loader uuid, p_from bigint, p_ids uuid[], p_items text[], p_tiers smallint[], p_lanes int[], p_priorities float8[], p_est int[],
   p_cache_keys bytea[], p_categories text[], p_errors text[]
 ) returns table (o_enqueued int, o_skipped int, o_refused int) language plpgsql as $$
 #variable_conflict use_column
@@ -34,8 +34,8 @@ begin
   end if;
   return query
   with given as materialized (
-    select * from unnest(p_items, p_tiers, p_lanes, p_priorities, p_est, p_cache_keys, p_categories, p_errors)
-                  as g (item_id, tier, lane, priority, est, cache_key, category, error)
+    select * from unnest(p_ids, p_items, p_tiers, p_lanes, p_priorities, p_est, p_cache_keys, p_categories, p_errors)
+                  as g (id, item_id, tier, lane, priority, est, cache_key, category, error)
   ), fresh as materialized (
     select g.* from given g
      where not exists (
@@ -45,7 +45,7 @@ begin
           and t.state = 'done' and t.finished_at > v_run.created_at)
   ), keyed as (
     insert into tidegate.open_keys (worker, component, item_id, task_id)
-    select v_run.worker, '', f.item_id, tidegate.uuid_v7() from fresh f where f.error is null order by f.item_id
+    select v_run.worker, '', f.item_id, f.id from fresh f where f.error is null order by f.item_id
     on conflict do nothing
     returning item_id, task_id
   ), segs as materialized (
@@ -56,7 +56,7 @@ begin
   ), born as (
     insert into tidegate.tasks (id, run_id, worker, item_id, category, tier, priority, model, fallback_models, state, max_attempts,
                                 cache_key, est_tokens, lane, finished_at, error_class, last_error)
-    select coalesce(k.task_id, tidegate.uuid_v7()), p_run, v_run.worker, g.item_id, g.category, g.tier, g.priority,
+    select g.id, p_run, v_run.worker, g.item_id, g.category, g.tier, g.priority,
            w.names[1], w.names[2:], case when g.error is null then 'ready' else 'failed' end, 4 * array_length(n.ladder, 1),
            g.cache_key, g.est, g.lane, case when g.error is not null then clock_timestamp() end,
            case when g.error is not null then 'input' end, g.error

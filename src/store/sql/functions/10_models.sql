@@ -41,8 +41,8 @@ begin
             case when v_limit.dimension = 'requests' and v_limit.window_kind = 'minute' then coalesce(p_counting, 'unknown') else 'sliding' end,
             case when v_limit.dimension = 'requests' and v_limit.window_kind = 'minute' then
               case when p_counting = 'bucket' then p_burst
-                   -- not told how it is counted: a second's worth at once, at least 3; see learn_counting_v1
-                   when p_counting is null then greatest(1, least(v_limit.size, greatest(3, v_limit.size / 60))) end end,
+                   -- not told how it is counted: few at once; see learn_counting_v1
+                   when p_counting is null then greatest(1, least(v_limit.size, 3)) end end,
             'tidegate.toml')
     on conflict (quota_scope, name, dimension, window_kind) do update
        set size = excluded.size, counting = excluded.counting, burst = excluded.burst, evidence = excluded.evidence, changed_at = clock_timestamp()
@@ -56,39 +56,42 @@ begin
   return true;
 end $$;
 
--- A limit whose way of counting nobody told is found out gently: as many at once as we dare, twice as many once that many calls
--- came back clean and none was refused, until the whole minute's worth may start at once.
+-- A limit whose way of counting nobody told is found out gently: as many at once as we dare, a step more each time the last
+-- step came back clean while the limit was used to the full: doubling while small, then half a second's worth, so that the one
+-- step too many is refused a few calls, not hundreds. Dared in full, the whole minute's worth may start at once.
 create or replace function tidegate.learn_counting_v1() returns int language plpgsql as $$
 declare
   v_n int;
 begin
-  with grown as (
-    select l.limit_id from tidegate.limits l
+  with asked as (
+    select l.limit_id, greatest(1, case when l.burst < 8 then l.burst else l.size / 120 end) as step
+      from tidegate.limits l
      where l.counting = 'unknown' and l.burst < l.size
-       and (select count(*) from (
-              select 1 from tidegate.calls c
-               where c.started_at > l.changed_at and c.outcome = 'ok'
-                 and c.model in (select m.model from tidegate.models m join tidegate.model_limits ml on ml.model_id = m.model_id where ml.limit_id = l.limit_id)
-               limit (l.burst)) z) >= l.burst
-       and not exists (
-             select from tidegate.calls c
-              where c.started_at > l.changed_at and c.outcome = 'rate_limited'
-                and c.model in (select m.model from tidegate.models m join tidegate.model_limits ml on ml.model_id = m.model_id where ml.limit_id = l.limit_id))
+       and exists (select from tidegate.limit_room_v1(array[l.limit_id], now(), now()) r where r.o_room <= 0)
      order by l.limit_id
      for no key update of l skip locked
+  ), clean as (
+    select a.limit_id, a.step
+      from asked a join tidegate.limits l on l.limit_id = a.limit_id
+      cross join lateral (
+        select count(*) filter (where c.outcome = 'ok') as ok, count(*) filter (where c.outcome = 'rate_limited') as refused
+          from tidegate.calls c
+         where c.started_at > l.changed_at
+           and c.model in (select m.model from tidegate.models m join tidegate.model_limits ml on ml.model_id = m.model_id where ml.limit_id = l.limit_id)) k
+     where k.refused = 0 and k.ok >= greatest(3, a.step)
   )
   update tidegate.limits l
-     set burst = least(l.size, l.burst * 2), changed_at = clock_timestamp(),
+     set burst = least(l.size, l.burst + c.step), changed_at = clock_timestamp(),
          evidence = l.burst || ' at once came back clean'
-    from grown g where l.limit_id = g.limit_id;
+    from clean c where l.limit_id = c.limit_id;
   get diagnostics v_n = row_count;
   return v_n;
 end $$;
 
--- A refusal while the way of counting is being found out: half of what was dared is what may start at once.
+-- A refusal while the way of counting is being found out: a fifth less than was dared is what may start at once.
 create or replace function tidegate.learn_refusal_v1(p_model text) returns void language sql volatile as $$
   update tidegate.limits l
-     set counting = 'bucket', burst = greatest(1, l.burst / 2), changed_at = clock_timestamp(),
+     set counting = 'bucket', burst = greatest(1, l.burst * 4 / 5), changed_at = clock_timestamp(),
          evidence = 'refused (429) when ' || l.burst || ' at once were dared'
    where l.counting = 'unknown'
      and l.limit_id in (select ml.limit_id from tidegate.model_limits ml join tidegate.models m on m.model_id = ml.model_id where m.model = p_model)

@@ -1,0 +1,235 @@
+//! `tidegate runs`: what was asked for and how far it is.
+
+use clap::Subcommand;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::status::progress;
+use super::times::{brief, cut, dollars, moment};
+use super::{CliError, Context, Exit, Opened, Printer};
+use crate::store::run::{RunFilter, RunRow};
+use crate::store::stats::{CallCount, ModelCount, TierCount};
+
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List runs, newest first
+    #[command(
+        after_help = "Examples:\n  tidegate runs list\n  tidegate runs list --worker entity_extraction --limit 5"
+    )]
+    List {
+        /// Only of this worker
+        #[arg(long)]
+        worker: Option<String>,
+        /// Only those that have not ended
+        #[arg(long)]
+        open: bool,
+        /// At most so many
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=100_000))]
+        limit: i64,
+    },
+    /// Show one run: its tiers, which models answered, calls, tokens and cost
+    Show {
+        /// The run's id
+        #[arg(value_parser = super::args::id)]
+        id: Uuid,
+    },
+}
+
+/// A run in full, as JSON.
+#[derive(Serialize)]
+struct Whole {
+    #[serde(flatten)]
+    run: RunRow,
+    tiers: Vec<TierCount>,
+    models: Vec<ModelCount>,
+    counts: CallCount,
+}
+
+pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
+    context
+        .with_store(async |opened| match args.action {
+            Action::List {
+                worker,
+                open,
+                limit,
+            } => list(context, opened, worker.as_deref(), open, limit).await,
+            Action::Show { id } => show(context, opened, id).await,
+        })
+        .await
+}
+
+async fn list(
+    context: &Context,
+    opened: &Opened,
+    worker: Option<&str>,
+    open: bool,
+    limit: i64,
+) -> Result<Exit, CliError> {
+    let printer = &context.printer;
+    let filter = RunFilter {
+        only: None,
+        worker: worker.map(str::to_owned),
+        open,
+    };
+    let runs = opened.store.runs(&filter, limit).await?;
+    if runs.is_empty() && !printer.is_json() {
+        printer.say("no runs; `tidegate run WORKER` makes one");
+    }
+    let headers = [
+        "run", "worker", "state", "done", "failed", "429s", "cost", "begun", "ends", "source",
+    ];
+    printer.list(&headers, &runs, |run| {
+        vec![
+            run.run_id.to_string(),
+            cut(&run.worker, 32),
+            run.state.clone(),
+            progress(run),
+            run.failed.to_string(),
+            run.calls_429.to_string(),
+            dollars(run.cost_microusd),
+            brief(run.created_at, printer),
+            run.finished_at
+                .or(run.eta)
+                .map_or_else(|| "-".to_owned(), |at| brief(at, printer)),
+            cut(&run.source, 40),
+        ]
+    })?;
+    Ok(Exit::Ok)
+}
+
+async fn show(context: &Context, opened: &Opened, id: Uuid) -> Result<Exit, CliError> {
+    let printer = &context.printer;
+    let store = &opened.store;
+    let run = store
+        .runs(&RunFilter::only(id), 1)
+        .await?
+        .pop()
+        .ok_or_else(|| {
+            CliError::input(
+                format!("no run has the id {id}"),
+                "see `tidegate runs list`",
+            )
+        })?;
+    let whole = Whole {
+        tiers: store.tier_counts(&[id]).await?,
+        models: store.model_counts(&[id]).await?,
+        counts: store.call_counts(&[id]).await?,
+        run,
+    };
+    if printer.is_json() {
+        printer.object(&whole)?;
+    } else {
+        screen(printer, &whole)?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn screen(printer: &Printer, whole: &Whole) -> Result<(), CliError> {
+    let Whole { run, counts, .. } = whole;
+    let at = |at: Option<_>| at.map(|at| moment(at, printer)).unwrap_or_default();
+    let mut cost = dollars(run.cost_microusd);
+    if counts.cost_estimated_microusd > 0 {
+        cost.push_str(&format!(
+            " ({} of it estimated)",
+            dollars(counts.cost_estimated_microusd)
+        ));
+    }
+    if counts.price_unknown {
+        cost.push_str(", not counting models without a price in tidegate.toml");
+    }
+    printer.pairs(&[
+        ("run", run.run_id.to_string()),
+        ("worker", run.worker.clone()),
+        ("state", run.state.clone()),
+        ("source", run.source.clone()),
+        ("begun", moment(run.created_at, printer)),
+        ("loaded", at(run.loaded_at)),
+        ("ended", at(run.finished_at)),
+        (
+            "will end",
+            at(run.eta.filter(|_| run.finished_at.is_none())),
+        ),
+        (
+            "items",
+            format!(
+                "{} ({} wait in another run)",
+                run.items_total, run.items_skipped
+            ),
+        ),
+        ("done", progress(run)),
+        (
+            "calls",
+            format!(
+                "{} ({} answered, {} refused by a limit, {} retries)",
+                counts.calls, counts.ok, counts.rate_limited, counts.retries
+            ),
+        ),
+        (
+            "tokens",
+            format!("{} in, {} out", counts.input_tokens, counts.output_tokens),
+        ),
+        ("cost", cost),
+    ])?;
+    let tiers: Vec<_> = whole
+        .tiers
+        .iter()
+        .map(|it| {
+            [
+                i64::from(it.tier),
+                it.total,
+                it.waiting,
+                it.running,
+                it.done,
+                it.failed,
+                it.cancelled,
+            ]
+            .map(|number| number.to_string())
+            .to_vec()
+        })
+        .collect();
+    let models: Vec<_> = whole
+        .models
+        .iter()
+        .map(|it| {
+            vec![
+                it.tier.to_string(),
+                it.model.clone(),
+                it.done.to_string(),
+                if it.primary { "primary" } else { "fallback" }.to_owned(),
+            ]
+        })
+        .collect();
+    for (headers, rows) in [
+        (
+            &[
+                "tier",
+                "total",
+                "waiting",
+                "running",
+                "done",
+                "failed",
+                "cancelled",
+            ][..],
+            tiers,
+        ),
+        (&["tier", "answered by", "tasks", "as"][..], models),
+    ] {
+        if !rows.is_empty() {
+            printer.write("\n")?;
+            printer.table(headers, &rows)?;
+        }
+    }
+    if run.failed > 0 {
+        printer.say(format_args!(
+            "failed tasks: tidegate tasks list --run {} --state failed",
+            run.run_id
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! `tidegate status`: one screen of where it all stands.
+
+use serde::Serialize;
+
+use super::times::{brief, cut, dollars};
+use super::{CliError, Context, Exit, Opened, Printer, models, watch};
+use crate::store::model::ModelStatus;
+use crate::store::run::{RunFilter, RunRow};
+use crate::store::stats::{ProcessRow, WaitCount};
+
+/// Where it all stands: database, processes, open runs, models and what closes them.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Examples:\n  tidegate status\n  tidegate status --watch\n  tidegate --json status"
+)]
+pub(super) struct Args {
+    /// Refresh each second, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+}
+
+/// The screen as one JSON object.
+#[derive(Serialize)]
+struct Status {
+    database: Database,
+    processes: Vec<ProcessRow>,
+    runs: Vec<RunRow>,
+    waits: Vec<WaitCount>,
+    models: Vec<ModelStatus>,
+}
+
+#[derive(Serialize)]
+struct Database {
+    private: bool,
+    folder: Option<String>,
+    connections: u32,
+}
+
+pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
+    let printer = &context.printer;
+    watch::show(context, args.watch, async |opened| {
+        let status = read(opened).await?;
+        if printer.is_json() {
+            return printer.object_text(&status);
+        }
+        Ok(screen(&status, printer))
+    })
+    .await
+}
+
+async fn read(opened: &Opened) -> Result<Status, CliError> {
+    let store = &opened.store;
+    Ok(Status {
+        database: Database {
+            private: opened.local.is_some(),
+            folder: opened
+                .local
+                .as_ref()
+                .map(|local| local.folder().display().to_string()),
+            connections: store.pool().size(),
+        },
+        processes: store.processes().await?,
+        runs: store.runs(&RunFilter::open(), RUNS_MAX).await?,
+        waits: store.wait_counts().await?,
+        models: store.model_status(None).await?,
+    })
+}
+
+fn screen(status: &Status, printer: &Printer) -> String {
+    let database = match &status.database.folder {
+        Some(folder) => format!("private Postgres in {folder}"),
+        None => "reached by DATABASE_URL".to_owned(),
+    };
+    let parts = [
+        format!("Database: {database}"),
+        processes(&status.processes, printer),
+        runs(&status.runs, printer),
+        waits(&status.waits, printer),
+        if status.models.is_empty() {
+            "Models: none yet; a run or a worker process writes those of tidegate.toml".to_owned()
+        } else {
+            format!("Models:\n{}", models::table(&status.models, printer))
+        },
+    ];
+    format!("{}\n", parts.join("\n\n"))
+}
+
+fn processes(processes: &[ProcessRow], printer: &Printer) -> String {
+    if processes.is_empty() {
+        return "Processes: none; `tidegate work` starts one".to_owned();
+    }
+    let rows: Vec<_> = processes
+        .iter()
+        .map(|it| {
+            vec![
+                it.role.clone(),
+                format!("{}:{}", it.host, it.pid),
+                format!("{}/{}", it.in_flight, it.slots),
+                format!("{:.1} s ago", it.silent_seconds),
+            ]
+        })
+        .collect();
+    let table = printer.table_text(&["role", "where", "calls/slots", "heard of"], &rows);
+    format!("Processes: {}\n{table}", processes.len())
+}
+
+fn runs(runs: &[RunRow], printer: &Printer) -> String {
+    if runs.is_empty() {
+        return "Open runs: none; `tidegate run WORKER` makes one".to_owned();
+    }
+    let rows: Vec<_> = runs
+        .iter()
+        .map(|run| {
+            vec![
+                run.run_id.to_string(),
+                cut(&run.worker, 32),
+                run.state.clone(),
+                progress(run),
+                run.waiting.to_string(),
+                run.running.to_string(),
+                run.failed.to_string(),
+                run.calls_429.to_string(),
+                dollars(run.cost_microusd),
+                run.eta
+                    .map_or_else(|| "-".to_owned(), |at| brief(at, printer)),
+            ]
+        })
+        .collect();
+    let headers = [
+        "run", "worker", "state", "done", "waiting", "running", "failed", "429s", "cost", "ends",
+    ];
+    format!(
+        "Open runs: {}\n{}",
+        runs.len(),
+        printer.table_text(&headers, &rows)
+    )
+}
+
+fn waits(waits: &[WaitCount], printer: &Printer) -> String {
+    if waits.is_empty() {
+        return "Waiting: nothing".to_owned();
+    }
+    let rows: Vec<_> = waits
+        .iter()
+        .map(|it| {
+            vec![
+                it.tasks.to_string(),
+                cut(&it.worker, 32),
+                it.tier.to_string(),
+                it.reason.clone(),
+                it.until
+                    .map_or_else(|| "-".to_owned(), |at| brief(at, printer)),
+            ]
+        })
+        .collect();
+    let headers = ["tasks", "worker", "tier", "waiting for", "until"];
+    format!("Waiting:\n{}", printer.table_text(&headers, &rows))
+}
+
+/// `120/200 (60 %)`.
+pub(super) fn progress(run: &RunRow) -> String {
+    let percent = (100 * run.done).checked_div(run.total).unwrap_or(0);
+    format!("{}/{} ({percent} %)", run.done, run.total)
+}
+
+/// Open runs shown at most.
+const RUNS_MAX: i64 = 200;

@@ -1,0 +1,125 @@
+//! The program from outside: its exit codes, what it says and where, against a database of its own.
+
+mod bad_input;
+mod by_hand;
+mod first_steps;
+mod shapes;
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The program in an empty folder, with no variables but those it needs to run and those given.
+struct Program {
+    folder: TempDir,
+    vars: Vec<(String, String)>,
+}
+
+impl Program {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            vars: Vec::new(),
+        }
+    }
+
+    /// With this database.
+    fn over(url: &str) -> Self {
+        Self::new().with("DATABASE_URL", url)
+    }
+
+    fn with(mut self, name: &str, value: &str) -> Self {
+        self.vars.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.args(args).current_dir(self.folder()).env_clear();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command.env("PATH", path).env("HOME", self.folder());
+        command.envs(self.vars.iter().cloned());
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs it to its end. In a thread that may wait: the database is served by others.
+    fn run(&self, args: &[&str]) -> Ran {
+        Ran::of(
+            args,
+            self.command(args).output().expect("the program starts"),
+        )
+    }
+}
+
+/// How a run ended.
+#[derive(Debug)]
+struct Ran {
+    args: String,
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ran {
+    fn of(args: &[&str], output: Output) -> Self {
+        Self {
+            args: args.join(" "),
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+
+    /// It did what it was told.
+    #[track_caller]
+    fn ok(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}: {self:?}", self.args);
+        self
+    }
+
+    /// It ended with exit 1, said what and what next on stderr, and nothing on stdout.
+    #[track_caller]
+    fn refused(self, words: &[&str]) -> Self {
+        assert_eq!(self.code, Some(1), "{}: {self:?}", self.args);
+        assert!(self.stdout.is_empty(), "{self:?}");
+        assert!(self.stderr.starts_with("error: "), "{self:?}");
+        for word in words {
+            assert!(self.stderr.contains(word), "lacks {word:?}: {self:?}");
+        }
+        assert!(!self.stderr.contains("panicked"), "{self:?}");
+        self
+    }
+
+    /// Its stdout as one JSON object a line.
+    #[track_caller]
+    fn objects(&self) -> Vec<Value> {
+        let lines = self.stdout.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|it| panic!("{it}: {line}")))
+            .inspect(|value: &Value| assert!(value.is_object(), "{value}"))
+            .collect()
+    }
+}
+
+/// Runs it with a stdout whose reader has left before it began.
+fn run_unread(program: &Program, args: &[&str]) -> Ran {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = program
+        .command(args)
+        .stdout(writer)
+        .output()
+        .expect("the program starts");
+    Ran::of(args, output)
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).expect("a folder of our own");
+}
