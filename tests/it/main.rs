@@ -4,6 +4,7 @@ mod cli;
 mod config;
 mod definition;
 mod engine;
+mod house;
 mod local;
 mod provider;
 mod simulator;
