@@ -109,14 +109,14 @@ mod tests {
             burst in prop::option::of(1_u64..200),
             guard_ms in 0_u64..2_000,
             steps in prop::collection::vec(1_i64..5_000, 1..120),
-            delays in prop::collection::vec(0.0..=1.0_f64, 120),
+            delays_permille in prop::collection::vec(0..=1000_i64, 120),
         ) {
             let limit = Limit { size, burst, guard_ms };
             let moments: Vec<i64> = steps.iter().scan(0, |at, step| { *at += step; Some(*at) }).collect();
             let mut arrivals: Vec<(i64, i64)> = greedy(limit, &moments)
                 .iter()
-                .zip(delays)
-                .map(|(d, share)| (d.at_ms + (guard_ms as f64 * share) as i64, d.amount))
+                .zip(delays_permille)
+                .map(|(d, share)| (d.at_ms + i64::try_from(guard_ms).unwrap() * share / 1000, d.amount))
                 .collect();
             arrivals.sort_unstable();
             for &(start, _) in &arrivals {

@@ -63,7 +63,10 @@ async fn a_sink_that_failed_is_applied_again_without_a_call() {
     fleet.articles(5).await;
     let hide = "alter table article_entities rename to hidden";
     let show = "alter table hidden rename to article_entities";
-    sqlx::raw_sql(hide).execute(fleet.store.pool()).await.unwrap();
+    sqlx::raw_sql(hide)
+        .execute(fleet.store.pool())
+        .await
+        .unwrap();
     let run = fleet
         .load(Fleet::entity_extraction(LADDER, "sim/m"))
         .await
@@ -89,7 +92,10 @@ async fn a_sink_that_failed_is_applied_again_without_a_call() {
         5
     );
 
-    sqlx::raw_sql(show).execute(fleet.store.pool()).await.unwrap();
+    sqlx::raw_sql(show)
+        .execute(fleet.store.pool())
+        .await
+        .unwrap();
     let calls = fleet.simulator.log().len();
     let applied = program.run(&again).ok().objects();
     assert_eq!(applied[0]["sink_applied"], 5, "{applied:?}");

@@ -69,7 +69,7 @@ async fn sql_and_the_pure_functions_see_the_same_room() {
         sqlx::query("update tidegate.limits set size = $1, burst = $2, guard_ms = $3, counting = case when $2::bigint is null then 'sliding' else 'bucket' end")
             .bind(case.limit.size as i64)
             .bind(case.limit.burst.map(|burst| burst as i64))
-            .bind(case.limit.guard_ms as i32)
+            .bind(i32::try_from(case.limit.guard_ms).expect("a small guard"))
             .execute(&mut *transaction)
             .await
             .expect("the limit is set");

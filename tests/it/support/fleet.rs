@@ -56,14 +56,28 @@ impl Fleet {
         let store = Store::connect(&store::Settings::new(server.url()))
             .await
             .expect("the server takes connections");
-        migrate::run(&store).await.expect("an empty database is migrated");
+        migrate::run(&store)
+            .await
+            .expect("an empty database is migrated");
         Self::of(None, server.url().to_owned(), store, settings).await
     }
 
-    async fn of(db: Option<TestDb>, url: String, store: Store, settings: simulator::Settings) -> Self {
+    async fn of(
+        db: Option<TestDb>,
+        url: String,
+        store: Store,
+        settings: simulator::Settings,
+    ) -> Self {
         let models = settings.models.clone();
-        let simulator = Simulator::start(settings).await.expect("a simulator starts");
-        let fleet = Self { _db: db, url, store, simulator };
+        let simulator = Simulator::start(settings)
+            .await
+            .expect("a simulator starts");
+        let fleet = Self {
+            _db: db,
+            url,
+            store,
+            simulator,
+        };
         fleet.tell(&models).await;
         fleet
     }
@@ -91,7 +105,10 @@ impl Fleet {
             .stderr(std::process::Stdio::null())
             .spawn()
             .expect("the program starts");
-        RealProcess { child, _folder: folder }
+        RealProcess {
+            child,
+            _folder: folder,
+        }
     }
 
     /// Tells the fleet the provider and its models' limits.
