@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{config, demo, init, local, models, run, runs, simulate, status, tasks, work};
-use uuid::Uuid;
 
 /// A durable queue for LLM work in your own Postgres.
 #[derive(Debug, Parser)]
@@ -63,12 +62,6 @@ pub(super) enum Command {
     Local(local::Args),
     /// Show each setting and where it came from
     Config(config::Args),
-}
-
-/// An id as it is shown.
-pub(super) fn id(text: &str) -> Result<Uuid, String> {
-    text.parse()
-        .map_err(|_| "no id: write it in full, as 0198c7f0-1f6a-7d3e-9a51-0242ac120002".to_owned())
 }
 
 #[cfg(test)]

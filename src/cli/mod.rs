@@ -10,6 +10,7 @@ mod error;
 mod logging;
 mod printer;
 mod times;
+mod values;
 mod watch;
 
 mod config;

@@ -51,7 +51,7 @@ pub(super) struct Args {
     #[arg(long, conflicts_with_all = ["wait", "sample"])]
     dry_run: bool,
     /// Override a value of worker.toml, as in tier.0.model=gemini/gemini-3.5-flash
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = super::values::key_value)]
     set: Vec<(String, String)>,
 }
 
@@ -405,11 +405,4 @@ async fn dry_run(
     }
     context.printer.say("nothing was stored or sent");
     Ok(Exit::Ok)
-}
-
-fn key_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("write KEY=VALUE, as in tier.0.model=gemini/gemini-3.5-flash".to_owned()),
-    }
 }

@@ -36,7 +36,7 @@ enum Action {
     /// Show one run: its tiers, which models answered, calls, tokens and cost
     Show {
         /// The run's id
-        #[arg(value_parser = super::args::id)]
+        #[arg(value_parser = super::values::id)]
         id: Uuid,
     },
 }

@@ -38,6 +38,8 @@ pub(super) struct Call {
 struct Failed {
     class: String,
     words: String,
+    /// Why the model is closed, where the verdict closes it.
+    brief: String,
     verdict: Verdict,
     sent: bool,
     status: Option<u16>,
@@ -130,6 +132,7 @@ impl Call {
                 Failed {
                     class: "rejected_answer".to_owned(),
                     words: format!("the answer does not do: {reason}"),
+                    brief: String::new(),
                     verdict: Verdict::Retry { after: None },
                     sent: true,
                     status: Some(200),
@@ -178,6 +181,7 @@ impl Call {
                     spent,
                 },
                 verdict: failed.verdict,
+                brief: failed.brief,
             },
         }
     }
@@ -201,6 +205,7 @@ impl Call {
         let failed = Failed {
             class: class.to_owned(),
             words: words.to_owned(),
+            brief: String::new(),
             verdict: Verdict::CoolDown {
                 wait: Some(Duration::ZERO),
                 until_day_ends: false,
@@ -220,6 +225,7 @@ impl Call {
         let failed = Failed {
             class: class.to_owned(),
             words: words.to_owned(),
+            brief: String::new(),
             verdict: Verdict::GiveUp,
             sent: false,
             status: None,
@@ -266,6 +272,7 @@ fn failure_of(error: CallError) -> Failed {
     Failed {
         class: error.class().to_owned(),
         words: error.to_string(),
+        brief: error.brief(),
         verdict: error.verdict(),
         sent: !matches!(error, CallError::Unreachable { .. }),
         status,

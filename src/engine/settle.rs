@@ -31,10 +31,11 @@ pub(super) enum Closing {
         definition: Vec<u8>,
         sink: Option<String>,
     },
-    /// Without one; the verdict may close the model for all.
+    /// Without one; the verdict may close the model for all, for the reason in brief.
     Open {
         attempt: Unanswered,
         verdict: Verdict,
+        brief: String,
     },
 }
 
@@ -74,7 +75,14 @@ impl Settler {
         let mut groups: Vec<Group> = Vec::new();
         for Outcome { process, closing } in batch {
             match closing {
-                Closing::Open { attempt, verdict } => self.open(process, attempt, verdict).await,
+                Closing::Open {
+                    attempt,
+                    verdict,
+                    brief,
+                } => {
+                    self.conclude(&attempt.claim.model, verdict, &brief).await;
+                    self.open(process, attempt).await;
+                }
                 Closing::Answered {
                     answered,
                     definition,
@@ -126,7 +134,7 @@ impl Settler {
             Err(error) => {
                 for answered in group.answers {
                     let attempt = unstorable(answered, &error);
-                    self.open(group.process, attempt, Verdict::GiveUp).await;
+                    self.open(group.process, attempt).await;
                 }
             }
         }
@@ -145,13 +153,7 @@ impl Settler {
         }
     }
 
-    /// Closes the model first, then gives the task back: otherwise it would be taken again at once.
-    async fn open(&mut self, process: Uuid, attempt: Unanswered, verdict: Verdict) {
-        let model = attempt.claim.model.clone();
-        let concluded = until_written(|| self.conclude(&model, &attempt, verdict)).await;
-        if let Err(error) = concluded {
-            tracing::error!(%error, model.name = model, "could not close the model");
-        }
+    async fn open(&mut self, process: Uuid, attempt: Unanswered) {
         let one = std::slice::from_ref(&attempt);
         match until_written(|| self.shared.store.settle_open(process, one)).await {
             Ok(held) if held.is_empty() => {
@@ -181,13 +183,18 @@ impl Settler {
         }
     }
 
-    async fn conclude(
-        &self,
-        model: &str,
-        attempt: &Unanswered,
-        verdict: Verdict,
-    ) -> Result<(), StoreError> {
+    /// Closes the model or its provider for all, where the verdict says so. Comes before its task is
+    /// given back: otherwise the task would be taken again at once.
+    async fn conclude(&self, model: &str, verdict: Verdict, brief: &str) {
+        let closed = until_written(|| self.close(model, verdict, brief)).await;
+        if let Err(error) = closed {
+            tracing::error!(%error, model.name = model, "could not close the model");
+        }
+    }
+
+    async fn close(&self, model: &str, verdict: Verdict, brief: &str) -> Result<(), StoreError> {
         let store = &self.shared.store;
+        let provider = model.split('/').next().unwrap_or_default();
         match verdict {
             Verdict::CoolDown {
                 wait,
@@ -195,21 +202,20 @@ impl Settler {
             } => {
                 let who = format!("process {}", std::process::id());
                 let until = store
-                    .cool_down(model, wait, until_day_ends, &attempt.error, &who)
+                    .cool_down(model, wait, until_day_ends, brief, &who)
                     .await?;
                 if !until_day_ends {
                     store.learn_refusal(model).await?;
                 }
-                tracing::info!(target: "tidegate::throttle", { model.name = %model, until = %until }, "closed for all: {}", attempt.error);
+                tracing::info!(target: "tidegate::throttle", { model.name = %model, until = %until }, "closed for all: {brief}");
             }
             Verdict::ParkModel => {
-                store.park_model(model, &attempt.error).await?;
-                tracing::warn!(target: "tidegate::throttle", { model.name = %model }, "parked until `tidegate models clear {}`: {}", model, attempt.error);
+                store.park_model(model, brief).await?;
+                tracing::warn!(target: "tidegate::throttle", { model.name = %model }, "parked until `tidegate models clear {model}`: {brief}");
             }
             Verdict::ParkProvider => {
-                let provider = model.split('/').next().unwrap_or_default();
-                store.park_provider(provider, &attempt.error).await?;
-                tracing::warn!(target: "tidegate::throttle", { provider.name = %provider }, "parked until `tidegate models clear {}`: {}", model, attempt.error);
+                store.park_provider(provider, brief).await?;
+                tracing::warn!(target: "tidegate::throttle", { provider.name = %provider }, "parked until `tidegate models clear {model}`: {brief}");
             }
             Verdict::Retry { .. } | Verdict::NextModel | Verdict::GiveUp => {}
         }

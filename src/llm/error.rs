@@ -125,6 +125,25 @@ pub struct Quota {
     pub size: Option<u64>,
 }
 
+impl Quota {
+    /// What is spent, in words.
+    fn brief(&self) -> String {
+        let what = if self.tokens { "tokens" } else { "requests" };
+        let window = match self.window {
+            QuotaWindow::Minute => "minute",
+            QuotaWindow::Day => "day",
+        };
+        match self.size {
+            Some(0) => format!("no {what} per {window} are granted for this model"),
+            Some(size) => format!("{size} {what} per {window} are spent"),
+            None => format!("the {what} per {window} are spent"),
+        }
+    }
+}
+
+/// Characters of a reason shown in lists.
+const BRIEF_CHARS_MAX: usize = 200;
+
 /// The window that a spent limit counts in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum QuotaWindow {
@@ -160,7 +179,7 @@ pub enum Verdict {
 }
 
 impl CallError {
-    /// What follows from this failure (providers.md section 5, design.md R14).
+    /// What follows from this failure.
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::RateLimited {
@@ -187,6 +206,21 @@ impl CallError {
             }
             Self::ModelGone { .. } => Verdict::ParkModel,
             Self::KeyRefused { .. } | Self::NoMoney { .. } => Verdict::ParkProvider,
+        }
+    }
+
+    /// Why a model or provider is closed after this, in one short line: what people read in
+    /// `model_cooldowns` and in why a task waits.
+    pub fn brief(&self) -> String {
+        match self {
+            Self::RateLimited { quotas, .. } if quotas.is_empty() => {
+                "refused (429), and the provider does not say by which limit".to_owned()
+            }
+            Self::RateLimited { quotas, .. } => {
+                let spent: Vec<String> = quotas.iter().map(Quota::brief).collect();
+                format!("refused (429): {}", spent.join(", "))
+            }
+            other => other.to_string().chars().take(BRIEF_CHARS_MAX).collect(),
         }
     }
 

@@ -15,7 +15,7 @@ const WORDS_MAX: usize = 500;
 const LOOK_MAX: usize = 16 << 10;
 /// A run of this many bytes that also stands in the prompt is a quote of it.
 const QUOTE: usize = 24;
-/// A prompt shorter than this is an everyday word and not hidden.
+/// A prompt or key shorter than this is an everyday word and not hidden.
 const SHORTEST: usize = 8;
 
 /// What must not be repeated of one call.
@@ -50,7 +50,8 @@ impl<'a> Veil<'a> {
     pub(super) fn words(&self, raw: &str) -> String {
         let raw = raw[..raw.floor_char_boundary(LOOK_MAX)].trim();
         let mut hidden = vec![false; raw.len()];
-        if !self.key.is_empty() {
+        // a real key is long; hiding a letter or two would only hide the words
+        if self.key.len() >= SHORTEST {
             for (at, found) in raw.match_indices(self.key) {
                 hidden[at..at + found.len()].fill(true);
             }

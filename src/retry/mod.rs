@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::llm::Verdict;
 
-/// Calls of one model for one task: the first and 3 retries (design.md R14).
+/// Calls of one model for one task: the first and 3 retries.
 pub const CALLS_PER_MODEL: i16 = 4;
 /// Calling and back-off that a task may take in one generation; waits for limits are not counted.
 pub const SPENT_MAX: Duration = Duration::from_secs(300);

@@ -56,7 +56,7 @@ impl Settings {
 
 /// What every connection sets for itself, whatever the server, role or database say.
 ///
-/// Statement and idle limits bound every wait (reliability.md M10); `synchronous_commit` keeps what
+/// Statement and idle limits bound every wait; `synchronous_commit` keeps what
 /// was acknowledged.
 const SESSION: &str = "set synchronous_commit = on; \
      set default_transaction_isolation = 'read committed'; \

@@ -145,7 +145,7 @@ impl Store {
         sink: Option<String>,
     ) -> Result<Vec<(Uuid, Settled)>, StoreError> {
         let store = self.clone();
-        // its own task: a transaction must never be dropped half-way (reliability.md, Driver)
+        // its own task: a transaction must never be dropped half-way: the pool would hand out the open one (sqlx 0.9)
         tokio::spawn(async move { store.settle_done_to_the_end(process, &answers, sink).await })
             .await
             .map_err(|error| StoreError::Refused(format!("settle stopped: {error}")))?

@@ -31,13 +31,13 @@ enum Action {
     /// Show one task: where it stands, its attempts, its answer
     Show {
         /// The task's id
-        #[arg(value_parser = super::args::id)]
+        #[arg(value_parser = super::values::id)]
         id: Uuid,
     },
     /// Say why a task waits, and until when
     Why {
         /// The task's id
-        #[arg(value_parser = super::args::id)]
+        #[arg(value_parser = super::values::id)]
         id: Uuid,
     },
     /// Put failed or cancelled tasks back; one that failed by its sink gets its answer applied again,
@@ -60,7 +60,7 @@ struct Filter {
     #[arg(long, value_parser = STATES)]
     state: Option<String>,
     /// Of this run
-    #[arg(long, value_name = "ID", value_parser = super::args::id)]
+    #[arg(long, value_name = "ID", value_parser = super::values::id)]
     run: Option<Uuid>,
     /// Of this worker
     #[arg(long, value_name = "NAME")]
@@ -80,7 +80,7 @@ struct Filter {
 #[derive(clap::Args, Clone, Debug)]
 struct Which {
     /// The tasks' ids
-    #[arg(value_name = "ID", value_parser = super::args::id, conflicts_with_all = ["state", "run", "worker", "tier", "class", "item"])]
+    #[arg(value_name = "ID", value_parser = super::values::id, conflicts_with_all = ["state", "run", "worker", "tier", "class", "item"])]
     ids: Vec<Uuid>,
     #[command(flatten)]
     filter: Filter,

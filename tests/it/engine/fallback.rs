@@ -114,3 +114,43 @@ async fn a_model_the_provider_does_not_know_is_parked_and_burns_nothing() {
         1
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_article_too_long_for_a_model_goes_to_the_next_and_fails_alone_where_none_takes_it() {
+    let (mut small, mut large) = (a_model("small"), a_model("large"));
+    (small.input_token_limit, large.input_token_limit) = (900, 3_000);
+    let fleet = Fleet::with(vec![small, large]).await;
+    fleet.articles(12).await;
+    let longer = "update articles set body = repeat(body || ' ', $1) where article_id = (select max(article_id) from articles where length(body) < 2000)";
+    for times in [8, 40] {
+        sqlx::query(longer)
+            .bind(times)
+            .execute(fleet.store.pool())
+            .await
+            .expect("an article grows");
+    }
+    let ladder: &[&str] = &["sim/small", "sim/large"];
+    let loaded = fleet
+        .load(Fleet::entity_extraction([ladder; 3], "sim/large"))
+        .await;
+    let stop = CancellationToken::new();
+    let process = fleet.process(&stop);
+    fleet.until_done(loaded.run).await;
+    stop.cancel();
+    process.await.expect("it ends");
+    assert_eq!(
+        fleet.count("select count(*) from tidegate.tasks where state = 'done' and model_used = 'sim/small'").await,
+        10
+    );
+    assert_eq!(
+        fleet.count("select count(*) from tidegate.tasks where state = 'done' and model_used = 'sim/large' and attempts = 2").await,
+        1
+    );
+    let sql = "select count(*) from tidegate.tasks where state = 'failed' and error_class = 'too_long' and last_error like '%3000%'";
+    assert_eq!(fleet.count(sql).await, 1);
+    assert_eq!(
+        fleet.simulator.log().len(),
+        10 + 2 + 2,
+        "nothing is asked again of a model it is too long for"
+    );
+}

@@ -23,7 +23,7 @@ create or replace function tidegate.claim_v1(
 ) language plpgsql as $$
 #variable_conflict use_column
 declare
-  c_calls_per_model constant smallint := 4;  -- design.md R14: the first call and 3 retries
+  c_calls_per_model constant smallint := 4;  -- the first call and 3 retries; its twin is retry::CALLS_PER_MODEL
   v_windows_at timestamptz := coalesce(p_now, now());
   v_now timestamptz;
   v_lanes int[];

@@ -45,7 +45,7 @@ create or replace view tidegate.model_gates as
        order by tidegate.limit_opens_at_v1(l.limit_id, 1, now()) desc nulls first
        limit 1) g on true;
 
--- One statement for the state of every model: calls of the last minute, wait, cooldown, concurrency (design.md R33).
+-- One statement for the state of every model: calls of the last minute, wait, cooldown, concurrency.
 create or replace view tidegate.model_status as
   select m.model, p.quota_scope, g.closed_by, g.until,
          extract(epoch from g.until - now())::float8 as wait_seconds,

@@ -1,0 +1,17 @@
+//! Values of the command line, read once for all commands.
+
+use uuid::Uuid;
+
+/// An id as it is shown.
+pub(super) fn id(text: &str) -> Result<Uuid, String> {
+    text.parse()
+        .map_err(|_| "no id: write it in full, as 0198c7f0-1f6a-7d3e-9a51-0242ac120002".to_owned())
+}
+
+/// `KEY=VALUE`.
+pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE, as in tier.0.model=gemini/gemini-3.5-flash".to_owned()),
+    }
+}

@@ -1,0 +1,208 @@
+//! Loading a run: read the source, score, rank into tiers, render, enqueue; memory stays flat.
+//!
+//! Two passes, since a rank needs all scores: first every row is stored as an item (`source`), then
+//! items are walked in order of rank and become tasks, a chunk a statement (`rank`). A crash in
+//! between is taken up where it stood; nothing of a run may be claimed before it is whole.
+
+mod error;
+mod rank;
+mod source;
+
+pub use error::LoadError;
+pub use rank::Outlook;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    definition::{Definition, StoredDefinition},
+    priority::{Shares, Weights},
+    store::{
+        Store,
+        enqueue::Enqueued,
+        process::Registration,
+        run::{Begun, NewRun},
+    },
+    task::{Handler, new_id},
+};
+
+/// How a run is loaded.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Take so many rows of the source at most.
+    pub limit: Option<u64>,
+    /// Share among runs; 1 unless set.
+    pub weight: f32,
+    /// What relative paths of a source file are seen from.
+    pub folder: PathBuf,
+    /// What makes two loads the same, besides worker and definition: the source, for people.
+    pub source_name: String,
+}
+
+/// A run that was loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// The run.
+    pub run: Uuid,
+    /// Rows of the source.
+    pub items: i64,
+    /// What became of them.
+    pub sum: Enqueued,
+    /// It was taken up where another process left it.
+    pub resumed: bool,
+}
+
+/// Loads runs of one definition.
+pub struct Loader {
+    store: Store,
+    definition: Definition,
+    handler: Arc<dyn Handler>,
+    process: Uuid,
+    options: LoadOptions,
+    weights: Weights,
+    shares: Shares,
+}
+
+impl Loader {
+    /// A loader.
+    ///
+    /// # Errors
+    /// [`LoadError::Priority`] for shares that do not sum to one.
+    pub fn new(
+        store: Store,
+        definition: Definition,
+        handler: Arc<dyn Handler>,
+        options: LoadOptions,
+    ) -> Result<Self, LoadError> {
+        let weights = Weights::new(definition.weights.clone())?;
+        let shares = Shares::new(definition.tiers.iter().map(|tier| tier.share_bp).collect())?;
+        Ok(Self {
+            store,
+            definition,
+            handler,
+            process: new_id(),
+            options,
+            weights,
+            shares,
+        })
+    }
+
+    /// Loads a run, or takes up one that a dead process left half-loaded, and opens it.
+    ///
+    /// While it loads, this process is in `tidegate.processes` and beats once a second; if it falls
+    /// silent for 3 s, another that wants the same may take over.
+    ///
+    /// # Errors
+    /// [`LoadError`]; a source that is at fault leaves nothing behind.
+    pub async fn load(&self) -> Result<Loaded, LoadError> {
+        self.check_source().await?;
+        let ladders = self.model_ladders().await?;
+        self.store.register(&self.registration()).await?;
+        let beating = CancellationToken::new();
+        let heart = tokio::spawn(beat(self.store.clone(), self.process, beating.clone()));
+        let loaded = self.load_beating(&ladders).await;
+        beating.cancel();
+        // it ends by its token
+        let _ = heart.await;
+        self.store.unregister(self.process).await?;
+        loaded
+    }
+
+    async fn load_beating(&self, ladders: &[Vec<i32>]) -> Result<Loaded, LoadError> {
+        let hash = self.definition.hash();
+        let text = StoredDefinition::of(&self.definition).to_json();
+        let (name, version) = (&self.definition.name, &self.definition.version);
+        self.store
+            .put_definition(&hash, name, version, &text)
+            .await?;
+        let mut busy = Uuid::nil();
+        for _ in 0..BUSY_TRIES {
+            match self.store.begin_run(&self.new_run(&hash)).await? {
+                Begun::Read(run) => return self.read_then_rank(run, ladders).await,
+                Begun::Rank { id, ranked } => return self.rank(id, ladders, ranked, true).await,
+                Begun::Busy { id, .. } => busy = id,
+            }
+            tokio::time::sleep(BUSY_PAUSE).await;
+        }
+        Err(LoadError::Busy(busy))
+    }
+
+    fn registration(&self) -> Registration {
+        Registration {
+            id: self.process,
+            role: "run",
+            host: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
+            pid: std::process::id(),
+            slots: 0,
+            lease: LOADER_LEASE,
+        }
+    }
+
+    fn new_run(&self, hash: &[u8]) -> NewRun {
+        NewRun {
+            id: new_id(),
+            worker: self.definition.name.clone(),
+            definition_hash: hash.to_vec(),
+            source: self.options.source_name.clone(),
+            mix: self
+                .definition
+                .tiers
+                .iter()
+                .map(|tier| tier.mix as f32)
+                .collect(),
+            weight: self.options.weight,
+            loader: self.process,
+            max_concurrency: self.definition.limits.max_concurrency,
+        }
+    }
+
+    /// The models' numbers of each tier's ladder.
+    async fn model_ladders(&self) -> Result<Vec<Vec<i32>>, LoadError> {
+        let mut ladders = Vec::with_capacity(self.definition.tiers.len());
+        for tier in 0..self.definition.tiers.len() {
+            let names: Vec<String> = self
+                .definition
+                .ladder(tier)
+                .into_iter()
+                .map(String::from)
+                .collect();
+            ladders.push(self.store.model_ids(&names).await?);
+        }
+        Ok(ladders)
+    }
+
+    async fn read_then_rank(&self, run: Uuid, ladders: &[Vec<i32>]) -> Result<Loaded, LoadError> {
+        match self.read(run).await {
+            Ok(()) => self.rank(run, ladders, 0, false).await,
+            Err(error) => {
+                // the source is at fault: nothing of the run stays
+                self.store.abandon_run(run, self.process).await?;
+                Err(error)
+            }
+        }
+    }
+}
+
+async fn beat(store: Store, process: Uuid, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOADER_BEAT) => {}
+        }
+        if let Err(error) = store.beat(process, LOADER_LEASE).await {
+            tracing::debug!(%error, "the loader's heartbeat failed");
+        }
+    }
+}
+
+/// The lease of a loading process, and how often it is renewed.
+const LOADER_LEASE: Duration = Duration::from_secs(60);
+const LOADER_BEAT: Duration = Duration::from_secs(1);
+/// How long another loader is waited for before this one gives up.
+const BUSY_TRIES: u32 = 600;
+const BUSY_PAUSE: Duration = Duration::from_millis(500);

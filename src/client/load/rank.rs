@@ -1,0 +1,189 @@
+//! The second pass: items in order of rank become tasks of their tier's lane.
+
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::{LoadError, Loaded, Loader};
+use crate::{
+    cache,
+    definition::estimated_request_tokens,
+    store::enqueue::{CHUNK, Enqueued, NewLane, NewTask, RankedItem},
+    task::Item,
+};
+
+/// What a dry run found: nothing was stored.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Outlook {
+    /// Rows of the source.
+    pub items: u64,
+    /// Rows of which no prompt could be made.
+    pub refused: u64,
+    /// Input tokens, estimated.
+    pub input_tokens: u64,
+    /// Items per tier.
+    pub tiers: Vec<u64>,
+}
+
+impl Loader {
+    /// Reads, ranks and renders, and stores nothing.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub async fn dry_run(&self) -> Result<Outlook, LoadError> {
+        self.check_source().await?;
+        let mut outlook = Outlook::default();
+        let mut rows = self.rows()?;
+        while let Some(row) = rows.recv().await {
+            let row = row?;
+            self.score(&row)?;
+            outlook.items += 1;
+            let item = Item {
+                id: row.id,
+                body: row.body,
+            };
+            match self.handler.request(&item) {
+                Ok(request) => {
+                    outlook.input_tokens += u64::from(estimated_request_tokens(&request))
+                }
+                Err(_) => outlook.refused += 1,
+            }
+        }
+        let ends = self.shares.ends(outlook.items);
+        outlook.tiers = std::iter::once(0)
+            .chain(ends.iter().copied())
+            .zip(&ends)
+            .map(|(from, to)| to - from)
+            .collect();
+        Ok(outlook)
+    }
+
+    /// Items in order of rank become tasks; the run opens when all are.
+    pub(super) async fn rank(
+        &self,
+        run: Uuid,
+        ladders: &[Vec<i32>],
+        from: i64,
+        resumed: bool,
+    ) -> Result<Loaded, LoadError> {
+        let total = self.store.source_read(run, self.process).await?;
+        let lanes = self.lanes(run, ladders).await?;
+        let ends = self.shares.ends(u64::try_from(total).unwrap_or_default());
+        let mut sum = Enqueued::default();
+        let mut ranked = from;
+        let mut last: Option<(f64, String)> = None;
+        loop {
+            let after = last.as_ref().map(|(score, id)| (*score, id.as_str()));
+            let skip = if last.is_none() { ranked } else { 0 };
+            let limit = i64::try_from(CHUNK).unwrap_or(i64::MAX);
+            let items = self.store.items_by_rank(run, after, skip, limit).await?;
+            let Some(end) = items.last() else { break };
+            last = Some((end.score, end.id.clone()));
+            let count = i64::try_from(items.len()).unwrap_or(i64::MAX);
+            let tasks = self.tasks(items, ranked, &ends, &lanes);
+            let chunk = self
+                .store
+                .enqueue_ranked(run, self.process, ranked, &tasks)
+                .await?;
+            sum.enqueued += chunk.enqueued;
+            sum.skipped += chunk.skipped;
+            sum.refused += chunk.refused;
+            ranked += count;
+        }
+        self.store.note_loaded(run, sum).await?;
+        self.store.open_run(run, self.process).await?;
+        Ok(Loaded {
+            run,
+            items: total,
+            sum,
+            resumed,
+        })
+    }
+
+    async fn lanes(&self, run: Uuid, ladders: &[Vec<i32>]) -> Result<Vec<i32>, LoadError> {
+        let params = &self.definition.prompt.params;
+        let est_output = params.max_output_tokens.unwrap_or(EST_OUTPUT_TOKENS);
+        let timeout = self.definition.limits.call_timeout.as_millis();
+        let mut lanes = Vec::with_capacity(ladders.len());
+        for (tier, ladder) in ladders.iter().enumerate() {
+            let lane = NewLane {
+                tier: i16::try_from(tier).unwrap_or(i16::MAX),
+                ladder: ladder.clone(),
+                est_output: i32::try_from(est_output).unwrap_or(i32::MAX),
+                call_timeout_ms: i32::try_from(timeout).unwrap_or(i32::MAX),
+            };
+            lanes.push(self.store.ensure_lane(run, &lane).await?);
+        }
+        Ok(lanes)
+    }
+
+    fn tasks(
+        &self,
+        items: Vec<RankedItem>,
+        from: i64,
+        ends: &[u64],
+        lanes: &[i32],
+    ) -> Vec<NewTask> {
+        items
+            .into_iter()
+            .zip(from + 1..)
+            .map(|(item, rank)| {
+                let rank = u64::try_from(rank).unwrap_or_default();
+                let tier = ends
+                    .iter()
+                    .position(|end| rank <= *end)
+                    .unwrap_or(lanes.len() - 1);
+                self.task(item, tier, lanes[tier])
+            })
+            .collect()
+    }
+
+    fn task(&self, item: RankedItem, tier: usize, lane: i32) -> NewTask {
+        let family: Vec<String> = self
+            .definition
+            .ladder(tier)
+            .into_iter()
+            .map(String::from)
+            .collect();
+        let family: Vec<&str> = match &self.definition.cache.family {
+            Some(name) => vec![name.as_str()],
+            None => family.iter().map(String::as_str).collect(),
+        };
+        let request = RawValue::from_string(item.body)
+            .map_err(|error| error.to_string())
+            .and_then(|body| {
+                let asked = Item {
+                    id: item.id.clone(),
+                    body,
+                };
+                self.handler.request(&asked).map_err(|error| error.0)
+            });
+        let mut task = NewTask {
+            item: item.id,
+            tier: i16::try_from(tier).unwrap_or(i16::MAX),
+            lane,
+            priority: item.score,
+            est_tokens: 0,
+            cache_key: Vec::new(),
+            category: item.category,
+            error: None,
+        };
+        match request {
+            Ok(request) => {
+                let tokens = estimated_request_tokens(&request);
+                task.est_tokens = i32::try_from(tokens).unwrap_or(i32::MAX);
+                task.cache_key = cache::key(&cache::Parts {
+                    request: &request,
+                    cache_version: &self.definition.cache.version,
+                    item_version: item.version.as_deref(),
+                    family: &family,
+                })
+                .to_vec();
+            }
+            Err(reason) => task.error = Some(reason.replace('\0', "\u{fffd}")),
+        }
+        task
+    }
+}
+
+/// Output tokens reserved per call where the worker sets no limit.
+const EST_OUTPUT_TOKENS: u32 = 256;
