@@ -7,25 +7,10 @@ use super::{Store, StoreError};
 /// Items or tasks written by one statement at most; also about the length of a sealed segment.
 pub const CHUNK: usize = 1_000;
 
-/// One row of the source, scored.
+/// One row of the source, scored: as it is stored, and as it is read back in order of rank.
 #[derive(Clone, Debug, PartialEq)]
-pub struct NewItem {
+pub struct ScoredItem {
     /// Unique in its run.
-    pub id: String,
-    /// JSON text, byte for byte.
-    pub body: String,
-    /// Its version, if the source has one.
-    pub version: Option<String>,
-    /// Its category, if the source has one.
-    pub category: Option<String>,
-    /// Finite.
-    pub score: f64,
-}
-
-/// An item of a run whose source was read.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RankedItem {
-    /// Its id.
     pub id: String,
     /// JSON text, byte for byte.
     pub body: String,
@@ -91,7 +76,7 @@ impl Store {
     pub async fn add_items(
         &self,
         run: Uuid,
-        items: &[NewItem],
+        items: &[ScoredItem],
     ) -> Result<Option<String>, StoreError> {
         let mut ids = Vec::with_capacity(items.len());
         let mut bodies = Vec::with_capacity(items.len());
@@ -149,10 +134,10 @@ impl Store {
         after: Option<(f64, &str)>,
         skip: i64,
         limit: i64,
-    ) -> Result<Vec<RankedItem>, StoreError> {
+    ) -> Result<Vec<ScoredItem>, StoreError> {
         let (score, id) = after.unzip();
         Ok(sqlx::query_as!(
-            RankedItem,
+            ScoredItem,
             "select item_id as id, body, version, category, score from tidegate.items
               where run_id = $1
                 and ($2::float8 is null or score < $2 or (score = $2 and item_id > $3))

@@ -7,7 +7,7 @@ use super::{LoadError, Loaded, Loader};
 use crate::{
     cache,
     definition::estimated_request_tokens,
-    store::enqueue::{CHUNK, Enqueued, NewLane, NewTask, RankedItem},
+    store::enqueue::{CHUNK, Enqueued, NewLane, NewTask, ScoredItem},
     task::Item,
 };
 
@@ -118,7 +118,7 @@ impl Loader {
 
     fn tasks(
         &self,
-        items: Vec<RankedItem>,
+        items: Vec<ScoredItem>,
         from: i64,
         ends: &[u64],
         lanes: &[i32],
@@ -137,7 +137,7 @@ impl Loader {
             .collect()
     }
 
-    fn task(&self, item: RankedItem, tier: usize, lane: i32) -> NewTask {
+    fn task(&self, item: ScoredItem, tier: usize, lane: i32) -> NewTask {
         let family: Vec<String> = self
             .definition
             .ladder(tier)

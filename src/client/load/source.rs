@@ -17,7 +17,7 @@ use crate::{
     },
     store::{
         StoreError,
-        enqueue::{CHUNK, NewItem},
+        enqueue::{CHUNK, ScoredItem},
     },
 };
 
@@ -54,7 +54,7 @@ impl Loader {
             }
             let row = row?;
             taken += 1;
-            chunk.push(NewItem {
+            chunk.push(ScoredItem {
                 score: self.score(&row)?,
                 id: row.id,
                 body: row.body.get().to_owned(),
@@ -70,7 +70,7 @@ impl Loader {
         Ok(())
     }
 
-    async fn store_items(&self, run: Uuid, chunk: &mut Vec<NewItem>) -> Result<(), LoadError> {
+    async fn store_items(&self, run: Uuid, chunk: &mut Vec<ScoredItem>) -> Result<(), LoadError> {
         let duplicate = self.store.add_items(run, chunk).await?;
         chunk.clear();
         match duplicate {

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use tidegate::simulator::OutageKind;
-use tokio_util::sync::CancellationToken;
-
 use crate::support::fleet::{Fleet, a_model};
+use tidegate::simulator::OutageKind;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_closed_primary_sends_its_tier_to_the_fallback_at_once() {
@@ -22,17 +20,12 @@ async fn a_closed_primary_sends_its_tier_to_the_fallback_at_once() {
         )
         .await
         .expect("a cooldown");
-    let loaded = fleet
-        .load(Fleet::entity_extraction(
+    fleet
+        .work_off(
             [&["sim/best", "sim/good"], &["sim/good"], &["sim/good"]],
             "sim/good",
-        ))
+        )
         .await;
-    let stop = CancellationToken::new();
-    let process = fleet.process(&stop);
-    fleet.until_done(loaded.run).await;
-    stop.cancel();
-    process.await.expect("it ends");
     assert_eq!(
         fleet
             .count("select count(*) from tidegate.tasks where tier = 0 and model_used = 'sim/good'")
@@ -55,17 +48,12 @@ async fn a_refusal_closes_the_model_for_all_and_costs_no_attempt() {
     fleet
         .simulator
         .outage("best", OutageKind::Minute, Duration::from_secs(600));
-    let loaded = fleet
-        .load(Fleet::entity_extraction(
+    fleet
+        .work_off(
             [&["sim/best", "sim/good"], &["sim/good"], &["sim/good"]],
             "sim/good",
-        ))
+        )
         .await;
-    let stop = CancellationToken::new();
-    let process = fleet.process(&stop);
-    fleet.until_done(loaded.run).await;
-    stop.cancel();
-    process.await.expect("it ends");
     assert_eq!(
         fleet
             .count("select count(*) from tidegate.tasks where state = 'done' and attempts = 1")
@@ -90,17 +78,12 @@ async fn a_refusal_closes_the_model_for_all_and_costs_no_attempt() {
 async fn a_model_the_provider_does_not_know_is_parked_and_burns_nothing() {
     let fleet = Fleet::with(vec![a_model("good")]).await;
     fleet.articles(20).await;
-    let loaded = fleet
-        .load(Fleet::entity_extraction(
+    fleet
+        .work_off(
             [&["sim/never-was", "sim/good"], &["sim/good"], &["sim/good"]],
             "sim/good",
-        ))
+        )
         .await;
-    let stop = CancellationToken::new();
-    let process = fleet.process(&stop);
-    fleet.until_done(loaded.run).await;
-    stop.cancel();
-    process.await.expect("it ends");
     assert_eq!(
         fleet
             .count("select count(*) from tidegate.tasks where state = 'done' and attempts = 1")
@@ -130,14 +113,7 @@ async fn an_article_too_long_for_a_model_goes_to_the_next_and_fails_alone_where_
             .expect("an article grows");
     }
     let ladder: &[&str] = &["sim/small", "sim/large"];
-    let loaded = fleet
-        .load(Fleet::entity_extraction([ladder; 3], "sim/large"))
-        .await;
-    let stop = CancellationToken::new();
-    let process = fleet.process(&stop);
-    fleet.until_done(loaded.run).await;
-    stop.cancel();
-    process.await.expect("it ends");
+    fleet.work_off([ladder; 3], "sim/large").await;
     assert_eq!(
         fleet.count("select count(*) from tidegate.tasks where state = 'done' and model_used = 'sim/small'").await,
         10

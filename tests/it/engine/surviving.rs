@@ -179,14 +179,7 @@ async fn faults_of_every_kind_end_with_every_article_done_or_failed_with_a_reaso
     settings.faults.no_usage = 0.05;
     let fleet = Fleet::over(settings).await;
     fleet.articles(150).await;
-    let loaded = fleet
-        .load(Fleet::entity_extraction(LADDERS, "sim/good"))
-        .await;
-    let stop = CancellationToken::new();
-    let process = fleet.process(&stop);
-    fleet.until_done(loaded.run).await;
-    stop.cancel();
-    process.await.expect("it ends");
+    fleet.work_off(LADDERS, "sim/good").await;
     let failed = fleet
         .count("select count(*) from tidegate.tasks where state = 'failed'")
         .await;

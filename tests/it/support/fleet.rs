@@ -223,6 +223,17 @@ impl Fleet {
             .expect("the run is loaded")
     }
 
+    /// Loads a run of the shipped worker on these ladders, and one process works it off.
+    pub(crate) async fn work_off(&self, tiers: [&[&str]; 3], last: &str) -> Loaded {
+        let loaded = self.load(Self::entity_extraction(tiers, last)).await;
+        let stop = CancellationToken::new();
+        let process = self.process(&stop);
+        self.until_done(loaded.run).await;
+        stop.cancel();
+        process.await.expect("it ends");
+        loaded
+    }
+
     /// Waits until nothing of the run is left.
     pub(crate) async fn until_done(&self, run: Uuid) {
         let ended = async || {
