@@ -140,10 +140,8 @@ impl Context {
         local: Option<Local>,
     ) -> Result<Opened, StoreError> {
         let settings = self.config.store_settings(url.expose_secret());
-        // A pool tries a port that refuses until its time is up; one connection says so at once.
-        let probe = store::connect_alone(&settings).await?;
+        Store::probe(&settings).await?;
         let store = Store::connect(&settings).await?;
-        sqlx::Connection::close(probe).await?;
         Ok(Opened {
             store,
             local,

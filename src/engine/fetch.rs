@@ -91,7 +91,7 @@ impl Fetcher {
             self.unheard.pop();
         }
         if !self.lease.holds() {
-            return Err(StoreError::Database(sqlx::Error::PoolTimedOut));
+            return Err(StoreError::NoAnswer);
         }
         let request = ClaimRequest {
             process: self.process,

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::store::{self, process::heartbeat};
+use crate::store::{self, StoreError, process::Pulse};
 
 /// How long this process may act, by its own steady clock: counted from before the last renewal
 /// was asked for, so that it ends here no later than in the database.
@@ -91,9 +91,9 @@ impl Heart {
     /// Renews until `stop`; cancels `lost` when the process was declared lost.
     pub(super) async fn run(self, stop: CancellationToken, lost: CancellationToken) {
         let every = (self.lease.length / 4).max(Duration::from_millis(250));
-        let mut connection = None;
+        let mut pulse = None;
         while !stop.is_cancelled() {
-            match self.beat(&mut connection, every).await {
+            match self.beat(&mut pulse, every).await {
                 Ok(true) => {}
                 Ok(false) => {
                     tracing::warn!(process.id = %self.process, "declared lost: starting again under a new id");
@@ -102,15 +102,10 @@ impl Heart {
                 }
                 Err(error) => {
                     self.lease.missed();
-                    connection = None;
                     tracing::warn!(%error, "heartbeat failed");
                 }
             }
-            let pause = if connection.is_some() {
-                every
-            } else {
-                every / 4
-            };
+            let pause = if pulse.is_some() { every } else { every / 4 };
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
@@ -118,27 +113,21 @@ impl Heart {
         }
     }
 
-    /// One renewal, bounded in time; a connection in doubt is dropped, not used again.
-    async fn beat(
-        &self,
-        connection: &mut Option<sqlx::PgConnection>,
-        patience: Duration,
-    ) -> Result<bool, store::StoreError> {
+    /// One renewal, bounded in time. `false`: declared lost.
+    async fn beat(&self, pulse: &mut Option<Pulse>, every: Duration) -> Result<bool, StoreError> {
         let asked_at = Instant::now();
-        let mut open = match connection.take() {
+        let open = match pulse.take() {
             Some(open) => open,
-            None => store::connect_alone(&self.database).await?,
+            None => Pulse::open(&self.database).await?,
         };
-        let patience = patience.max(Duration::from_secs(2));
-        let renewal = heartbeat(&mut open, self.process, self.lease.length);
-        let held = match tokio::time::timeout(patience, renewal).await {
-            Ok(held) => held?,
-            Err(_) => return Err(store::StoreError::Database(sqlx::Error::PoolTimedOut)),
-        };
-        if held {
+        let patience = every.max(PATIENCE_MIN);
+        *pulse = open.beat(self.process, self.lease.length, patience).await?;
+        if pulse.is_some() {
             self.lease.renewed(asked_at);
-            *connection = Some(open);
         }
-        Ok(held)
+        Ok(pulse.is_some())
     }
 }
+
+/// A renewal is given at least so long, however short the lease.
+const PATIENCE_MIN: Duration = Duration::from_secs(2);

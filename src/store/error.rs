@@ -36,6 +36,9 @@ pub enum StoreError {
     /// The process was declared lost by others: it must start again under a new id.
     #[error("this process's lease is over; others may have taken its tasks")]
     LeaseLost,
+    /// No answer in time; whether the statement took effect is not known.
+    #[error("the database did not answer in time")]
+    NoAnswer,
     /// Bad input, told by the database's own checks.
     #[error("{0}")]
     Refused(String),
@@ -76,6 +79,9 @@ impl StoreError {
     /// Whether the same may succeed in a moment: lost connections, restarts, deadlocks, timeouts of
     /// locks. Nothing of the failed transaction stands.
     pub fn is_passing(&self) -> bool {
+        if matches!(self, Self::NoAnswer) {
+            return true;
+        }
         let (Self::Database(error) | Self::Connect(error)) = self else {
             return false;
         };

@@ -96,6 +96,18 @@ impl Store {
         Ok(store)
     }
 
+    /// Whether the server takes connections, told at once: a pool tries a port that refuses until
+    /// its time is up.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn probe(settings: &Settings) -> Result<(), StoreError> {
+        let connection = connect_alone(settings).await?;
+        // it was only to see whether it opens
+        let _ = sqlx::Connection::close(connection).await;
+        Ok(())
+    }
+
     /// A store over a pool of the caller's own.
     pub fn over(pool: PgPool) -> Self {
         Self { pool }
@@ -121,10 +133,7 @@ impl Store {
 }
 
 /// One connection of its own, outside any pool, with the same session settings.
-///
-/// # Errors
-/// [`StoreError::Url`] or [`StoreError::Connect`].
-pub async fn connect_alone(settings: &Settings) -> Result<sqlx::PgConnection, StoreError> {
+async fn connect_alone(settings: &Settings) -> Result<sqlx::PgConnection, StoreError> {
     use sqlx::ConnectOptions;
     let options = connect_options(settings)?;
     let mut connection = tokio::time::timeout(settings.acquire_timeout, options.connect())

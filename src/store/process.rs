@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Settings, Store, StoreError, connect_alone};
 
 /// What is known of a process when it starts.
 #[derive(Clone, Debug)]
@@ -70,12 +70,42 @@ impl Store {
     }
 }
 
-/// Renews the lease, on a connection reserved for it. `false`: the process was declared lost and
-/// must drop what it holds.
-///
-/// # Errors
-/// As every statement.
-pub async fn heartbeat(
+/// A connection reserved for heartbeats, outside any pool: work that waits for a connection never
+/// holds one back.
+#[derive(Debug)]
+pub struct Pulse(PgConnection);
+
+impl Pulse {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// As [`Store::connect`].
+    pub async fn open(settings: &Settings) -> Result<Self, StoreError> {
+        connect_alone(settings).await.map(Self)
+    }
+
+    /// Renews the lease, within `patience`, and gives the connection back where it is still good.
+    /// `None`: the process was declared lost and must drop what it holds.
+    ///
+    /// # Errors
+    /// As every statement, and [`StoreError::NoAnswer`]. The connection is gone then: after a
+    /// timeout it is not known what it still waits for.
+    pub async fn beat(
+        mut self,
+        id: Uuid,
+        lease: Duration,
+        patience: Duration,
+    ) -> Result<Option<Self>, StoreError> {
+        let renewal = heartbeat(&mut self.0, id, lease);
+        let held = tokio::time::timeout(patience, renewal)
+            .await
+            .map_err(|_| StoreError::NoAnswer)??;
+        Ok(held.then_some(self))
+    }
+}
+
+/// `false`: the process was declared lost.
+async fn heartbeat(
     connection: &mut PgConnection,
     id: Uuid,
     lease: Duration,

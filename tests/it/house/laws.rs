@@ -75,18 +75,6 @@ pub(super) const LAWS: &[Law] = &[
         find: driver_outside_store,
         exceptions: &[
             (
-                "cli/context.rs",
-                "closes the one connection it looked with before the pool",
-            ),
-            (
-                "engine/fetch.rs",
-                "calls a claim without answer what the driver calls a timeout",
-            ),
-            (
-                "engine/heartbeat.rs",
-                "keeps store's lone connection between beats",
-            ),
-            (
                 "local/connect.rs",
                 "speaks to its own server while starting it",
             ),
