@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod by_hand;
+mod demo;
 mod first_steps;
 mod shapes;
 
