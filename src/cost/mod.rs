@@ -5,7 +5,8 @@
 use crate::llm::Usage;
 
 /// What a call cost, in micro-dollars, rounded up. Prices are micro-dollars per million tokens;
-/// `None` where a price is not known: then the cost is not known either. Saturates at `i64::MAX`.
+/// `None` where a price is not known: then the cost is not known either. At most a billion dollars, so
+/// that sums of what a provider got wrong still fit.
 ///
 /// ```
 /// # use tidegate::{cost::actual, llm::Usage};
@@ -19,8 +20,11 @@ pub fn actual(usage: &Usage, input_price: Option<i64>, output_price: Option<i64>
     let output = usage.output_tokens.saturating_add(usage.thought_tokens);
     let millionths = priced(usage.input_tokens, input_price?) + priced(output, output_price?);
     let microusd = (millionths + 999_999) / 1_000_000;
-    Some(i64::try_from(microusd).unwrap_or(i64::MAX))
+    Some(i64::try_from(microusd).unwrap_or(COST_MAX).min(COST_MAX))
 }
+
+/// A billion dollars.
+const COST_MAX: i64 = 1_000_000_000_000_000;
 
 /// What a call that the provider did not count may have cost: its estimated input, and an answer of
 /// that many tokens.

@@ -30,6 +30,8 @@ pub(super) struct Call {
     pub(super) lease: Lease,
     pub(super) claimed: Claimed,
     pub(super) body: Option<TaskBody>,
+    /// Whether the items of its claim could be read at all.
+    pub(super) items_were_read: bool,
     /// When the grant arrived here.
     pub(super) arrived_at: Instant,
 }
@@ -58,10 +60,19 @@ impl Call {
         {
             Ok(compiled) => compiled,
             Err(error) if error.is_passing() => return self.unsent("not_sent", &error.to_string()),
-            Err(error) => return self.refused("definition", &error.to_string()),
+            Err(error) => {
+                // kept by a newer program, perhaps: its tasks are for others, and this process ends
+                tracing::error!(%error, "a worker's definition cannot be read; is this program older than the others?");
+                self.shared.broken.cancel();
+                return self.unsent("definition", &error.to_string());
+            }
         };
         let Some(item) = self.item() else {
-            return self.unsent("not_sent", "the item could not be read");
+            return if self.items_were_read {
+                self.refused("input", "its item is gone, or is not JSON")
+            } else {
+                self.unsent("not_sent", "the item could not be read")
+            };
         };
         let request = match compiled.handler.request(&item) {
             Ok(request) => request,

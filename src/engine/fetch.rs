@@ -14,6 +14,8 @@ use crate::store::{
     claim::{ClaimRequest, Claimed, TaskBody},
 };
 
+/// No claim outlives its statement's and its locks' time limits.
+const UNHEARD_FOR: Duration = Duration::from_secs(75);
 /// Longest pause of an idle process between two looks; notifications shorten it.
 const IDLE_PAUSE_MAX: Duration = Duration::from_secs(1);
 
@@ -24,7 +26,7 @@ pub(super) struct Fetcher {
     lease: Lease,
     outcomes: mpsc::Sender<Outcome>,
     /// Claims whose answer was lost on the way: what they took is given back first.
-    unheard: Vec<i64>,
+    unheard: Vec<(i64, Instant)>,
     idle: Duration,
 }
 
@@ -48,6 +50,15 @@ impl Fetcher {
 
     /// Claims until told to stop. `Ok`: stopped, or the lease was lost.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(), StoreError> {
+        let ended = self.claim_until(stop).await;
+        if !self.unheard.is_empty() {
+            // best effort: what is not found now is rescued with the lease
+            let _ = self.release_unheard().await;
+        }
+        ended
+    }
+
+    async fn claim_until(&mut self, stop: &CancellationToken) -> Result<(), StoreError> {
         while !stop.is_cancelled() {
             let Some(free) = self.free_slots(stop).await else {
                 return Ok(());
@@ -81,15 +92,7 @@ impl Fetcher {
 
     /// One claim. Returns how many tasks were started.
     async fn turn(&mut self, free: usize) -> Result<usize, StoreError> {
-        while let Some(nonce) = self.unheard.last().copied() {
-            let released = self
-                .shared
-                .store
-                .release_unheard(self.process, nonce)
-                .await?;
-            tracing::info!(tasks = released, "gave back what a lost answer had taken");
-            self.unheard.pop();
-        }
+        self.release_unheard().await?;
         if !self.lease.holds() {
             return Err(StoreError::NoAnswer);
         }
@@ -104,7 +107,7 @@ impl Fetcher {
             Ok(claimed) => claimed,
             Err(error) => {
                 if error.is_passing() {
-                    self.unheard.push(request.nonce);
+                    self.unheard.push((request.nonce, Instant::now()));
                 }
                 return Err(error);
             }
@@ -119,6 +122,27 @@ impl Fetcher {
         Ok(taken)
     }
 
+    /// Gives back what claims took whose answer was lost. Such a claim may still be waiting for its
+    /// locks and commit later: it is looked for until the server must have ended it.
+    async fn release_unheard(&mut self) -> Result<(), StoreError> {
+        let mut place = 0;
+        while let Some(&(nonce, since)) = self.unheard.get(place) {
+            match self
+                .shared
+                .store
+                .release_unheard(self.process, nonce)
+                .await?
+            {
+                0 if since.elapsed() < UNHEARD_FOR => place += 1,
+                tasks => {
+                    tracing::info!(tasks, "gave back what a lost answer had taken");
+                    self.unheard.remove(place);
+                }
+            }
+        }
+        Ok(())
+    }
+
     async fn start(
         &self,
         claimed: Vec<Claimed>,
@@ -126,6 +150,7 @@ impl Fetcher {
         arrived_at: Instant,
     ) {
         let bodies = bodies.map_err(|error| tracing::warn!(%error, "could not read the items"));
+        let items_were_read = bodies.is_ok();
         let mut bodies: HashMap<Uuid, TaskBody> = bodies
             .unwrap_or_default()
             .into_iter()
@@ -141,10 +166,12 @@ impl Fetcher {
                 process: self.process,
                 lease: self.lease.clone(),
                 body: bodies.remove(&task.task),
+                items_were_read,
                 claimed: task,
                 arrived_at,
             };
             let outcomes = self.outcomes.clone();
+            let broken = self.shared.broken.clone();
             self.shared.calls.spawn(async move {
                 let outcome = call.run().await;
                 // the slot is free when the call has ended; a full channel holds the next claim back
@@ -152,6 +179,7 @@ impl Fetcher {
                 drop(slot);
                 if sent.is_err() {
                     tracing::error!("an outcome could not be handed on: its task will be rescued");
+                    broken.cancel();
                 }
             });
         }

@@ -23,15 +23,16 @@ pub(super) struct Lease {
 struct State {
     until: Instant,
     healthy_since: Instant,
+    lost: bool,
 }
 
 impl Lease {
-    /// A lease that begins now.
-    pub(super) fn new(length: Duration) -> Self {
-        let now = Instant::now();
+    /// A lease that was asked for at this moment.
+    pub(super) fn new(length: Duration, now: Instant) -> Self {
         let state = State {
             until: now + length,
             healthy_since: now,
+            lost: false,
         };
         Self {
             length,
@@ -39,9 +40,19 @@ impl Lease {
         }
     }
 
+    /// Whether the process was declared lost.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lock().lost
+    }
+
+    fn lose(&self) {
+        self.lock().lost = true;
+    }
+
     /// Whether a call may still be started.
     pub(super) fn holds(&self) -> bool {
-        Instant::now() < self.lock().until
+        let state = self.lock();
+        !state.lost && Instant::now() < state.until
     }
 
     /// How long its own heartbeats have succeeded without a gap.
@@ -88,8 +99,8 @@ impl Heart {
         }
     }
 
-    /// Renews until `stop`; cancels `lost` when the process was declared lost.
-    pub(super) async fn run(self, stop: CancellationToken, lost: CancellationToken) {
+    /// Renews until `stop`, or until the process was declared lost.
+    pub(super) async fn run(self, stop: CancellationToken) {
         let every = (self.lease.length / 4).max(Duration::from_millis(250));
         let mut pulse = None;
         while !stop.is_cancelled() {
@@ -97,7 +108,7 @@ impl Heart {
                 Ok(true) => {}
                 Ok(false) => {
                     tracing::warn!(process.id = %self.process, "declared lost: starting again under a new id");
-                    lost.cancel();
+                    self.lease.lose();
                     return;
                 }
                 Err(error) => {

@@ -52,6 +52,12 @@ impl Caretaker {
 
     async fn turn(&mut self) -> Result<(), StoreError> {
         let store = &self.shared.store;
+        // first: nothing below can write where the day has no partition
+        if is_due(&mut self.kept, HOUSEKEEPING_EVERY)
+            && let Err(error) = store.housekeeping().await
+        {
+            tracing::warn!(%error, "housekeeping failed; it is tried again in a minute");
+        }
         if store.promote().await? > 0 {
             self.shared.wake.notify_one();
         }
@@ -68,9 +74,6 @@ impl Caretaker {
         if is_due(&mut self.tidied, TIDY_EVERY) {
             store.finish_runs().await?;
             store.learn_counting().await?;
-        }
-        if is_due(&mut self.kept, HOUSEKEEPING_EVERY) {
-            store.housekeeping().await?;
         }
         Ok(())
     }

@@ -15,7 +15,11 @@ pub use registry::Registry;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::{
+    sync::{Notify, Semaphore, mpsc},
+    task::JoinHandle,
+    time::{Instant, timeout_at},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -82,6 +86,8 @@ struct Shared {
     wake: Arc<Notify>,
     /// Cancelled when calls under way are to be given back.
     abandon: CancellationToken,
+    /// Cancelled by a part that broke: the process ends, and its tasks go to others.
+    broken: CancellationToken,
     calls: TaskTracker,
 }
 
@@ -121,8 +127,12 @@ impl Engine {
     /// a new id.
     ///
     /// # Errors
-    /// Only what waiting cannot heal: a schema that is not there, missing rights.
+    /// What waiting cannot heal: a schema that is not there, missing rights, a part of the process
+    /// that broke. [`StoreError::NoAnswer`] when the grace was not enough to write everything down:
+    /// what is left is rescued by others when the lease ends.
     pub async fn run(self, stop: CancellationToken) -> Result<Worked, StoreError> {
+        // cancelled by the caller's stop, and by whatever part of the works breaks
+        let ending = stop.child_token();
         let shared = Arc::new(Shared {
             store: self.store,
             providers: self.providers,
@@ -131,39 +141,80 @@ impl Engine {
             settings: self.settings,
             wake: Arc::new(Notify::new()),
             abandon: CancellationToken::new(),
+            broken: ending.clone(),
             calls: TaskTracker::new(),
         });
         let (outcomes, settling) = mpsc::channel(shared.settings.slots as usize * 2);
-        let settler = tokio::spawn(settle::Settler::new(shared.clone()).run(settling));
-        let listening = stop.child_token();
-        let listener = tokio::spawn(listen(shared.clone(), listening.clone()));
+        let settler = settle::Settler::new(shared.clone());
+        let watched = ending.clone().drop_guard();
+        let settler = tokio::spawn(async move {
+            // a settler that dies ends the process: nothing more may be paid for
+            let _watched = watched;
+            settler.run(settling).await
+        });
+        let listener = tokio::spawn(listen(shared.clone(), ending.clone()));
 
+        let mut last = None;
         let mut result = Ok(());
-        while !stop.is_cancelled() {
-            match Self::live_once(&shared, &self.database, &outcomes, &stop).await {
-                Ok(()) => {}
-                Err(error) if error.is_passing() => pause(&stop, &error, TROUBLE_PAUSE_MAX).await,
-                Err(error) => {
-                    result = Err(error);
-                    break;
+        while !ending.is_cancelled() {
+            match Life::begin(&shared, &self.database).await {
+                Ok(mut life) => {
+                    result = life.claim(&shared, &outcomes, &ending).await;
+                    if ending.is_cancelled() {
+                        last = Some(life);
+                    } else {
+                        // lost: what it held may be taken by others, and its late answers are salvaged
+                        life.end(&shared, false).await;
+                    }
                 }
+                Err(error) => result = Err(error),
+            }
+            match &result {
+                Ok(()) => {}
+                Err(error) if error.is_passing() => pause(&ending, error, TROUBLE_PAUSE_MAX).await,
+                Err(_) => ending.cancel(),
             }
         }
-        listening.cancel();
+        let broke = !stop.is_cancelled();
+        let deadline = Instant::now() + shared.settings.grace;
+        shared.drain(deadline).await;
         drop(outcomes);
-        let worked = settler.await.unwrap_or_default();
-        // the listener ends by its token; its outcome does not matter
-        let _ = listener.await;
-        result.map(|()| worked)
+        // the heart goes on beating until all that was paid for is written
+        let worked = timeout_at(deadline, settler).await;
+        if let Some(life) = last {
+            life.end(&shared, worked.is_ok()).await;
+        }
+        listener.abort();
+        match (worked, result) {
+            (_, Err(error)) if !error.is_passing() => Err(error),
+            (Ok(Ok(worked)), _) if !broke => Ok(worked),
+            (Ok(_), _) => Err(StoreError::Refused(
+                "a part of this process broke; see its log. Its tasks go to others".to_owned(),
+            )),
+            (Err(_), _) => Err(StoreError::NoAnswer),
+        }
     }
+}
 
-    /// One life under one process id: from its registration until it stops or is declared lost.
-    async fn live_once(
-        shared: &Arc<Shared>,
-        database: &store::Settings,
-        outcomes: &mpsc::Sender<settle::Outcome>,
-        stop: &CancellationToken,
-    ) -> Result<(), StoreError> {
+/// One life under one process id: from its registration until it ends or is declared lost.
+struct Life {
+    id: Uuid,
+    lease: heartbeat::Lease,
+    /// Cancelled when this life is over.
+    ended: CancellationToken,
+    /// Cancelled when it need not beat any more.
+    beating: CancellationToken,
+    heart: JoinHandle<()>,
+    care: JoinHandle<()>,
+}
+
+/// A claim under way may take so long once the process is to end; what it took then is rescued.
+const LAST_CLAIM: Duration = Duration::from_secs(5);
+/// How long the last good-byes to the database may take.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+impl Life {
+    async fn begin(shared: &Arc<Shared>, database: &store::Settings) -> Result<Self, StoreError> {
         let process = Registration {
             id: new_id(),
             role: shared.settings.role,
@@ -172,55 +223,81 @@ impl Engine {
             slots: shared.settings.slots,
             lease: shared.settings.lease,
         };
+        let asked_at = Instant::now();
         shared.store.register(&process).await?;
         tracing::info!(process.id = %process.id, process.slots = process.slots, "working");
-        let ended = stop.child_token();
-        let lease = heartbeat::Lease::new(shared.settings.lease);
-        let beating = CancellationToken::new();
-        let heart = tokio::spawn(
-            heartbeat::Heart::new(database.clone(), process.id, lease.clone())
-                .run(beating.clone(), ended.clone()),
+        let (ended, beating) = (CancellationToken::new(), CancellationToken::new());
+        let lease = heartbeat::Lease::new(shared.settings.lease, asked_at);
+        let heart = heartbeat::Heart::new(database.clone(), process.id, lease.clone());
+        let watched = ended.clone().drop_guard();
+        let stop = beating.clone();
+        let heart = tokio::spawn(async move {
+            // however the heart stops, this life is over
+            let _watched = watched;
+            heart.run(stop).await;
+        });
+        let caretaker = maintenance::Caretaker::new(shared.clone(), lease.clone());
+        let care = tokio::spawn(caretaker.run(ended.clone()));
+        Ok(Self {
+            id: process.id,
+            lease,
+            ended,
+            beating,
+            heart,
+            care,
+        })
+    }
+
+    /// Claims and starts calls until the process is to end, or this life is over.
+    async fn claim(
+        &mut self,
+        shared: &Arc<Shared>,
+        outcomes: &mpsc::Sender<settle::Outcome>,
+        ending: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        let stop = CancellationToken::new();
+        let fetcher = fetch::Fetcher::new(
+            shared.clone(),
+            self.id,
+            self.lease.clone(),
+            outcomes.clone(),
         );
-        let care = tokio::spawn(
-            maintenance::Caretaker::new(shared.clone(), lease.clone()).run(ended.clone()),
-        );
-        let fetched = fetch::Fetcher::new(shared.clone(), process.id, lease, outcomes.clone())
-            .run(&ended)
-            .await;
-        let stopping = stop.is_cancelled();
-        ended.cancel();
-        if stopping {
-            shared.drain().await;
+        let fetching = fetcher.run(&stop);
+        tokio::pin!(fetching);
+        tokio::select! {
+            fetched = &mut fetching => return fetched,
+            () = ending.cancelled() => {}
+            () = self.ended.cancelled() => {}
         }
-        beating.cancel();
-        // both end by their tokens
-        let _ = heart.await;
-        let _ = care.await;
-        if stopping {
-            let store = shared.store.clone();
-            let closing = Duration::from_secs(1);
+        stop.cancel();
+        tokio::time::timeout(LAST_CLAIM, fetching)
+            .await
+            .unwrap_or(Ok(()))
+    }
+
+    /// Ends it. `empty`: nothing it held is left to write.
+    async fn end(self, shared: &Shared, empty: bool) {
+        self.beating.cancel();
+        self.ended.cancel();
+        if empty && !self.lease.is_lost() {
             // best effort: without it, the lease ends by itself
-            let _ =
-                tokio::time::timeout(closing, async move { store.unregister(process.id).await })
-                    .await;
+            let _ = tokio::time::timeout(GOODBYE, shared.store.unregister(self.id)).await;
         }
-        fetched
+        self.heart.abort();
+        self.care.abort();
     }
 }
 
 impl Shared {
-    /// Lets calls under way end, and gives back what did not within the grace.
-    async fn drain(&self) {
-        let patience = self.settings.grace.saturating_sub(GRACE_MARGIN);
+    /// Lets calls under way end, and gives back what did not, a margin before the deadline.
+    async fn drain(&self, deadline: Instant) {
         self.calls.close();
-        if tokio::time::timeout(patience, self.calls.wait())
-            .await
-            .is_err()
-        {
+        let patience = deadline - GRACE_MARGIN.min(self.settings.grace / 2);
+        if timeout_at(patience, self.calls.wait()).await.is_err() {
             self.abandon.cancel();
-            self.calls.wait().await;
+            // what hangs even now is left to the lease
+            let _ = timeout_at(deadline, self.calls.wait()).await;
         }
-        // all slots free means every outcome was handed on; the settler writes the rest
     }
 }
 

@@ -14,6 +14,8 @@ use crate::{
     },
 };
 
+/// A refusal closes a model for at least so long.
+const COOLDOWN_MIN: Duration = Duration::from_secs(1);
 /// Outcomes written by one transaction at most.
 const BATCH_MAX: usize = 64;
 
@@ -201,6 +203,10 @@ impl Settler {
                 until_day_ends,
             } => {
                 let who = format!("process {}", std::process::id());
+                // no time at all is no wish: the strikes' own wait stands in for it
+                let wait = wait
+                    .filter(|wait| !wait.is_zero())
+                    .map(|wait| wait.max(COOLDOWN_MIN));
                 let until = store
                     .cool_down(model, wait, until_day_ends, brief, &who)
                     .await?;
@@ -246,7 +252,8 @@ fn unstorable(answered: Answered, error: &StoreError) -> Unanswered {
     }
 }
 
-/// Does it again while the database is in passing trouble.
+/// Does it again until it is written, or the data itself is refused: what was paid for is not
+/// dropped because a grant is missing, or a migration is under way.
 async fn until_written<T, F, Fut>(write: F) -> Result<T, StoreError>
 where
     F: Fn() -> Fut,
@@ -255,7 +262,7 @@ where
     let mut pause = Duration::from_millis(50);
     loop {
         match write().await {
-            Err(error) if error.is_passing() => {
+            Err(error) if !error.is_about_data() => {
                 tracing::warn!(%error, "the database is in trouble; the outcome is kept and written again");
                 tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
                 pause = (pause * 2).min(TROUBLE_PAUSE_MAX);

@@ -13,6 +13,8 @@ pub const CALLS_PER_MODEL: i16 = 4;
 pub const SPENT_MAX: Duration = Duration::from_secs(300);
 /// First back-off.
 const BACKOFF_BASE: Duration = Duration::from_millis(500);
+/// A provider's wish for a wait longer than this sends the task to its next model.
+const WAIT_MAX: Duration = Duration::from_secs(20);
 /// Longest back-off.
 const BACKOFF_CAP: Duration = Duration::from_secs(4);
 
@@ -68,11 +70,14 @@ pub fn after(verdict: Verdict, tried: &Tried, jitter: f64) -> Step {
         Verdict::NextModel => again(tried, true, Duration::ZERO),
         Verdict::Retry { after } => {
             let calls = tried.calls_of(tried.rung) + 1;
-            let exhausted = calls >= CALLS_PER_MODEL;
+            // a model that asks for a longer wait than any back-off gives way to the next, if there is one
+            let too_long = after.is_some_and(|after| after > WAIT_MAX) && tried.has_other_rung();
+            let exhausted = calls >= CALLS_PER_MODEL || too_long;
             let delay = if exhausted {
                 Duration::ZERO
             } else {
-                backoff(calls, jitter).max(after.unwrap_or_default().min(SPENT_MAX))
+                let left = SPENT_MAX.saturating_sub(tried.spent).mul_f64(0.9);
+                backoff(calls, jitter).max(after.unwrap_or_default().min(left))
             };
             again(tried, exhausted, delay)
         }
@@ -105,6 +110,10 @@ fn again(tried: &Tried, exhaust_rung: bool, delay: Duration) -> Step {
 }
 
 impl Tried {
+    fn has_other_rung(&self) -> bool {
+        (1..=self.ladder_len).any(|rung| rung != self.rung && self.calls_of(rung) < CALLS_PER_MODEL)
+    }
+
     fn calls_of(&self, rung: i16) -> i16 {
         usize::try_from(rung - 1)
             .ok()
@@ -173,6 +182,14 @@ mod tests {
         fn back_off_stays_between_three_eighths_of_a_second_and_four(calls in 0_i16..i16::MAX, jitter in 0.0..1.0_f64) {
             let wait = backoff(calls, jitter);
             prop_assert!(wait >= Duration::from_millis(375) && wait <= BACKOFF_CAP);
+        }
+
+        #[test]
+        fn a_wish_for_a_long_wait_never_fails_a_task_that_has_attempts_left(secs in 0_u64..100_000, ladder in 1_i16..4) {
+            let tried = Tried { attempt: 1, max_attempts: i32::from(ladder) * 4, tries: vec![], rung: 1, ladder_len: ladder, spent: Duration::from_secs(1) };
+            let step = after(Verdict::Retry { after: Some(Duration::from_secs(secs)) }, &tried, 0.5);
+            let kept = matches!(step, Step::Again { .. });
+            prop_assert!(kept);
         }
 
         #[test]

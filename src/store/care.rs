@@ -56,12 +56,13 @@ impl Store {
     /// # Errors
     /// As every statement.
     pub async fn housekeeping(&self) -> Result<(), StoreError> {
-        sqlx::query("select tidegate.ensure_partitions()")
+        // the book is trimmed whatever became of the partitions
+        let partitions = sqlx::query("select tidegate.ensure_partitions()")
             .execute(&self.pool)
-            .await?;
+            .await;
         sqlx::query("select tidegate.trim_book_v1()")
             .execute(&self.pool)
             .await?;
-        Ok(())
+        Ok(partitions.map(drop)?)
     }
 }

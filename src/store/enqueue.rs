@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, run::taken_over};
 
 /// Items or tasks written by one statement at most; also about the length of a sealed segment.
 pub const CHUNK: usize = 1_000;
@@ -68,14 +68,15 @@ pub struct NewLane {
 }
 
 impl Store {
-    /// Stores items of a run that is being loaded. Returns the first id that the run already has,
-    /// if any: then nothing of the chunk is stored.
+    /// Stores items of a run that is being loaded by this process. Returns the first id that the run
+    /// already has, if any: then nothing of the chunk is stored.
     ///
     /// # Errors
-    /// As every statement.
+    /// [`StoreError::Refused`] when the loading was taken over by another process.
     pub async fn add_items(
         &self,
         run: Uuid,
+        loader: Uuid,
         items: &[ScoredItem],
     ) -> Result<Option<String>, StoreError> {
         let mut ids = Vec::with_capacity(items.len());
@@ -91,18 +92,21 @@ impl Store {
             scores.push(item.score);
         }
         let stored = sqlx::query!(
-            "insert into tidegate.items (run_id, item_id, body, version, category, score)
-             select $1, g.* from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::float8[]) g",
+            "with ours as (select id from tidegate.runs where id = $1 and loader_id = $7 and state = 'loading' and not source_read for share)
+             insert into tidegate.items (run_id, item_id, body, version, category, score)
+             select ours.id, g.* from ours, unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::float8[]) g",
             run,
             &ids as &[&str],
             &bodies as &[&str],
             &versions as &[Option<&str>],
             &categories as &[Option<&str>],
             &scores,
+            loader,
         )
         .execute(&self.pool)
         .await;
         match stored {
+            Ok(stored) if stored.rows_affected() == 0 && !items.is_empty() => Err(taken_over()),
             Ok(_) => Ok(None),
             Err(error) if is_duplicate(&error) => self.duplicate_of(run, &ids).await.map(Some),
             Err(error) => Err(error.into()),
@@ -211,22 +215,6 @@ impl Store {
             skipped: row.skipped.into(),
             refused: row.refused.into(),
         })
-    }
-
-    /// Adds what loading came to, for people.
-    ///
-    /// # Errors
-    /// As every statement.
-    pub async fn note_loaded(&self, run: Uuid, sum: Enqueued) -> Result<(), StoreError> {
-        sqlx::query!(
-            "update tidegate.runs set items_skipped = items_skipped + $2, items_refused = items_refused + $3 where id = $1",
-            run,
-            sum.skipped,
-            sum.refused,
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
     }
 }
 

@@ -105,6 +105,41 @@ impl StoreError {
     }
 }
 
+impl StoreError {
+    /// Whether the failed statement took its whole transaction with it: lost connections, shutdowns,
+    /// conflicts. Anything else can be undone to a savepoint.
+    pub(super) fn ends_transaction(&self) -> bool {
+        let (Self::Database(error) | Self::Connect(error)) = self else {
+            return false;
+        };
+        error.as_database_error().is_none_or(|database| {
+            database.code().is_some_and(|code| {
+                matches!(code.as_ref(), "40001" | "40P01")
+                    || code.starts_with("57P")
+                    || code.starts_with("08")
+            })
+        })
+    }
+
+    /// Whether the data itself is at fault, so that writing it again cannot help.
+    pub fn is_about_data(&self) -> bool {
+        let error = match self {
+            Self::Database(error) => error,
+            // our own settle panicked over it
+            Self::Refused(_) => return true,
+            _ => return false,
+        };
+        error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code)
+            .is_some_and(|code| {
+                // 23514 is also a partition that is not there yet
+                ["22", "54"].iter().any(|class| code.starts_with(class))
+                    || (code.starts_with("23") && code != "23514")
+            })
+    }
+}
+
 /// The server's words about a connection, with what to do next. Never the URL: it holds a password.
 fn connect_words(error: &sqlx::Error) -> String {
     let code = error

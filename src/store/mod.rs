@@ -136,15 +136,15 @@ impl Store {
 async fn connect_alone(settings: &Settings) -> Result<sqlx::PgConnection, StoreError> {
     use sqlx::ConnectOptions;
     let options = connect_options(settings)?;
-    let mut connection = tokio::time::timeout(settings.acquire_timeout, options.connect())
+    let opening = async {
+        let mut connection = options.connect().await?;
+        connection.execute(SESSION).await?;
+        Ok(connection)
+    };
+    tokio::time::timeout(settings.acquire_timeout, opening)
         .await
-        .map_err(|_| StoreError::Connect(sqlx::Error::PoolTimedOut))?
-        .map_err(StoreError::Connect)?;
-    connection
-        .execute(SESSION)
-        .await
-        .map_err(StoreError::Connect)?;
-    Ok(connection)
+        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        .map_err(StoreError::Connect)
 }
 
 fn connect_options(settings: &Settings) -> Result<PgConnectOptions, StoreError> {

@@ -148,6 +148,15 @@ impl Store {
             self.limit_worker(&run.worker, limit).await?;
         }
         sqlx::query!(
+            r#"select tidegate.drop_orphans_v1($1, $2, $3, make_interval(secs => $4)) as "n!""#,
+            run.worker,
+            run.definition_hash,
+            run.source,
+            SILENT_MS as f64 / 1000.0,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        sqlx::query!(
             "insert into tidegate.runs (id, worker, definition_hash, source, mix, weight, loader_id)
              values ($1, $2, $3, $4, $5, $6, $7)
              on conflict (worker, definition_hash, source) where state = 'loading' do nothing",
@@ -334,6 +343,6 @@ impl Store {
     }
 }
 
-fn taken_over() -> StoreError {
+pub(super) fn taken_over() -> StoreError {
     StoreError::Refused("another process took over the loading of this run".to_owned())
 }

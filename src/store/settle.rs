@@ -160,25 +160,16 @@ impl Store {
         let meta: Vec<DoneRow<'_>> = answers.iter().map(DoneRow::from).collect();
         let texts: Vec<String> = answers.iter().map(|a| a.answer.to_string()).collect();
         let mut transaction = self.pool.begin().await?;
-        let rows = sqlx::query!(
-            r#"select o_task as "task!", o_fate as "fate!" from tidegate.settle_done_v1($1, $2, $3)"#,
-            process,
-            Json(meta) as _,
-            &texts,
-        )
-        .fetch_all(&mut *transaction)
-        .await?;
-        let mut fates: Vec<(Uuid, Settled)> = rows
-            .into_iter()
-            .map(|row| {
-                let fate = match row.fate.as_str() {
-                    "done" => Settled::Done,
-                    "salvaged" => Settled::Salvaged,
-                    _ => Settled::Superseded,
-                };
-                (row.task, fate)
-            })
-            .collect();
+        let mut fates = settle_rows(&mut transaction, process, &meta, &texts).await?;
+        if fates.iter().any(|(_, fate)| *fate == Settled::Superseded) {
+            // a rescue may have been moving the row while we waited for it: a new snapshot sees where
+            let again = settle_rows(&mut transaction, process, &meta, &texts).await?;
+            for ((_, fate), (_, second)) in fates.iter_mut().zip(again) {
+                if second == Settled::Salvaged {
+                    *fate = second;
+                }
+            }
+        }
         if let Some(sink) = sink {
             let stored: Vec<SinkRow> = answers
                 .iter()
@@ -290,6 +281,35 @@ impl Store {
     }
 }
 
+/// One pass over the answers, in their order.
+async fn settle_rows(
+    connection: &mut PgConnection,
+    process: Uuid,
+    meta: &[DoneRow<'_>],
+    texts: &[String],
+) -> Result<Vec<(Uuid, Settled)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"select o_task as "task!", o_fate as "fate!" from tidegate.settle_done_v1($1, $2, $3)"#,
+        process,
+        Json(meta) as _,
+        texts,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(meta
+        .iter()
+        .map(|answer| {
+            let fate = rows.iter().find(|row| row.task == answer.task);
+            let fate = match fate.map(|row| row.fate.as_str()) {
+                Some("done") => Settled::Done,
+                Some("salvaged") => Settled::Salvaged,
+                _ => Settled::Superseded,
+            };
+            (answer.task, fate)
+        })
+        .collect())
+}
+
 /// Runs the user's sink for these rows; when it refuses, for each alone. Returns who was refused.
 async fn apply_sink(
     connection: &mut PgConnection,
@@ -336,14 +356,14 @@ async fn try_sink(
             Ok(None)
         }
         Err(error) => {
-            let passing = StoreError::from(error);
-            if passing.is_passing() {
-                return Err(passing);
+            let refusal = StoreError::from(error);
+            if refusal.ends_transaction() {
+                return Err(refusal);
             }
             sqlx::query("rollback to savepoint sink")
                 .execute(&mut *connection)
                 .await?;
-            Ok(Some(cut(&format!("sink.sql: {passing}"))))
+            Ok(Some(cut(&format!("sink.sql: {refusal}"))))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Runs the user's own source.sql: checked first, then streamed; read only, whatever it says.
 
 use futures_util::StreamExt;
-use sqlx::{AssertSqlSafe, Column, Executor, SqlSafeStr, Statement};
+use sqlx::{AssertSqlSafe, Column, Connection, Executor, SqlSafeStr, Statement};
 use tokio::sync::mpsc;
 
 use super::{Store, StoreError};
@@ -51,23 +51,23 @@ async fn stream(
     text: String,
     sender: &mpsc::Sender<Result<String, StoreError>>,
 ) -> Result<(), StoreError> {
-    let mut transaction = pool.begin().await?;
-    transaction.execute("set transaction read only").await?;
-    transaction
+    // Detached: where nobody takes the rest of the rows, or one fails, the connection is dropped
+    // with what it still has to say, instead of being read to the end for the pool.
+    let mut connection = pool.acquire().await?.detach();
+    connection.execute("begin read only").await?;
+    connection
         .execute("set local statement_timeout = '1h'")
         .await?;
     {
-        let mut rows =
-            sqlx::query_scalar::<_, String>(AssertSqlSafe(text)).fetch(&mut *transaction);
+        let mut rows = sqlx::query_scalar::<_, String>(AssertSqlSafe(text)).fetch(&mut connection);
         while let Some(row) = rows.next().await {
             let row = row.map_err(user_words)?;
             if sender.send(Ok(row)).await.is_err() {
-                break;
+                return Ok(());
             }
         }
     }
-    transaction.rollback().await?;
-    Ok(())
+    Ok(connection.close().await?)
 }
 
 /// The user's statement as a subquery on lines of its own, so that a comment at its end does no harm.

@@ -89,7 +89,6 @@ impl Loader {
             sum.refused += chunk.refused;
             ranked += count;
         }
-        self.store.note_loaded(run, sum).await?;
         self.store.open_run(run, self.process).await?;
         Ok(Loaded {
             run,

@@ -71,7 +71,7 @@ impl Loader {
     }
 
     async fn store_items(&self, run: Uuid, chunk: &mut Vec<ScoredItem>) -> Result<(), LoadError> {
-        let duplicate = self.store.add_items(run, chunk).await?;
+        let duplicate = self.store.add_items(run, self.process, chunk).await?;
         chunk.clear();
         match duplicate {
             Some(id) => Err(LoadError::Duplicate {

@@ -178,13 +178,17 @@ impl Fault {
     }
 }
 
-/// A count, as number or as string of digits.
+/// A count, as number or as string of digits; one beyond reason is cut, so that sums of it fit.
 pub(super) fn count(value: &Value) -> Option<u64> {
-    match value {
+    let count = match value {
         Value::String(digits) => digits.parse().ok(),
         other => other.as_u64(),
-    }
+    };
+    count.map(|count: u64| count.min(COUNT_MAX))
 }
+
+/// More tokens than any call has.
+const COUNT_MAX: u64 = 1_000_000_000;
 
 fn text(object: &Value, key: &str) -> String {
     object

@@ -34,9 +34,12 @@ begin
     for v_day in select d::date from generate_series((now() at time zone 'utc')::date - 1, (now() at time zone 'utc')::date + 7, interval '1 day') d loop
       v_name := v_table || '_' || to_char(v_day, 'YYYYMMDD');
       if to_regclass('tidegate.' || v_name) is null then
-        execute format('create table tidegate.%I partition of tidegate.%I for values from (%L) to (%L)',
-                       v_name, v_table, v_day::timestamp at time zone 'utc', (v_day + 1)::timestamp at time zone 'utc');
+        -- attached, not born as a partition: that would lock the whole table against readers and writers
+        execute format('create table tidegate.%I (like tidegate.%I including all)', v_name, v_table);
+        execute format('alter table tidegate.%I attach partition tidegate.%I for values from (%L) to (%L)',
+                       v_table, v_name, v_day::timestamp at time zone 'utc', (v_day + 1)::timestamp at time zone 'utc');
       end if;
     end loop;
   end loop;
 end $$;
+alter function tidegate.ensure_partitions() set lock_timeout = '1s';

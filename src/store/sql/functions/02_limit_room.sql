@@ -56,7 +56,7 @@ $$;
 create or replace function tidegate.limit_opens_at_v1(p_limit int, p_need bigint, p_now timestamptz)
 returns timestamptz language sql stable as $$
   select case
-    when l.size = 0 then 'infinity'::timestamptz
+    when l.size = 0 then null  -- until a person raises it
     when l.dimension = 'concurrency' then null
     when (select r.o_room from tidegate.limit_room_v1(array[l.limit_id], p_now, p_now) r) >= least(p_need, l.size) then p_now
     when l.window_kind = 'day' then

@@ -185,6 +185,10 @@ begin
                  cross join lateral (
                    select w.ctid as tid, w.id, w.priority, w.est_input, w.tries from tidegate.ready w
                     where w.lane = n.lane and w.seg = s.seg and w.ctid <> all (v_tids)
+                      -- rows whose open models are used up for them must not stand before those that can be served
+                      and (w.tries = '{}' or exists (
+                            select from unnest(n.ladder) with ordinality z (model_id, rung)
+                             where z.model_id = any (v_models) and coalesce(w.tries[z.rung], 0) < c_calls_per_model))
                     order by w.priority desc, w.id limit v_want + 16) w)
               union all
               (select w.tid, w.id, w.priority, w.est_input, w.tries, s.nth > 1 as stale
@@ -194,6 +198,10 @@ begin
                  cross join lateral (
                    select w.ctid as tid, w.id, w.priority, w.est_input, w.tries from tidegate.ready w
                     where w.lane = n.lane and w.seg = s.seg and w.ctid <> all (v_tids)
+                      -- rows whose open models are used up for them must not stand before those that can be served
+                      and (w.tries = '{}' or exists (
+                            select from unnest(n.ladder) with ordinality z (model_id, rung)
+                             where z.model_id = any (v_models) and coalesce(w.tries[z.rung], 0) < c_calls_per_model))
                     order by w.priority desc, w.id limit v_want + 16) w
                 limit v_want + 16)) w
              order by w.priority desc, w.id
@@ -214,7 +222,7 @@ begin
               v_limit := v_ml[k];
               v_need := case v_dim[v_limit]
                 when 'input_tokens' then least(row_.est_input, v_size[v_limit])
-                when 'total_tokens' then least(row_.est_input + row_.est_output, v_size[v_limit])
+                when 'total_tokens' then least(row_.est_input::bigint + row_.est_output, v_size[v_limit])
                 else 1 end;
               if v_room[v_limit] < v_need or v_room[v_limit] <= 0 then
                 v_fits := false;
@@ -226,7 +234,7 @@ begin
                 v_limit := v_ml[k];
                 v_room[v_limit] := v_room[v_limit] - case v_dim[v_limit]
                   when 'input_tokens' then least(row_.est_input, v_size[v_limit])
-                  when 'total_tokens' then least(row_.est_input + row_.est_output, v_size[v_limit])
+                  when 'total_tokens' then least(row_.est_input::bigint + row_.est_output, v_size[v_limit])
                   else 1 end;
               end loop;
               if row_.run_limit is not null then
@@ -297,7 +305,7 @@ begin
                    sum(case l.dimension
                          when 'requests' then 1
                          when 'input_tokens' then r.est_input
-                         else r.est_input + n.est_output end)::bigint as used
+                         else r.est_input::bigint + n.est_output end)::bigint as used
               from now_running r
               join tidegate.lanes n on n.lane = r.lane
               join tidegate.model_limits ml on ml.model_id = r.model_id

@@ -51,19 +51,20 @@ returns table (o_task uuid, o_fate text) language sql volatile as $$
      where k.worker = t.worker and k.component = t.component and k.item_id = t.item_id and k.task_id = t.id
   ), ledger as (
     update tidegate.calls c
-       set ended_at = clock_timestamp(), outcome = coalesce((select 'ok' from fates f where f.id = g.task), 'superseded'),
+       set ended_at = clock_timestamp(), outcome = case when exists (select from fates f where f.id = g.task) then 'ok' else 'superseded' end,
            input_tokens = g.input_tokens, cached_tokens = g.cached_tokens, output_tokens = g.output_tokens, thought_tokens = g.thought_tokens,
            cost_microusd = g.cost_microusd, cost_estimated = g.cost_estimated, latency_ms = g.latency_ms,
            model_version = g.model_version, response_id = g.response_id
       from given g
      -- a call is closed once: an answer handed in twice (its commit's reply was lost) does not change its row
-     where c.id = g.call_id and c.started_at = g.granted_at and c.ended_at is null
+     where c.id = g.call_id and c.started_at = g.granted_at
+       and (c.ended_at is null or (c.outcome = 'superseded' and exists (select from fates f where f.id = g.task)))
   ), corrected as (
     insert into tidegate.limit_settlements (limit_id, at, delta)
     select l.limit_id, g.granted_at,
            case l.dimension
              when 'input_tokens' then g.input_tokens - c.est_input_tokens
-             else g.input_tokens + g.output_tokens + g.thought_tokens - c.est_input_tokens - n.est_output end
+             else g.input_tokens + g.output_tokens + g.thought_tokens - c.est_input_tokens::bigint - n.est_output end
       from given g
       join tidegate.calls c on c.id = g.call_id and c.started_at = g.granted_at and c.ended_at is null
       join tidegate.lanes n on n.lane = g.lane

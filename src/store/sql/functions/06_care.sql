@@ -114,6 +114,8 @@ create or replace function tidegate.trim_book_v1() returns void language sql vol
      and exists (select from tidegate.limit_book k
                   where k.limit_id = b.limit_id and k.at > b.at and k.at < date_trunc('minute', b.at) + interval '1 min');
   delete from tidegate.limit_book b where b.at < now() - interval '3 days'
-     and exists (select from tidegate.limit_book k where k.limit_id = b.limit_id and k.at > b.at);
+     -- what a window or a day is measured from stays: the newest of those that are old
+     and exists (select from tidegate.limit_book k
+                  where k.limit_id = b.limit_id and k.at > b.at and k.at < now() - interval '3 days');
   delete from tidegate.limit_settlements s where s.at < now() - interval '5 min';
 $$;

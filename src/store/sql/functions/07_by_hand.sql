@@ -1,39 +1,50 @@
 -- What people and other programs do by hand: callable from any language, in the caller's own transaction.
 
 -- Ends tasks that have not ended. A call in flight is not cut off; its answer is dropped and its cost kept. Returns how many.
+-- The books first, then `tasks`, as everyone does. A row may move from one book to another meanwhile: those are looked for again.
 create or replace function tidegate.cancel(p_tasks uuid[]) returns int language plpgsql as $$
 declare
-  v_n int;
+  v_left uuid[] := p_tasks;
+  v_gone uuid[];
+  v_n int := 0;
+  v_turn int;
 begin
-  perform 1 from tidegate.tasks t where t.id = any (p_tasks) order by t.id for no key update;
-  with open_ as materialized (
-    select t.id, t.lane, t.priority, t.worker, t.component, t.item_id, t.generation from tidegate.tasks t
-     where t.id = any (p_tasks) and t.state in ('blocked', 'scheduled', 'ready', 'running')
-  ), from_ready as (
-    delete from tidegate.ready w using open_ o
-     where w.lane = o.lane and w.priority = o.priority and w.id = o.id
-       and w.seg in (select s.seg from tidegate.segments s where s.lane = o.lane and s.open)
-    returning w.id
-  ), from_scheduled as (
-    delete from tidegate.scheduled s using open_ o where s.id = o.id returning s.id
-  ), from_running as (
-    delete from tidegate.running r using open_ o where r.id = o.id returning r.*
-  ), gone as materialized (
-    select id from from_ready union all select id from from_scheduled union all select id from from_running
-  ), told as (
-    update tidegate.tasks t set state = 'cancelled', finished_at = clock_timestamp(), run_at = null
-      from gone where t.id = gone.id
-  ), closed as (
-    insert into tidegate.task_attempts_closed (task_id, generation, attempt, epoch, process_id, model, call_id, outcome, charged, started_at)
-    select r.id, o.generation, r.attempts, r.epoch, r.process_id, d.model, r.call_id, 'cancelled', true, r.granted_at
-      from from_running r join open_ o on o.id = r.id join tidegate.models d on d.model_id = r.model_id
-  ), keys as (
-    delete from tidegate.open_keys k using open_ o
-     where o.id in (select id from gone) and k.worker = o.worker and k.component = o.component and k.item_id = o.item_id and k.task_id = o.id
-  ), event as (
-    insert into tidegate.event_batches (kind, task_ids) select 'cancelled', array_agg(id) from gone having count(*) > 0
-  )
-  select count(*) into v_n from gone;
+  for v_turn in 1..5 loop
+    with open_ as materialized (
+      select t.id, t.lane, t.priority, t.generation from tidegate.tasks t
+       where t.id = any (v_left) and t.state in ('blocked', 'scheduled', 'ready', 'running')
+    ), from_ready as (
+      delete from tidegate.ready w using open_ o
+       where w.lane = o.lane and w.priority = o.priority and w.id = o.id
+         and w.seg in (select s.seg from tidegate.segments s where s.lane = o.lane and s.open)
+      returning w.id
+    ), from_scheduled as (
+      delete from tidegate.scheduled s using open_ o where s.id = o.id returning s.id
+    ), from_running as (
+      delete from tidegate.running r using open_ o where r.id = o.id returning r.*
+    ), closed as (
+      insert into tidegate.task_attempts_closed (task_id, generation, attempt, epoch, process_id, model, call_id, outcome, charged, started_at)
+      select r.id, o.generation, r.attempts, r.epoch, r.process_id, d.model, r.call_id, 'cancelled', true, r.granted_at
+        from from_running r join open_ o on o.id = r.id join tidegate.models d on d.model_id = r.model_id
+    )
+    select array_agg(z.id order by z.id) into v_gone
+      from (select id from from_ready union all select id from from_scheduled union all select id from from_running) z;
+    if v_gone is not null then
+      with told as (
+        update tidegate.tasks t set state = 'cancelled', finished_at = clock_timestamp(), run_at = null
+         where t.id = any (v_gone)
+        returning t.id, t.worker, t.component, t.item_id
+      ), keys as (
+        delete from tidegate.open_keys k using told t
+         where k.worker = t.worker and k.component = t.component and k.item_id = t.item_id and k.task_id = t.id
+      )
+      insert into tidegate.event_batches (kind, task_ids) select 'cancelled', array_agg(id) from told having count(*) > 0;
+      v_n := v_n + array_length(v_gone, 1);
+    end if;
+    select array_agg(t.id) into v_left from tidegate.tasks t
+     where t.id = any (v_left) and t.state in ('blocked', 'scheduled', 'ready', 'running');
+    exit when v_left is null;
+  end loop;
   return v_n;
 end $$;
 
@@ -50,7 +61,7 @@ begin
   -- the runs first: a run is not ended while something is added to it
   perform 1 from tidegate.runs u
    where u.id in (select t.run_id from tidegate.tasks t where t.id = any (p_tasks)) order by u.id for update;
-  perform 1 from tidegate.tasks t where t.id = any (p_tasks) order by t.id for no key update;
+  perform 1 from tidegate.tasks t where t.id = any (p_tasks) and t.state in ('failed', 'cancelled') order by t.id for no key update;
   with ended as materialized (
     select t.* from tidegate.tasks t
      where t.id = any (p_tasks) and t.state in ('failed', 'cancelled') and t.error_class is distinct from 'sink' and t.lane > 0

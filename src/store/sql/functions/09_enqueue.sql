@@ -32,25 +32,28 @@ begin
   if v_run.id is null then
     raise exception 'run % is not being loaded by this process any more', p_run using errcode = 'TG409';
   end if;
-  return query
+  -- the keys first, in a statement of their own: it may wait for a task of another run that is just being settled, and
+  -- only a snapshot taken after that wait sees its answer
+  insert into tidegate.open_keys (worker, component, item_id, task_id)
+  select v_run.worker, '', g.item_id, g.id from unnest(p_ids, p_items, p_errors) as g (id, item_id, error)
+   where g.error is null order by g.item_id
+  on conflict do nothing;
+  delete from tidegate.open_keys k
+   where k.worker = v_run.worker and k.component = '' and k.item_id = any (p_items) and k.task_id = any (p_ids)
+     and exists (
+       select from tidegate.runs u
+         join tidegate.tasks t on t.run_id = u.id and t.item_id = k.item_id
+        where u.worker = v_run.worker and u.id <> p_run and (u.finished_at is null or u.finished_at > v_run.created_at)
+          and t.state = 'done' and t.finished_at > v_run.created_at);
   with given as materialized (
     select * from unnest(p_ids, p_items, p_tiers, p_lanes, p_priorities, p_est, p_cache_keys, p_categories, p_errors)
                   as g (id, item_id, tier, lane, priority, est, cache_key, category, error)
-  ), fresh as materialized (
-    select g.* from given g
-     where not exists (
-       select from tidegate.runs u
-         join tidegate.tasks t on t.run_id = u.id and t.item_id = g.item_id
-        where u.worker = v_run.worker and u.id <> p_run and (u.finished_at is null or u.finished_at > v_run.created_at)
-          and t.state = 'done' and t.finished_at > v_run.created_at)
-  ), keyed as (
-    insert into tidegate.open_keys (worker, component, item_id, task_id)
-    select v_run.worker, '', f.item_id, f.id from fresh f where f.error is null order by f.item_id
-    on conflict do nothing
-    returning item_id, task_id
+  ), keyed as materialized (
+    select k.item_id, k.task_id from tidegate.open_keys k
+     where k.worker = v_run.worker and k.component = '' and k.item_id = any (p_items) and k.task_id = any (p_ids)
   ), segs as materialized (
     select z.lane, nextval('tidegate.segment_numbers')::int as seg, z.top
-      from (select g.lane, max(g.priority) as top from fresh g join keyed k on k.item_id = g.item_id group by g.lane) z
+      from (select g.lane, max(g.priority) as top from given g join keyed k on k.item_id = g.item_id group by g.lane) z
   ), sealed as (
     insert into tidegate.segments (lane, seg, top, sealed) select lane, seg, top, true from segs
   ), born as (
@@ -60,7 +63,7 @@ begin
            w.names[1], w.names[2:], case when g.error is null then 'ready' else 'failed' end, 4 * array_length(n.ladder, 1),
            g.cache_key, g.est, g.lane, case when g.error is not null then clock_timestamp() end,
            case when g.error is not null then 'input' end, g.error
-      from fresh g
+      from given g
       join tidegate.lanes n on n.lane = g.lane
       cross join lateral (select array_agg(m.model order by z.rung) as names
                             from unnest(n.ladder) with ordinality z (model_id, rung) join tidegate.models m on m.model_id = z.model_id) w
@@ -77,5 +80,29 @@ begin
     insert into tidegate.event_batches (kind, process_id, task_ids)
     select case b.state when 'ready' then 'enqueued' else 'refused' end, p_loader, array_agg(b.id) from born b group by b.state
   )
-  select count(*) filter (where b.state = 'ready')::int, v_n - count(*)::int, count(*) filter (where b.state = 'failed')::int from born b;
+  select count(*) filter (where b.state = 'ready'), v_n - count(*), count(*) filter (where b.state = 'failed')
+    into o_enqueued, o_skipped, o_refused from born b;
+  update tidegate.runs u set items_skipped = u.items_skipped + o_skipped, items_refused = u.items_refused + o_refused where u.id = p_run;
+  return next;
+end $$;
+
+-- Cancels what dead loaders of this worker left half-loaded and nobody will take up (another definition or source): its items
+-- would count as waiting for ever. Returns how many runs.
+create or replace function tidegate.drop_orphans_v1(p_worker text, p_hash bytea, p_source text, p_silent interval) returns int language plpgsql as $$
+declare
+  v_runs uuid[];
+begin
+  select array_agg(z.id) into v_runs from (
+    select u.id from tidegate.runs u
+     where u.worker = p_worker and u.state = 'loading' and (u.definition_hash, u.source) is distinct from (p_hash, p_source)
+       and not exists (select from tidegate.processes p
+                        where p.id = u.loader_id and p.stopped_at is null and p.lost_at is null
+                          and p.heartbeat_at > clock_timestamp() - p_silent)
+     for update skip locked) z;
+  if v_runs is null then
+    return 0;
+  end if;
+  perform tidegate.cancel(array(select t.id from tidegate.tasks t where t.run_id = any (v_runs)));
+  update tidegate.runs u set state = 'cancelled', loader_id = null, finished_at = clock_timestamp() where u.id = any (v_runs);
+  return array_length(v_runs, 1);
 end $$;

@@ -76,7 +76,7 @@ begin
       cross join lateral (
         select count(*) filter (where c.outcome = 'ok') as ok, count(*) filter (where c.outcome = 'rate_limited') as refused
           from tidegate.calls c
-         where c.started_at > l.changed_at
+         where c.started_at > greatest(l.changed_at, now() - interval '10 min')
            and c.model in (select m.model from tidegate.models m join tidegate.model_limits ml on ml.model_id = m.model_id where ml.limit_id = l.limit_id)) k
      where k.refused = 0 and k.ok >= greatest(3, a.step)
   )
