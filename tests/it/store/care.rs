@@ -181,3 +181,42 @@ async fn housekeeping_keeps_the_book_true_while_it_shrinks() {
         "{now}: some sixty were used in the last minute"
     );
 }
+
+#[tokio::test]
+async fn a_limit_that_rested_for_days_is_not_spent_by_its_first_call() {
+    let (db, store) = a_store(&[("a", Some(15)), ("b", None)]).await;
+    sqlx::query(
+        "insert into tidegate.limit_book (limit_id, at, total, full_at)
+         select limit_id, z.at, z.total, z.at from tidegate.limits,
+                (values (now() - interval '5 days', 1500), (now() - interval '4 days', 1501), (now(), 1502)) z (at, total)
+          where size = 15",
+    )
+    .execute(db.pool())
+    .await
+    .expect("an old book");
+    store.housekeeping().await.expect("kept");
+    let room = "select o_room from tidegate.limit_room_v1(array[(select limit_id from tidegate.limits where size = 15)], now(), now())";
+    assert_eq!(count(&db, room).await, 14);
+    assert_eq!(
+        count(&db, "select count(*) from tidegate.limit_book").await,
+        2
+    );
+}
+
+#[tokio::test]
+async fn days_without_partitions_are_made_good_beside_a_reader() {
+    let (db, store) = a_store(&[("a", None), ("b", None)]).await;
+    let mut reader = db.pool().begin().await.expect("a reader");
+    sqlx::query("select count(*) from tidegate.calls")
+        .execute(&mut *reader)
+        .await
+        .expect("it reads");
+    sqlx::raw_sql("drop table tidegate.event_batches cascade; create table tidegate.event_batches (at timestamptz not null default clock_timestamp(), kind text not null, process_id uuid, detail text, task_ids uuid[] not null) partition by range (at)")
+        .execute(db.pool())
+        .await
+        .expect("no partitions");
+    store.housekeeping().await.expect("made beside the reader");
+    load(&store, ONE_TIER, &items(1))
+        .await
+        .expect("events can be written");
+}

@@ -267,3 +267,26 @@ async fn a_share_of_claims_goes_to_each_run_by_its_weight() {
     let taken = claim(&store, process, 40).await;
     assert_eq!(taken.iter().filter(|task| task.run == run).count(), 30);
 }
+
+#[tokio::test]
+async fn tasks_that_no_open_model_may_take_do_not_stand_before_others() {
+    let (db, store) = a_store(&[("a", None), ("b", Some(0))]).await;
+    load(&store, ONE_TIER, &items(60)).await.expect("a run");
+    sqlx::query("update tidegate.ready set tries = '{4}' where priority > 20")
+        .execute(db.pool())
+        .await
+        .expect("the best forty have used up their first model");
+    let process = a_process(&store, LEASE).await;
+    assert_eq!(claim(&store, process, 4).await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_limit_of_nothing_is_told_as_closed_without_an_end() {
+    let (_db, store) = a_store(&[("a", Some(0))]).await;
+    let status = store.model_status(None).await.expect("told");
+    assert_eq!(
+        status[0].closed_by.as_deref(),
+        Some("limit: requests per minute")
+    );
+    assert_eq!(status[0].until, None);
+}

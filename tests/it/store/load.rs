@@ -138,3 +138,26 @@ async fn two_loads_of_the_same_at_once_ask_about_each_item_once() {
         1500
     );
 }
+
+#[tokio::test]
+async fn what_a_dead_loader_left_half_loaded_does_not_keep_its_items_for_ever() {
+    let (db, store) = a_store(&[("a", None), ("b", None)]).await;
+    load(&store, ONE_TIER, &items(5)).await.expect("a run");
+    sqlx::query("update tidegate.runs set state = 'loading', loaded_at = null")
+        .execute(db.pool())
+        .await
+        .expect("as if its loader had died");
+    let changed = ONE_TIER.replace("version = \"1\"", "version = \"2\"");
+    let loaded = load(&store, &changed, &items(5))
+        .await
+        .expect("another definition");
+    assert_eq!(loaded.sum.enqueued, 5);
+    assert_eq!(
+        count(
+            &db,
+            "select count(*) from tidegate.tasks where state = 'cancelled'"
+        )
+        .await,
+        5
+    );
+}

@@ -299,3 +299,64 @@ async fn an_answer_with_a_nul_is_kept_to_the_letter_and_the_sink_gets_text_it_ca
         .expect("sunk");
     assert_eq!(sunk, "a\u{fffd}b");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_meets_a_rescue_in_progress_is_not_thrown_away() {
+    let (db, store) = a_store(&[("a", None), ("b", None)]).await;
+    load(&store, ONE_TIER, &items(1)).await.expect("a run");
+    let process = a_process(&store, LEASE).await;
+    let task = claim(&store, process, 1).await.remove(0);
+    sqlx::query("update tidegate.processes set lost_at = now()")
+        .execute(db.pool())
+        .await
+        .expect("declared lost");
+    let mut rescue = db.pool().begin().await.expect("a rescuer");
+    sqlx::query("select tidegate.rescue_v1(10)")
+        .execute(&mut *rescue)
+        .await
+        .expect("it moves the row");
+    let settling = tokio::spawn({
+        let (store, answer) = (store.clone(), answered(&task, "late"));
+        async move { store.settle_done(process, vec![answer], None).await }
+    });
+    let waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let mut looks = 0;
+    while count(&db, waits).await == 0 {
+        looks += 1;
+        assert!(looks < 100_000, "the settle waits for the rescue");
+        tokio::task::yield_now().await;
+    }
+    rescue.commit().await.expect("rescued");
+    let fates = settling.await.expect("it ends").expect("settled");
+    assert_eq!(fates[0].1, Settled::Salvaged);
+    assert_eq!(
+        count(
+            &db,
+            "select count(*) from tidegate.calls where outcome = 'ok' and cost_microusd = 7"
+        )
+        .await,
+        1
+    );
+    assert_eq!(count(&db, "select count(*) from tidegate.ready").await, 0);
+}
+
+#[tokio::test]
+async fn a_sink_that_runs_out_of_time_refuses_and_holds_nobody_up() {
+    let (db, store) = a_store(&[("a", None), ("b", None)]).await;
+    load(&store, ONE_TIER, &items(1)).await.expect("a run");
+    let process = a_process(&store, LEASE).await;
+    let task = claim(&store, process, 1).await.remove(0);
+    sqlx::raw_sql("create function slow(jsonb) returns void language plpgsql as $$ begin raise exception 'too slow' using errcode = '57014'; end $$")
+        .execute(db.pool())
+        .await
+        .expect("the user's function");
+    let fates = store
+        .settle_done(
+            process,
+            vec![answered(&task, "x")],
+            Some("select slow($1)".to_owned()),
+        )
+        .await
+        .expect("settled");
+    assert_eq!(fates[0].1, Settled::SinkFailed);
+}
