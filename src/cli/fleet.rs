@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{CliError, Context};
 use crate::{
+    config::EntryError,
     engine,
     provider::{self, Provider},
     store::Store,
@@ -25,6 +26,8 @@ pub(super) fn providers(
             Ok(settings) => {
                 ready.insert(entry, provider::build(settings)?);
             }
+            // the file that `init` writes names one: nothing to warn of unless a worker needs it
+            Err(EntryError::NotYet { .. }) if needed.is_none() => {}
             Err(error) if wanted(&entry) => {
                 if let Some(former) = missing.replace(error) {
                     context.printer.warn(former);

@@ -24,6 +24,8 @@ pub(super) struct Progress {
     printer: Printer,
     store: Store,
     runs: Vec<Uuid>,
+    models: Vec<String>,
+    parked_told: bool,
     bar: Option<ProgressBar>,
     started: Instant,
     ended_before: Option<i64>,
@@ -38,7 +40,13 @@ struct Snapshot {
 }
 
 impl Progress {
-    pub(super) fn of(printer: &Printer, store: &Store, runs: Vec<Uuid>) -> Self {
+    /// Watches these runs, which ask these models.
+    pub(super) fn of(
+        printer: &Printer,
+        store: &Store,
+        runs: Vec<Uuid>,
+        models: Vec<String>,
+    ) -> Self {
         let bar = printer.stderr_is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {wide_msg}");
@@ -49,6 +57,8 @@ impl Progress {
             printer: printer.clone(),
             store: store.clone(),
             runs,
+            models,
+            parked_told: false,
             bar,
             started: Instant::now(),
             ended_before: None,
@@ -58,7 +68,7 @@ impl Progress {
 
     /// Asks once and shows what changed.
     pub(super) async fn turn(&mut self) -> Result<(), CliError> {
-        let status = self.store.model_status(None).await?;
+        let status = self.store.model_status(Some(&self.models)).await?;
         let snapshot = Snapshot {
             tiers: self.store.tier_counts(&self.runs).await?,
             calls: self.store.call_counts(&self.runs).await?,
@@ -67,8 +77,28 @@ impl Progress {
                 .filter(|model| model.closed_by.is_some())
                 .collect(),
         };
+        self.tell_parked(&snapshot);
         self.show(&snapshot);
         Ok(())
+    }
+
+    /// Says once what no waiting will heal.
+    fn tell_parked(&mut self, snapshot: &Snapshot) {
+        if self.parked_told {
+            return;
+        }
+        for model in snapshot.closed.iter().filter(|model| is_parked(model)) {
+            self.parked_told = true;
+            let why = model.closed_by.as_deref().unwrap_or_default();
+            let line = format!(
+                "{why}\n  help: mend it, then `tidegate models clear {}`",
+                model.model
+            );
+            match &self.bar {
+                Some(bar) => bar.suspend(|| self.printer.warn(&line)),
+                None => self.printer.warn(&line),
+            }
+        }
     }
 
     /// Ends the bar, so that what follows stands below it.
@@ -147,8 +177,16 @@ impl Snapshot {
     }
 }
 
+fn is_parked(model: &ModelStatus) -> bool {
+    let why = model.closed_by.as_deref().unwrap_or_default();
+    why.starts_with("model parked") || why.starts_with("provider parked")
+}
+
 fn closed(model: &ModelStatus) -> String {
     let name = model.model.split('/').next_back().unwrap_or_default();
+    if is_parked(model) {
+        return format!("{name} (parked)");
+    }
     match model.wait_seconds {
         Some(seconds) if seconds >= 1.0 => format!("{name} {}", span(seconds)),
         _ => name.to_owned(),

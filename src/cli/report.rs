@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{CliError, Printer, progress::dollars};
 use crate::store::{
     Store,
-    stats::{CallCount, ModelCount},
+    stats::{CallCount, Failure, ModelCount},
 };
 
 /// What some runs came to.
@@ -28,6 +28,8 @@ pub(super) struct Report {
     pub(super) fallbacks: i64,
     /// By tier.
     pub(super) tiers: Vec<TierReport>,
+    /// Why tasks failed, grouped.
+    pub(super) failures: Vec<Failure>,
     /// What the calls came to.
     #[serde(flatten)]
     pub(super) calls: CallCount,
@@ -100,6 +102,7 @@ impl Report {
                         .collect(),
                 })
                 .collect(),
+            failures: store.failures(runs).await?,
             calls,
             seconds,
             items_per_hour: ended_here as f64 / seconds.max(0.001) * 3600.0,
@@ -126,14 +129,28 @@ impl Report {
             "{} done, {} failed of {}; {} calls ({} refused with 429, {} retries), {} answered by a fallback",
             self.done, self.failed, self.total, calls.calls, calls.rate_limited, calls.retries, self.fallbacks,
         ))?;
+        let estimated = match calls.cost_estimated_microusd {
+            0 => String::new(),
+            part => format!(
+                " ({} of it estimated)",
+                dollars(part, false).unwrap_or_default()
+            ),
+        };
         printer.line(format_args!(
-            "{} tokens in, {} out; cost {}; {:.1} s, {:.0} items/h",
+            "{} tokens in, {} out; cost {}{estimated}; {:.1} s, {:.0} items/h",
             calls.input_tokens,
             calls.output_tokens,
             cost.unwrap_or_else(|| "unknown (no prices are set)".to_owned()),
             self.seconds,
             self.items_per_hour,
-        ))
+        ))?;
+        for failure in &self.failures {
+            printer.line(format_args!(
+                "{} failed ({}): {}; `tidegate tasks show {}`",
+                failure.tasks, failure.class, failure.example, failure.task
+            ))?;
+        }
+        Ok(())
     }
 }
 

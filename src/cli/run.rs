@@ -17,7 +17,7 @@ use crate::{
     client::{LoadOptions, Loaded, Loader},
     definition::{Definition, Folder, SourceFrom},
     engine::{Engine, Registry},
-    store::{model::ModelStatus, run::RunFilter},
+    store::{model::ModelRow, run::RunFilter},
 };
 
 /// Check a worker folder, load its source, and make a run of it.
@@ -70,11 +70,12 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
     let stop = stop::on_request(&context.printer, false)?;
     context
         .with_store(async |opened| {
-            fleet::sync(context, &opened.store).await?;
             let loader = loader(opened, definition.clone(), folder.clone(), args.limit)?;
+            warn_of_unknown(context, &definition);
             if args.dry_run {
-                return dry_run(context, opened, &definition, &loader).await;
+                return dry_run(context, &definition, &loader).await;
             }
+            fleet::sync(context, &opened.store).await?;
             if args.sample {
                 let loaded = sample::load(&opened.store, &folder, None).await?;
                 context
@@ -96,7 +97,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
                 );
                 tokio::spawn(engine.run(stop.child_token()))
             });
-            let exit = wait(context, opened, loaded.run, &stop).await;
+            let exit = wait(context, opened, &definition, loaded.run, &stop).await;
             stop.cancel();
             if let Some(working) = working {
                 working.await.map_err(|error| CliError::Io {
@@ -145,7 +146,8 @@ pub(super) fn read(
     Ok(Definition::check(&texts, &overrides)?)
 }
 
-fn models_of(definition: &Definition) -> Vec<String> {
+/// The models that any tier may ask, each once.
+pub(super) fn models_of(definition: &Definition) -> Vec<String> {
     let mut names: Vec<String> = (0..definition.tiers.len())
         .flat_map(|tier| definition.ladder(tier))
         .map(String::from)
@@ -183,6 +185,18 @@ pub(super) fn loader(
     )?)
 }
 
+/// Says which models the file does not name: a misspelt one is known only when it is called.
+fn warn_of_unknown(context: &Context, definition: &Definition) {
+    let rows = context.config.models();
+    for name in models_of(definition) {
+        if !rows.iter().any(|row| row.model == name) {
+            context.printer.warn(format_args!(
+                "{name} has no [[models]] entry: its limits and price are not known"
+            ));
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Told {
     run_id: Uuid,
@@ -204,7 +218,8 @@ async fn tell(
         .store
         .model_status(Some(&models_of(definition)))
         .await?;
-    let eta_seconds = eta_seconds(loaded.sum.enqueued, &models);
+    let per_minute: Vec<Option<i64>> = models.iter().map(|m| m.requests_per_minute).collect();
+    let eta_seconds = eta_seconds(loaded.sum.enqueued, &per_minute);
     let told = Told {
         run_id: loaded.run,
         items: loaded.items,
@@ -216,6 +231,12 @@ async fn tell(
     };
     if context.printer.is_json() {
         return context.printer.object(&told);
+    }
+    if told.skipped > 0 {
+        context.printer.warn(format_args!(
+            "{} items wait in another run, or were just answered by one, and were left out",
+            told.skipped
+        ));
     }
     let eta = match eta_seconds {
         Some(seconds) => format!("at least {} under present limits", span(seconds)),
@@ -230,11 +251,8 @@ async fn tell(
 
 /// How long so many calls take under the requests per minute of all these models together, if
 /// nothing else uses them: the first minute's worth may start at once.
-fn eta_seconds(calls: i64, models: &[ModelStatus]) -> Option<f64> {
-    let per_minute: i64 = models
-        .iter()
-        .map(|model| model.requests_per_minute)
-        .sum::<Option<i64>>()?;
+fn eta_seconds(calls: i64, requests_per_minute: &[Option<i64>]) -> Option<f64> {
+    let per_minute: i64 = requests_per_minute.iter().copied().sum::<Option<i64>>()?;
     if per_minute <= 0 {
         return None;
     }
@@ -246,11 +264,13 @@ fn eta_seconds(calls: i64, models: &[ModelStatus]) -> Option<f64> {
 async fn wait(
     context: &Context,
     opened: &Opened,
+    definition: &Definition,
     run: Uuid,
     stop: &CancellationToken,
 ) -> Result<Exit, CliError> {
     let started = Instant::now();
-    let mut progress = Progress::of(&context.printer, &opened.store, vec![run]);
+    let models = models_of(definition);
+    let mut progress = Progress::of(&context.printer, &opened.store, vec![run], models);
     let mut ticks = tokio::time::interval(EVERY);
     loop {
         tokio::select! {
@@ -294,6 +314,7 @@ struct DryRun {
     worker: String,
     items: u64,
     refused: u64,
+    first_refused: Option<String>,
     calls: u64,
     input_tokens: u64,
     output_tokens_max: Option<u64>,
@@ -311,15 +332,16 @@ struct DryTier {
 
 async fn dry_run(
     context: &Context,
-    opened: &Opened,
     definition: &Definition,
     loader: &Loader,
 ) -> Result<Exit, CliError> {
     let outlook = loader.dry_run().await?;
-    let models = opened
-        .store
-        .model_status(Some(&models_of(definition)))
-        .await?;
+    // by the file: a dry run writes nothing, not even models
+    let rows = context.config.models();
+    let models: Vec<Option<&ModelRow>> = models_of(definition)
+        .iter()
+        .map(|name| rows.iter().find(|row| row.model == *name))
+        .collect();
     let calls = outlook.items - outlook.refused;
     let output = definition
         .prompt
@@ -327,10 +349,10 @@ async fn dry_run(
         .max_output_tokens
         .map(|tokens| u64::from(tokens) * calls);
     // the dearest model of any ladder: what it costs at most
-    let price = |part: fn(&ModelStatus) -> Option<i64>| {
+    let price = |part: fn(&ModelRow) -> Option<i64>| {
         models
             .iter()
-            .map(part)
+            .map(|model| model.and_then(part))
             .collect::<Option<Vec<_>>>()
             .and_then(|all| all.into_iter().max())
     };
@@ -341,15 +363,20 @@ async fn dry_run(
         );
         crate::cost::estimate(outlook.input_tokens, output, input_price, output_price)
     });
+    let per_minute: Vec<Option<i64>> = models
+        .iter()
+        .map(|model| model.and_then(|model| model.rpm).map(i64::from))
+        .collect();
     let told = DryRun {
         worker: definition.name.clone(),
         items: outlook.items,
         refused: outlook.refused,
+        first_refused: outlook.first_refused,
         calls,
         input_tokens: outlook.input_tokens,
         output_tokens_max: output,
         cost_microusd_max: cost,
-        eta_seconds: eta_seconds(i64::try_from(calls).unwrap_or(i64::MAX), &models),
+        eta_seconds: eta_seconds(i64::try_from(calls).unwrap_or(i64::MAX), &per_minute),
         tiers: outlook
             .tiers
             .iter()
@@ -397,9 +424,9 @@ async fn dry_run(
                 span(s)
             )),
     ))?;
-    if told.refused > 0 {
+    if let Some(first) = &told.first_refused {
         context.printer.warn(format_args!(
-            "of {} items no prompt can be made",
+            "of {} items no prompt can be made; {first}",
             told.refused
         ));
     }

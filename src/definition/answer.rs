@@ -1,6 +1,6 @@
 //! Judging an answer: is it JSON, does it meet the schema.
 
-use jsonschema::Validator;
+use jsonschema::{Validator, error::ValidationErrorKind};
 use serde_json::Value;
 
 use crate::{llm::parse_lenient, task::Judgement};
@@ -54,8 +54,13 @@ impl Judge {
                     path
                 };
                 let keyword = error.kind().keyword();
+                // the schema's own words may be told, the answer's may not
+                let wanted = match error.kind() {
+                    ValidationErrorKind::Required { property } => format!(" {property}"),
+                    _ => String::new(),
+                };
                 Judgement::Reject(format!(
-                    "the answer does not meet the schema: {path}: {keyword}"
+                    "the answer does not meet the schema: {path}: {keyword}{wanted}"
                 ))
             }
         }

@@ -147,7 +147,7 @@ impl Settler {
             Settled::Done | Settled::Salvaged => self.worked.done += 1,
             Settled::SinkFailed => {
                 self.worked.failed += 1;
-                tracing::warn!(task.id = %task, "the sink refused the answer; it is kept, and `tidegate tasks retry` applies it again");
+                tracing::warn!(task.id = %task, "the sink refused the answer (why: `tidegate tasks show {task}`); it is kept, and `tidegate tasks retry` applies it again");
             }
             Settled::Superseded => {
                 tracing::info!(task.id = %task, "the lease was lost and the task has ended; only the cost is kept");

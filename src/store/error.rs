@@ -51,7 +51,7 @@ pub enum StoreError {
         message: String,
     },
     /// Anything else the driver or the server said.
-    #[error("database: {0}")]
+    #[error("database: {}", driver_words(.0))]
     Database(#[source] sqlx::Error),
 }
 
@@ -114,9 +114,10 @@ impl StoreError {
         };
         error.as_database_error().is_none_or(|database| {
             database.code().is_some_and(|code| {
+                // 08P01 is a statement that does not fit its parameters, not a lost connection
                 matches!(code.as_ref(), "40001" | "40P01")
                     || code.starts_with("57P")
-                    || code.starts_with("08")
+                    || (code.starts_with("08") && code != "08P01")
             })
         })
     }
@@ -137,6 +138,16 @@ impl StoreError {
                 ["22", "54"].iter().any(|class| code.starts_with(class))
                     || (code.starts_with("23") && code != "23514")
             })
+    }
+}
+
+/// What the server said, without the driver's place in the server's own source; else the driver's
+/// words.
+fn driver_words(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(database) => database.message().to_owned(),
+        sqlx::Error::PoolTimedOut => "no connection in time".to_owned(),
+        other => other.to_string(),
     }
 }
 
@@ -162,9 +173,6 @@ fn connect_words(error: &sqlx::Error) -> String {
         (_, sqlx::Error::Tls(_)) => "check sslmode and sslrootcert in DATABASE_URL",
         _ => "check DATABASE_URL",
     };
-    let words = match error {
-        sqlx::Error::PoolTimedOut => "no connection in time".to_owned(),
-        other => other.to_string(),
-    };
+    let words = driver_words(error);
     format!("cannot connect to the database: {words}\n  help: {help}")
 }

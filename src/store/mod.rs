@@ -149,6 +149,12 @@ async fn connect_alone(settings: &Settings) -> Result<sqlx::PgConnection, StoreE
 
 fn connect_options(settings: &Settings) -> Result<PgConnectOptions, StoreError> {
     use secrecy::ExposeSecret;
+    let url = settings.url.expose_secret();
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(StoreError::Url(
+            "it does not begin with postgres://".to_owned(),
+        ));
+    }
     PgConnectOptions::from_str(settings.url.expose_secret())
         .map(|options| options.application_name("tidegate"))
         .map_err(|error| StoreError::Url(error.to_string()))

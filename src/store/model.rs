@@ -161,6 +161,26 @@ impl Store {
         Ok(ids)
     }
 
+    /// The most input tokens that any of these models takes per minute. `None`: one of them has no
+    /// such limit.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn tokens_per_minute(&self, models: &[i32]) -> Result<Option<i64>, StoreError> {
+        let sizes = sqlx::query_scalar!(
+            "select (select max(l.size) from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
+                      where ml.model_id = m.id and l.window_kind = 'minute' and l.dimension in ('input_tokens', 'total_tokens'))
+               from unnest($1::int[]) m (id)",
+            models
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(sizes
+            .into_iter()
+            .collect::<Option<Vec<i64>>>()
+            .and_then(|all| all.into_iter().max()))
+    }
+
     /// Closes a model for the whole fleet, never earlier than it is closed already. `wait: None`:
     /// 60 s, doubling with each strike to 15 min. Returns until when.
     ///

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, PgConnection, types::Json};
+use sqlx::{AssertSqlSafe, Either, Executor, PgConnection, SqlSafeStr, Statement, types::Json};
 use uuid::Uuid;
 
 use super::{Store, StoreError};
@@ -199,6 +199,37 @@ impl Store {
         }
         transaction.commit().await?;
         Ok(fates)
+    }
+
+    /// Checks a sink without running it: one statement that takes one parameter, the answers.
+    ///
+    /// # Errors
+    /// [`StoreError::UserSql`] with the server's words, or with how many parameters it takes.
+    pub async fn check_sink(&self, sink: &str) -> Result<(), StoreError> {
+        let refused = |message: String| StoreError::UserSql {
+            file: "sink.sql",
+            message,
+        };
+        let mut connection = self.pool.acquire().await?;
+        let statement = connection
+            .prepare(AssertSqlSafe(sink.to_owned()).into_sql_str())
+            .await
+            .map_err(|error| match error.as_database_error() {
+                Some(database) => refused(database.message().to_owned()),
+                None => error.into(),
+            })?;
+        let parameters = match statement.parameters() {
+            Some(Either::Left(types)) => types.len(),
+            Some(Either::Right(count)) => count,
+            None => 0,
+        };
+        if parameters == 1 {
+            return Ok(());
+        }
+        Err(refused(format!(
+            "it takes {parameters} parameters\n  help: write one statement whose only parameter is \
+             $1::jsonb, the array of answers"
+        )))
     }
 
     /// Writes down attempts that brought no answer. Returns the tasks whose lease still held; of the

@@ -126,6 +126,22 @@ impl Store {
         .await?)
     }
 
+    /// Failed tasks of these runs, grouped by cause, most first.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn failures(&self, runs: &[Uuid]) -> Result<Vec<Failure>, StoreError> {
+        Ok(sqlx::query_as!(
+            Failure,
+            r#"select coalesce(error_class, '') as "class!", sum(tasks)::bigint as "tasks!", coalesce(min(example), '') as "example!",
+                      (array_agg(example_task))[1] as "task!"
+                 from tidegate.failures where run_id = any($1) group by error_class order by sum(tasks) desc limit 10"#,
+            runs
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
     /// How many tasks wait for what, by run and tier.
     ///
     /// # Errors
@@ -157,6 +173,19 @@ impl Store {
         .fetch_all(&self.pool)
         .await?)
     }
+}
+
+/// Failed tasks of one cause.
+#[derive(Clone, Debug, Serialize)]
+pub struct Failure {
+    /// A fixed word.
+    pub class: String,
+    /// How many.
+    pub tasks: i64,
+    /// The reason of one of them.
+    pub example: String,
+    /// One of them.
+    pub task: Uuid,
 }
 
 /// Tasks that wait for one reason.

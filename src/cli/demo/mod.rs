@@ -14,8 +14,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    CliError, Context, Exit, Opened, progress, report::Report, run::loader as loader_of, sample,
-    stop,
+    CliError, Context, Exit, Opened, progress,
+    report::Report,
+    run::{loader as loader_of, models_of},
+    sample, stop,
 };
 use crate::{
     definition::Definition,
@@ -131,7 +133,12 @@ async fn watch(
     children: &mut Children,
     stop: &CancellationToken,
 ) -> Result<bool, CliError> {
-    let mut shown = progress::Progress::of(&context.printer, &opened.store, runs.to_vec());
+    let mut shown = progress::Progress::of(
+        &context.printer,
+        &opened.store,
+        runs.to_vec(),
+        models_of(definition),
+    );
     let mut ticks = tokio::time::interval(TICK);
     loop {
         tokio::select! {

@@ -1,6 +1,9 @@
 //! The second pass: items in order of rank become tasks of their tier's lane.
 
+use std::collections::HashSet;
+
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{LoadError, Loaded, Loader};
@@ -18,6 +21,8 @@ pub struct Outlook {
     pub items: u64,
     /// Rows of which no prompt could be made.
     pub refused: u64,
+    /// The first of them, and why.
+    pub first_refused: Option<String>,
     /// Input tokens, estimated.
     pub input_tokens: u64,
     /// Items per tier.
@@ -32,11 +37,22 @@ impl Loader {
     pub async fn dry_run(&self) -> Result<Outlook, LoadError> {
         self.check_source().await?;
         let mut outlook = Outlook::default();
+        let mut ids = HashSet::new();
         let mut rows = self.rows()?;
         while let Some(row) = rows.recv().await {
+            if self
+                .options
+                .limit
+                .is_some_and(|limit| outlook.items >= limit)
+            {
+                break;
+            }
             let row = row?;
             self.score(&row)?;
             outlook.items += 1;
+            if !ids.insert(short_hash(&row.id)) {
+                return Err(self.duplicate(row.id));
+            }
             let item = Item {
                 id: row.id,
                 body: row.body,
@@ -45,7 +61,11 @@ impl Loader {
                 Ok(request) => {
                     outlook.input_tokens += u64::from(estimated_request_tokens(&request))
                 }
-                Err(_) => outlook.refused += 1,
+                Err(error) => {
+                    outlook.refused += 1;
+                    let first = || format!("item `{}`: {error}", item.id);
+                    outlook.first_refused.get_or_insert_with(first);
+                }
             }
         }
         let ends = self.shares.ends(outlook.items);
@@ -67,6 +87,10 @@ impl Loader {
     ) -> Result<Loaded, LoadError> {
         let total = self.store.source_read(run, self.process).await?;
         let lanes = self.lanes(run, ladders).await?;
+        let mut token_limits = Vec::with_capacity(ladders.len());
+        for ladder in ladders {
+            token_limits.push(self.store.tokens_per_minute(ladder).await?);
+        }
         let ends = self.shares.ends(u64::try_from(total).unwrap_or_default());
         let mut sum = Enqueued::default();
         let mut ranked = from;
@@ -79,7 +103,8 @@ impl Loader {
             let Some(end) = items.last() else { break };
             last = Some((end.score, end.id.clone()));
             let count = i64::try_from(items.len()).unwrap_or(i64::MAX);
-            let tasks = self.tasks(items, ranked, &ends, &lanes);
+            let mut tasks = self.tasks(items, ranked, &ends, &lanes);
+            refuse_oversized(&mut tasks, &token_limits);
             let chunk = self
                 .store
                 .enqueue_ranked(run, self.process, ranked, &tasks)
@@ -182,6 +207,31 @@ impl Loader {
         }
         task
     }
+}
+
+/// A prompt larger than what any model of its ladder takes in a whole minute would be refused for
+/// ever. Estimates may be high: a quarter more is let pass.
+fn refuse_oversized(tasks: &mut [NewTask], token_limits: &[Option<i64>]) {
+    for task in tasks {
+        let tier = usize::try_from(task.tier).unwrap_or_default();
+        let Some(Some(limit)) = token_limits.get(tier) else {
+            continue;
+        };
+        let tokens = i64::from(task.est_tokens);
+        if task.error.is_none() && tokens > limit.saturating_add(limit / 4) {
+            task.error = Some(format!(
+                "its prompt, about {tokens} tokens, is larger than what any model of its ladder takes per minute ({limit})"
+            ));
+        }
+    }
+}
+
+/// Enough of an id's hash to tell ids apart, in little memory.
+fn short_hash(id: &str) -> [u8; 16] {
+    let hash = Sha256::digest(id.as_bytes());
+    let mut short = [0; 16];
+    short.copy_from_slice(&hash[..16]);
+    short
 }
 
 /// Output tokens reserved per call where the worker sets no limit.

@@ -28,12 +28,16 @@ type Rows = mpsc::Receiver<Result<Row, LoadError>>;
 const BUFFER: usize = 256;
 
 impl Loader {
-    /// Checks the source's columns against what the folder names, without reading it.
+    /// Checks the source's columns against what the folder names, and that the sink is a statement
+    /// this database understands; reads and runs neither.
     ///
     /// # Errors
-    /// [`LoadError::Store`] with the server's words for a source.sql that fails,
+    /// [`LoadError::Store`] with the server's words for a source.sql or sink.sql that fails,
     /// [`LoadError::Definition`] for a missing column, [`LoadError::File`] for a missing file.
     pub async fn check_source(&self) -> Result<(), LoadError> {
+        if let Some(sink) = &self.definition.sink {
+            self.store.check_sink(&sink.sql).await?;
+        }
         match &self.definition.source.from {
             SourceFrom::Sql { text, .. } => {
                 let columns = self.store.source_columns(text).await?;
@@ -74,11 +78,15 @@ impl Loader {
         let duplicate = self.store.add_items(run, self.process, chunk).await?;
         chunk.clear();
         match duplicate {
-            Some(id) => Err(LoadError::Duplicate {
-                source_name: self.options.source_name.clone(),
-                id,
-            }),
+            Some(id) => Err(self.duplicate(id)),
             None => Ok(()),
+        }
+    }
+
+    pub(super) fn duplicate(&self, id: String) -> LoadError {
+        LoadError::Duplicate {
+            source_name: self.options.source_name.clone(),
+            id,
         }
     }
 

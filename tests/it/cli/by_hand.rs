@@ -63,14 +63,14 @@ async fn a_sink_that_failed_is_applied_again_without_a_call() {
     fleet.articles(5).await;
     let hide = "alter table article_entities rename to hidden";
     let show = "alter table hidden rename to article_entities";
-    sqlx::raw_sql(hide)
-        .execute(fleet.store.pool())
-        .await
-        .unwrap();
     let run = fleet
         .load(Fleet::entity_extraction(LADDER, "sim/m"))
         .await
         .run;
+    sqlx::raw_sql(hide)
+        .execute(fleet.store.pool())
+        .await
+        .unwrap();
     let stop = CancellationToken::new();
     let process = fleet.process(&stop);
     fleet.until_done(run).await;

@@ -132,7 +132,7 @@ fn the_schema_judges() {
     );
     assert_eq!(
         judged("{\"b\": \"secret\"}"),
-        Judgement::Reject("the answer does not meet the schema: /: required".into())
+        Judgement::Reject("the answer does not meet the schema: /: required \"a\"".into())
     );
     assert!(matches!(judged("sorry"), Judgement::Reject(_)));
 }

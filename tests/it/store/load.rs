@@ -161,3 +161,38 @@ async fn what_a_dead_loader_left_half_loaded_does_not_keep_its_items_for_ever() 
         5
     );
 }
+
+#[tokio::test]
+async fn a_sink_that_cannot_work_is_told_before_anything_is_stored() {
+    let (db, store) = a_store(&[("a", None), ("b", None)]).await;
+    let worker = format!("{ONE_TIER}[sink]\nsql = \"sink.sql\"\n");
+    let error = load(&store, &worker, &items(1))
+        .await
+        .expect_err("no such table");
+    assert!(
+        error.to_string().contains("sink.sql: relation \"answers\""),
+        "{error}"
+    );
+    for sink in ["commit", "select $1::jsonb, $2::text"] {
+        let error = store.check_sink(sink).await.expect_err("not one parameter");
+        assert!(error.to_string().contains("$1::jsonb"), "{error}");
+    }
+    assert_eq!(count(&db, "select count(*) from tidegate.runs").await, 0);
+}
+
+#[tokio::test]
+async fn a_prompt_larger_than_a_whole_minute_of_every_model_fails_alone_at_once() {
+    let (db, store) = a_store(&[]).await;
+    let (mut small, mut large) = (super::a_row("a", None), super::a_row("b", None));
+    (small.tpm, large.tpm) = (Some(50), Some(400));
+    store.sync_models(&[], &[small, large]).await.expect("told");
+    let huge = "word ".repeat(2_000);
+    let lines = format!(
+        "{}{{\"id\": \"huge\", \"score\": 9, \"text\": \"{huge}\"}}\n",
+        items(2)
+    );
+    let loaded = load(&store, ONE_TIER, &lines).await.expect("a run");
+    assert_eq!((loaded.sum.enqueued, loaded.sum.refused), (2, 1));
+    let told = "select count(*) from tidegate.tasks where state = 'failed' and last_error like '%larger than what any model%(400)'";
+    assert_eq!(count(&db, told).await, 1);
+}

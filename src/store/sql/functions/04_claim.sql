@@ -224,7 +224,9 @@ begin
                 when 'input_tokens' then least(row_.est_input, v_size[v_limit])
                 when 'total_tokens' then least(row_.est_input::bigint + row_.est_output, v_size[v_limit])
                 else 1 end;
-              if v_room[v_limit] < v_need or v_room[v_limit] <= 0 then
+              -- what is larger than the whole limit never passes; a quarter more is left for our estimate being high
+              if v_room[v_limit] < v_need or v_room[v_limit] <= 0
+                 or (v_dim[v_limit] in ('input_tokens', 'total_tokens') and row_.est_input > v_size[v_limit] * 1.25) then
                 v_fits := false;
                 exit;
               end if;
