@@ -49,7 +49,7 @@ impl Progress {
     ) -> Self {
         let bar = printer.stderr_is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {wide_msg}");
+            let style = ProgressStyle::with_template("{bar:24} {pos}/{len}  {prefix}\n{wide_msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
@@ -111,11 +111,12 @@ impl Progress {
     fn show(&mut self, snapshot: &Snapshot) {
         let (total, ended) = (snapshot.total(), snapshot.ended());
         let before = *self.ended_before.get_or_insert(ended);
-        let message = snapshot.message(ended - before, self.started.elapsed());
+        let (pace, stand) = snapshot.messages(ended - before, self.started.elapsed());
         if let Some(bar) = &self.bar {
             bar.set_length(total.unsigned_abs());
             bar.set_position(ended.unsigned_abs());
-            bar.set_message(message);
+            bar.set_prefix(pace);
+            bar.set_message(stand);
             return;
         }
         let due = self.told.is_none_or(|(at, told)| {
@@ -123,7 +124,8 @@ impl Progress {
         });
         if due {
             self.told = Some((Instant::now(), ended));
-            self.printer.say(format_args!("{ended}/{total}  {message}"));
+            self.printer
+                .say(format_args!("{ended}/{total}  {pace}  {stand}"));
         }
     }
 }
@@ -140,40 +142,36 @@ impl Snapshot {
             .sum()
     }
 
-    fn message(&self, ended_here: i64, elapsed: Duration) -> String {
-        let mut parts: Vec<String> = self
-            .tiers
-            .iter()
-            .map(|tier| format!("t{} {}/{}", tier.tier, tier.done, tier.total))
-            .collect();
+    /// How fast it goes and when it ends, then where it stands: a line each on a terminal, which
+    /// may be narrow.
+    fn messages(&self, ended_here: i64, elapsed: Duration) -> (String, String) {
+        let per_second = ended_here as f64 / elapsed.as_secs_f64().max(1.0);
+        let left = self.total() - self.ended();
+        let mut pace = Vec::new();
+        if left > 0 && per_second > 0.0 {
+            pace.push(format!("ETA {}", span(left as f64 / per_second)));
+        }
+        pace.push(format!("{:.0} items/h", per_second * 3600.0));
+        pace.extend(dollars(self.calls.cost_microusd, self.calls.price_unknown));
+        let calls = &self.calls;
+        let mut stand = vec![format!(
+            "calls {} (429: {})",
+            calls.calls, calls.rate_limited
+        )];
+        stand.extend(
+            self.tiers
+                .iter()
+                .map(|tier| format!("t{} {}/{}", tier.tier, tier.done, tier.total)),
+        );
         let failed: i64 = self.tiers.iter().map(|tier| tier.failed).sum();
         if failed > 0 {
-            parts.push(format!("failed {failed}"));
-        }
-        parts.push(format!(
-            "calls {} (429: {})",
-            self.calls.calls, self.calls.rate_limited
-        ));
-        let per_second = ended_here as f64 / elapsed.as_secs_f64().max(1.0);
-        parts.push(format!("{:.0} items/h", per_second * 3600.0));
-        if let Some(cost) = dollars(self.calls.cost_microusd, self.calls.price_unknown) {
-            parts.push(cost);
-        }
-        let left = self.total() - self.ended();
-        if left > 0 && per_second > 0.0 {
-            parts.push(format!("ETA {}", span(left as f64 / per_second)));
+            stand.push(format!("failed {failed}"));
         }
         if left > 0 && !self.closed.is_empty() {
-            parts.push(format!(
-                "waiting: {}",
-                self.closed
-                    .iter()
-                    .map(closed)
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ));
+            let closed: Vec<_> = self.closed.iter().map(closed).collect();
+            stand.push(format!("waiting: {}", closed.join(", ")));
         }
-        parts.join("  ")
+        (pace.join("  "), stand.join("  "))
     }
 }
 

@@ -188,9 +188,7 @@ impl Engine {
         match (worked, result) {
             (_, Err(error)) if !error.is_passing() => Err(error),
             (Ok(Ok(worked)), _) if !broke => Ok(worked),
-            (Ok(_), _) => Err(StoreError::Refused(
-                "a part of this process broke; see its log. Its tasks go to others".to_owned(),
-            )),
+            (Ok(_), _) => Err(StoreError::Broken),
             (Err(_), _) => Err(StoreError::NoAnswer),
         }
     }

@@ -36,6 +36,9 @@ pub enum StoreError {
     /// The process was declared lost by others: it must start again under a new id.
     #[error("this process's lease is over; others may have taken its tasks")]
     LeaseLost,
+    /// A part of this process broke: it ends, and its tasks go to others.
+    #[error("a part of this process broke; see its log. Its tasks go to others")]
+    Broken,
     /// No answer in time; whether the statement took effect is not known.
     #[error("the database did not answer in time")]
     NoAnswer,
