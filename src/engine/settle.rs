@@ -1,6 +1,6 @@
 //! Settling: takes outcomes as they come, and writes them down in batches.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -75,6 +75,8 @@ impl Settler {
 
     async fn turn(&mut self, batch: Vec<Outcome>) {
         let mut groups: Vec<Group> = Vec::new();
+        let mut opens: BTreeMap<ProcessId, Vec<Unanswered>> = BTreeMap::new();
+        let mut verdicts = Verdicts::default();
         for Outcome { process, closing } in batch {
             match closing {
                 Closing::Open {
@@ -82,8 +84,8 @@ impl Settler {
                     verdict,
                     brief,
                 } => {
-                    self.conclude(&attempt.claim.model, verdict, &brief).await;
-                    self.open(process, attempt).await;
+                    verdicts.add(&attempt.claim.model, verdict, brief);
+                    opens.entry(process).or_default().push(attempt);
                 }
                 Closing::Answered {
                     answered,
@@ -102,6 +104,13 @@ impl Settler {
                     }
                 }
             }
+        }
+        // models are closed before their tasks are given back: else those would be taken again at once
+        for (model, verdict, brief) in verdicts.0 {
+            self.conclude(&model, verdict, &brief).await;
+        }
+        for (process, attempts) in opens {
+            self.open(process, attempts).await;
         }
         for group in groups {
             self.answered(group).await;
@@ -136,7 +145,7 @@ impl Settler {
             Err(error) => {
                 for answered in group.answers {
                     let attempt = unstorable(answered, &error);
-                    self.open(group.process, attempt).await;
+                    self.open(group.process, vec![attempt]).await;
                 }
             }
         }
@@ -155,15 +164,27 @@ impl Settler {
         }
     }
 
-    async fn open(&mut self, process: Uuid, attempt: Unanswered) {
-        let one = std::slice::from_ref(&attempt);
-        match until_written(|| self.shared.store.settle_open(process, one)).await {
-            Ok(held) if held.is_empty() => {
-                tracing::info!(task.id = %attempt.claim.task, "the lease was lost; only the cost is kept");
+    async fn open(&mut self, process: Uuid, mut attempts: Vec<Unanswered>) {
+        // one order everywhere, so that two processes never wait for each other
+        attempts.sort_by_key(|attempt| attempt.claim.task);
+        match until_written(|| self.shared.store.settle_open(process, &attempts)).await {
+            Ok(held) => {
+                for attempt in attempts {
+                    if held.contains(&attempt.claim.task) {
+                        self.told(&attempt);
+                    } else {
+                        tracing::info!(task.id = %attempt.claim.task, "the lease was lost; only the cost is kept");
+                    }
+                }
             }
-            Ok(_) => self.told(&attempt),
+            Err(error) if attempts.len() > 1 => {
+                tracing::warn!(%error, "a batch of attempts could not be settled; settling each alone");
+                for attempt in attempts {
+                    Box::pin(self.open(process, vec![attempt])).await;
+                }
+            }
             Err(error) => {
-                tracing::error!(task.id = %attempt.claim.task, %error, "could not settle; its task will be rescued");
+                tracing::error!(%error, "could not settle; its task will be rescued");
             }
         }
     }
@@ -226,6 +247,38 @@ impl Settler {
             Verdict::Retry { .. } | Verdict::NextModel | Verdict::GiveUp => {}
         }
         Ok(())
+    }
+}
+
+/// What is to be concluded about models, once each: of many refusals in a batch the longest counts.
+#[derive(Default)]
+struct Verdicts(Vec<(String, Verdict, String)>);
+
+impl Verdicts {
+    fn add(&mut self, model: &str, verdict: Verdict, brief: String) {
+        let same = |known: &&mut (String, Verdict, String)| {
+            known.0 == model && std::mem::discriminant(&known.1) == std::mem::discriminant(&verdict)
+        };
+        match (self.0.iter_mut().find(same), verdict) {
+            (
+                Some(known),
+                Verdict::CoolDown {
+                    wait,
+                    until_day_ends,
+                },
+            ) => {
+                if let Verdict::CoolDown {
+                    wait: longest,
+                    until_day_ends: day,
+                } = &mut known.1
+                {
+                    *longest = wait.max(*longest);
+                    *day |= until_day_ends;
+                }
+            }
+            (Some(_), _) => {}
+            (None, _) => self.0.push((model.to_owned(), verdict, brief)),
+        }
     }
 }
 
