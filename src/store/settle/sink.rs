@@ -1,0 +1,199 @@
+//! The user's sink.sql: checked, applied under a savepoint, applied again by hand.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Either, Executor, PgConnection, SqlSafeStr, Statement, types::Json};
+use uuid::Uuid;
+
+use super::{Answered, rows::cut};
+use crate::store::{Store, StoreError};
+
+impl Store {
+    /// Checks a sink without running it: one statement that takes one parameter, the answers.
+    ///
+    /// # Errors
+    /// [`StoreError::UserSql`] with the server's words, or with how many parameters it takes.
+    pub async fn check_sink(&self, sink: &str) -> Result<(), StoreError> {
+        let refused = |message: String| StoreError::UserSql {
+            file: "sink.sql",
+            message,
+        };
+        let mut connection = self.pool.acquire().await?;
+        let statement = connection
+            .prepare(AssertSqlSafe(sink.to_owned()).into_sql_str())
+            .await
+            .map_err(|error| match error.as_database_error() {
+                Some(database) => refused(database.message().to_owned()),
+                None => error.into(),
+            })?;
+        let parameters = match statement.parameters() {
+            Some(Either::Left(types)) => types.len(),
+            Some(Either::Right(count)) => count,
+            None => 0,
+        };
+        if parameters == 1 {
+            return Ok(());
+        }
+        Err(refused(format!(
+            "it takes {parameters} parameters\n  help: write one statement whose only parameter is \
+             $1::jsonb, the array of answers"
+        )))
+    }
+
+    /// Applies the sink again to answers that are kept of tasks that failed by it, without a call.
+    /// Returns the tasks that are done now, and those refused again with the reason.
+    ///
+    /// # Errors
+    /// As every statement; nothing is changed then.
+    pub async fn reapply_sink(
+        &self,
+        tasks: &[Uuid],
+        sink: String,
+    ) -> Result<(Vec<Uuid>, Vec<(Uuid, String)>), StoreError> {
+        let store = self.clone();
+        let tasks = tasks.to_vec();
+        tokio::spawn(async move { store.reapply_sink_to_the_end(&tasks, &sink).await })
+            .await
+            .map_err(|error| StoreError::Refused(format!("retry stopped: {error}")))?
+    }
+
+    async fn reapply_sink_to_the_end(
+        &self,
+        tasks: &[Uuid],
+        sink: &str,
+    ) -> Result<(Vec<Uuid>, Vec<(Uuid, String)>), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let rows = sqlx::query!(
+            r#"select t.id, t.item_id, i.version as "version?", r.answer, r.model, r.finished_at
+                 from tidegate.tasks t
+                 left join tidegate.items i on i.run_id = t.run_id and i.item_id = t.item_id
+                 join tidegate.task_results r on r.task_id = t.id and r.generation = t.generation
+                where t.id = any($1) and t.state = 'failed' and t.error_class = 'sink'
+                order by t.id
+                  for no key update of t"#,
+            tasks
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
+        let kept: Vec<SinkRow> = rows
+            .into_iter()
+            .map(|row| SinkRow {
+                item_id: row.item_id,
+                task_id: row.id,
+                version: row.version,
+                answer: storable(&serde_json::from_str(&row.answer).unwrap_or(Value::Null)),
+                model: row.model,
+                finished_at: row.finished_at,
+            })
+            .collect();
+        let refused = apply_sink(&mut transaction, sink, &kept).await?;
+        let done: Vec<Uuid> = kept
+            .iter()
+            .map(|row| row.task_id)
+            .filter(|task| !refused.iter().any(|(failed, _)| failed == task))
+            .collect();
+        sqlx::query!("select tidegate.sink_applied_v1($1)", &done)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok((done, refused))
+    }
+}
+
+/// Runs the user's sink for these rows; when it refuses, for each alone. Returns who was refused.
+pub(super) async fn apply_sink(
+    connection: &mut PgConnection,
+    sink: &str,
+    rows: &[SinkRow],
+) -> Result<Vec<(Uuid, String)>, StoreError> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    match try_sink(connection, sink, rows).await? {
+        None => Ok(Vec::new()),
+        Some(words) if rows.len() == 1 => Ok(vec![(rows[0].task_id, words)]),
+        Some(_) => {
+            let mut refused = Vec::new();
+            for row in rows {
+                let alone = std::slice::from_ref(row);
+                if let Some(words) = try_sink(connection, sink, alone).await? {
+                    refused.push((row.task_id, words));
+                }
+            }
+            Ok(refused)
+        }
+    }
+}
+
+/// One execution of the sink under a savepoint. `Some`: refused, with the server's words.
+async fn try_sink(
+    connection: &mut PgConnection,
+    sink: &str,
+    rows: &[SinkRow],
+) -> Result<Option<String>, StoreError> {
+    sqlx::query("savepoint sink")
+        .execute(&mut *connection)
+        .await?;
+    let outcome = sqlx::query(AssertSqlSafe(sink.to_owned()))
+        .bind(Json(rows))
+        .execute(&mut *connection)
+        .await;
+    match outcome {
+        Ok(_) => {
+            sqlx::query("release savepoint sink")
+                .execute(&mut *connection)
+                .await?;
+            Ok(None)
+        }
+        Err(error) => {
+            let refusal = StoreError::from(error);
+            if refusal.ends_transaction() {
+                return Err(refusal);
+            }
+            sqlx::query("rollback to savepoint sink")
+                .execute(&mut *connection)
+                .await?;
+            Ok(Some(cut(&format!("sink.sql: {refusal}"))))
+        }
+    }
+}
+
+/// The same value with U+0000 replaced by U+FFFD in every string: jsonb can hold anything else. The
+/// exact answer stands in `task_results`.
+fn storable(value: &Value) -> Value {
+    match value {
+        Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "\u{fffd}")),
+        Value::Array(list) => list.iter().map(storable).collect(),
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, inner)| (key.replace('\0', "\u{fffd}"), storable(inner)))
+            .collect(),
+        other => other.clone(),
+    }
+}
+
+/// One element of the sink's parameter.
+#[derive(Serialize)]
+pub(super) struct SinkRow {
+    item_id: Option<String>,
+    pub(super) task_id: Uuid,
+    version: Option<String>,
+    answer: Value,
+    model: String,
+    finished_at: DateTime<Utc>,
+}
+
+impl From<&Answered> for SinkRow {
+    fn from(answered: &Answered) -> Self {
+        Self {
+            item_id: answered.item.clone(),
+            task_id: answered.claim.task,
+            version: answered.version.clone(),
+            answer: storable(&answered.answer),
+            model: answered.claim.model.clone(),
+            finished_at: answered.claim.granted_at
+                + chrono::Duration::milliseconds(answered.spent.latency_ms.into()),
+        }
+    }
+}
