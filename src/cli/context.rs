@@ -53,10 +53,11 @@ impl Context {
     }
 
     /// The private Postgres, with a database of the demo's own: never the user's. Installs Postgres
-    /// where this machine has none and we may. `keep`: it goes on after us.
+    /// where this machine has none and we may. `keep`: it goes on after us. Its schema is as it was
+    /// left.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// Those of starting it and connecting.
     pub(super) async fn open_demo(&self, database: &str, keep: bool) -> Result<Opened, CliError> {
         let mut settings = self.config.local_settings();
         settings.database = database.to_owned();
@@ -68,15 +69,7 @@ impl Context {
             local.folder().display()
         ));
         let url = SecretString::from(local.url());
-        let opened = self.connect(&url, Some(local)).await?;
-        match migrate::run(&opened.store).await {
-            Ok(_) => Ok(opened),
-            Err(error) => {
-                // The first error is the one to tell.
-                let _ = opened.close().await;
-                Err(error.into())
-            }
-        }
+        Ok(self.connect(&url, Some(local)).await?)
     }
 
     /// Opens the database, does the work, and closes it, however the work ended.

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     definition::Definition,
-    store::{migrate, run::RunFilter},
+    store::{StoreError, migrate, run::RunFilter},
 };
 
 use children::Children;
@@ -71,8 +71,14 @@ async fn show(
     if args.fresh {
         store.forget_all().await?;
         store.run_script("sample/drop.sql", scene::DROP).await?;
-        migrate::run(store).await?;
     }
+    migrate::run(store).await.map_err(|error| match error {
+        StoreError::Migrate(words) => CliError::input(
+            format!("the demo's database was made by another version: {words}"),
+            "`tidegate demo --fresh` forgets it and begins anew",
+        ),
+        other => other.into(),
+    })?;
     let limit = usize::try_from(args.articles).unwrap_or(usize::MAX);
     let given = sample::load_texts(store, scene::articles(), Some(limit)).await?;
     printer.say(format_args!(
