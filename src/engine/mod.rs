@@ -26,7 +26,6 @@ use uuid::Uuid;
 use crate::{
     provider::Provider,
     store::{self, Store, StoreError, process::Registration},
-    task::new_id,
 };
 
 /// How a process works.
@@ -213,14 +212,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 impl Life {
     async fn begin(shared: &Arc<Shared>, database: &store::Settings) -> Result<Self, StoreError> {
-        let process = Registration {
-            id: new_id(),
-            role: shared.settings.role,
-            host: hostname(),
-            pid: std::process::id(),
-            slots: shared.settings.slots,
-            lease: shared.settings.lease,
-        };
+        let settings = &shared.settings;
+        let process = Registration::of_this_process(settings.role, settings.slots, settings.lease);
         let asked_at = Instant::now();
         shared.store.register(&process).await?;
         tracing::info!(process.id = %process.id, process.slots = process.slots, "working");
@@ -324,13 +317,6 @@ async fn pause(stop: &CancellationToken, error: &StoreError, longest: Duration) 
         () = stop.cancelled() => {}
         () = tokio::time::sleep(longest.mul_f64(0.2 + 0.3 * rand::random::<f64>())) => {}
     }
-}
-
-fn hostname() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
 }
 
 /// A claim's identity: random, so that a database restored to an earlier state cannot confuse two.

@@ -24,6 +24,23 @@ pub struct Registration {
     pub lease: Duration,
 }
 
+impl Registration {
+    /// This process, as it starts: a new id, its host and number.
+    pub fn of_this_process(role: &'static str, slots: u32, lease: Duration) -> Self {
+        Self {
+            id: crate::task::new_id(),
+            role,
+            host: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
+            pid: std::process::id(),
+            slots,
+            lease,
+        }
+    }
+}
+
 impl Store {
     /// Registers a process and gives it its first lease.
     ///

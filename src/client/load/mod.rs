@@ -99,7 +99,11 @@ impl Loader {
     pub async fn load(&self) -> Result<Loaded, LoadError> {
         self.check_source().await?;
         let ladders = self.model_ladders().await?;
-        self.store.register(&self.registration()).await?;
+        let process = Registration {
+            id: self.process,
+            ..Registration::of_this_process("run", 0, LOADER_LEASE)
+        };
+        self.store.register(&process).await?;
         let beating = CancellationToken::new();
         let heart = tokio::spawn(beat(self.store.clone(), self.process, beating.clone()));
         let loaded = self.load_beating(&ladders).await;
@@ -127,20 +131,6 @@ impl Loader {
             tokio::time::sleep(BUSY_PAUSE).await;
         }
         Err(LoadError::Busy(busy))
-    }
-
-    fn registration(&self) -> Registration {
-        Registration {
-            id: self.process,
-            role: "run",
-            host: rustix::system::uname()
-                .nodename()
-                .to_string_lossy()
-                .into_owned(),
-            pid: std::process::id(),
-            slots: 0,
-            lease: LOADER_LEASE,
-        }
     }
 
     fn new_run(&self, hash: &[u8]) -> NewRun {

@@ -86,12 +86,7 @@ impl Loader {
         resumed: bool,
     ) -> Result<Loaded, LoadError> {
         let total = self.store.source_read(run, self.process).await?;
-        let lanes = self.lanes(run, ladders).await?;
-        let mut token_limits = Vec::with_capacity(ladders.len());
-        for ladder in ladders {
-            token_limits.push(self.store.tokens_per_minute(ladder).await?);
-        }
-        let ends = self.shares.ends(u64::try_from(total).unwrap_or_default());
+        let tiers = self.tiers(run, ladders, total).await?;
         let mut sum = Enqueued::default();
         let mut ranked = from;
         let mut last: Option<(f64, String)> = None;
@@ -103,8 +98,11 @@ impl Loader {
             let Some(end) = items.last() else { break };
             last = Some((end.score, end.id.clone()));
             let count = i64::try_from(items.len()).unwrap_or(i64::MAX);
-            let mut tasks = self.tasks(items, ranked, &ends, &lanes);
-            refuse_oversized(&mut tasks, &token_limits);
+            let tasks: Vec<NewTask> = items
+                .into_iter()
+                .zip(ranked + 1..)
+                .map(|(item, rank)| self.task(item, Tier::of(&tiers, rank)))
+                .collect();
             let chunk = self
                 .store
                 .enqueue_ranked(run, self.process, ranked, &tasks)
@@ -123,55 +121,51 @@ impl Loader {
         })
     }
 
-    async fn lanes(&self, run: Uuid, ladders: &[Vec<i32>]) -> Result<Vec<i32>, LoadError> {
+    /// What all tasks of a tier share, found out once: its lane is made here.
+    async fn tiers(
+        &self,
+        run: Uuid,
+        ladders: &[Vec<i32>],
+        total: i64,
+    ) -> Result<Vec<Tier>, LoadError> {
         let params = &self.definition.prompt.params;
         let est_output = params.max_output_tokens.unwrap_or(EST_OUTPUT_TOKENS);
         let timeout = self.definition.limits.call_timeout.as_millis();
-        let mut lanes = Vec::with_capacity(ladders.len());
-        for (tier, ladder) in ladders.iter().enumerate() {
+        let ends = self.shares.ends(u64::try_from(total).unwrap_or_default());
+        let mut tiers = Vec::with_capacity(ladders.len());
+        for ((place, ladder), last_rank) in ladders.iter().enumerate().zip(ends) {
+            let number = i16::try_from(place).unwrap_or(i16::MAX);
             let lane = NewLane {
-                tier: i16::try_from(tier).unwrap_or(i16::MAX),
+                tier: number,
                 ladder: ladder.clone(),
                 est_output: i32::try_from(est_output).unwrap_or(i32::MAX),
                 call_timeout_ms: i32::try_from(timeout).unwrap_or(i32::MAX),
             };
-            lanes.push(self.store.ensure_lane(run, &lane).await?);
+            tiers.push(Tier {
+                number,
+                lane: self.store.ensure_lane(run, &lane).await?,
+                last_rank: i64::try_from(last_rank).unwrap_or(i64::MAX),
+                family: self.family(place),
+                tokens_per_minute: self.store.tokens_per_minute(ladder).await?,
+            });
         }
-        Ok(lanes)
+        Ok(tiers)
     }
 
-    fn tasks(
-        &self,
-        items: Vec<ScoredItem>,
-        from: i64,
-        ends: &[u64],
-        lanes: &[i32],
-    ) -> Vec<NewTask> {
-        items
-            .into_iter()
-            .zip(from + 1..)
-            .map(|(item, rank)| {
-                let rank = u64::try_from(rank).unwrap_or_default();
-                let tier = ends
-                    .iter()
-                    .position(|end| rank <= *end)
-                    .unwrap_or(lanes.len() - 1);
-                self.task(item, tier, lanes[tier])
-            })
-            .collect()
+    /// The family of a tier's cache keys: the name the worker gives it, else its models.
+    fn family(&self, tier: usize) -> Vec<String> {
+        match &self.definition.cache.family {
+            Some(name) => vec![name.clone()],
+            None => self
+                .definition
+                .ladder(tier)
+                .into_iter()
+                .map(String::from)
+                .collect(),
+        }
     }
 
-    fn task(&self, item: ScoredItem, tier: usize, lane: i32) -> NewTask {
-        let family: Vec<String> = self
-            .definition
-            .ladder(tier)
-            .into_iter()
-            .map(String::from)
-            .collect();
-        let family: Vec<&str> = match &self.definition.cache.family {
-            Some(name) => vec![name.as_str()],
-            None => family.iter().map(String::as_str).collect(),
-        };
+    fn task(&self, item: ScoredItem, tier: &Tier) -> NewTask {
         let request = RawValue::from_string(item.body)
             .map_err(|error| error.to_string())
             .and_then(|body| {
@@ -183,8 +177,8 @@ impl Loader {
             });
         let mut task = NewTask {
             item: item.id,
-            tier: i16::try_from(tier).unwrap_or(i16::MAX),
-            lane,
+            tier: tier.number,
+            lane: tier.lane,
             priority: item.score,
             est_tokens: 0,
             cache_key: Vec::new(),
@@ -199,9 +193,10 @@ impl Loader {
                     request: &request,
                     cache_version: &self.definition.cache.version,
                     item_version: item.version.as_deref(),
-                    family: &family,
+                    family: &tier.family.iter().map(String::as_str).collect::<Vec<_>>(),
                 })
                 .to_vec();
+                task.error = tier.refuses(i64::from(task.est_tokens));
             }
             Err(reason) => task.error = Some(reason.replace('\0', "\u{fffd}")),
         }
@@ -209,20 +204,35 @@ impl Loader {
     }
 }
 
-/// A prompt larger than what any model of its ladder takes in a whole minute would be refused for
-/// ever. Estimates may be high: a quarter more is let pass.
-fn refuse_oversized(tasks: &mut [NewTask], token_limits: &[Option<i64>]) {
-    for task in tasks {
-        let tier = usize::try_from(task.tier).unwrap_or_default();
-        let Some(Some(limit)) = token_limits.get(tier) else {
-            continue;
-        };
-        let tokens = i64::from(task.est_tokens);
-        if task.error.is_none() && tokens > limit.saturating_add(limit / 4) {
-            task.error = Some(format!(
+/// What all tasks of one tier of the run share.
+struct Tier {
+    number: i16,
+    lane: i32,
+    /// The last rank that is in it.
+    last_rank: i64,
+    /// The family of its cache keys.
+    family: Vec<String>,
+    /// What the largest of its models takes. `None`: one of them has no such limit.
+    tokens_per_minute: Option<i64>,
+}
+
+impl Tier {
+    /// The tier of a rank, counted from 1; one beyond the last is in the last.
+    fn of(tiers: &[Self], rank: i64) -> &Self {
+        let last = tiers.len() - 1;
+        let place = tiers.iter().position(|tier| rank <= tier.last_rank);
+        &tiers[place.unwrap_or(last)]
+    }
+
+    /// A prompt larger than what any model of its ladder takes in a whole minute would be refused
+    /// for ever. Estimates may be high: a quarter more is let pass.
+    fn refuses(&self, tokens: i64) -> Option<String> {
+        let limit = self.tokens_per_minute?;
+        (tokens > limit.saturating_add(limit / 4)).then(|| {
+            format!(
                 "its prompt, about {tokens} tokens, is larger than what any model of its ladder takes per minute ({limit})"
-            ));
-        }
+            )
+        })
     }
 }
 

@@ -70,7 +70,6 @@ impl Loader {
             }
         }
         self.store_items(run, &mut chunk).await?;
-        self.store.source_read(run, self.process).await?;
         Ok(())
     }
 
