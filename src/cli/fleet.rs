@@ -67,6 +67,7 @@ pub(super) fn settings(context: &Context, role: &'static str) -> engine::Setting
         lease: work.lease(),
         grace: work.grace(),
         workers: None,
+        settle: engine::SettleSettings::default(),
         role,
     }
 }

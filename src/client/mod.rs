@@ -2,8 +2,10 @@
 //!
 //! Uses the decisions below and the store; never the engine: whoever enqueues need not work.
 
+mod enqueue;
 mod load;
 mod retry;
 
+pub use enqueue::{EnqueueFate, Enqueued, PayloadError, Task, enqueue_all};
 pub use load::{LoadError, LoadOptions, Loaded, Loader, Outlook};
 pub use retry::{Retried, RetryError, retry};

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     GRANT_TTL, Shared,
     heartbeat::Lease,
-    registry::Compiled,
+    registry::{Compiled, guarded},
     settle::{Closing, Outcome},
 };
 use crate::{
@@ -52,6 +52,9 @@ struct Failed {
 impl Call {
     /// Asks, calls and judges.
     pub(super) async fn run(self) -> Outcome {
+        if self.claimed.expired {
+            return self.expired();
+        }
         let compiled = match self
             .shared
             .registry
@@ -74,9 +77,10 @@ impl Call {
                 self.unsent("not_sent", "the item could not be read")
             };
         };
-        let request = match compiled.handler.request(&item) {
-            Ok(request) => request,
-            Err(error) => return self.refused("input", &error.0),
+        let request = match guarded(|| compiled.handler.request(&item)) {
+            Ok(Ok(request)) => request,
+            Ok(Err(error)) => return self.refused("input", &error.0),
+            Err(words) => return self.refused("panic", &words),
         };
         let (entry, wire_name) = self.claimed.model.split_once('/').unwrap_or_default();
         let Some(provider) = self.shared.providers.get(entry).cloned() else {
@@ -119,11 +123,13 @@ impl Call {
         reply: Reply,
         latency: Duration,
     ) -> Outcome {
-        match compiled.handler.judge(item, &reply) {
+        let judgement = guarded(|| compiled.handler.judge(item, &reply));
+        match judgement.unwrap_or_else(Judgement::Reject) {
             Judgement::Accept(answer) => {
                 let spent = self.spent(reply.usage, true, latency);
                 Outcome {
                     process: self.process,
+                    slot: None,
                     closing: Closing::Answered {
                         answered: Answered {
                             claim: ClaimKey::from(&self.claimed),
@@ -180,6 +186,7 @@ impl Call {
         let spent = self.spent(failed.usage, failed.may_have_cost, latency);
         Outcome {
             process: self.process,
+            slot: None,
             closing: Closing::Open {
                 attempt: Unanswered {
                     claim: ClaimKey::from(&self.claimed),
@@ -195,6 +202,15 @@ impl Call {
                 brief: failed.brief,
             },
         }
+    }
+
+    /// Not worth starting any more.
+    fn expired(self) -> Outcome {
+        let mut outcome = self.unsent("expired", "it was not worth starting any more");
+        if let Closing::Open { attempt, .. } = &mut outcome.closing {
+            attempt.fate = Fate::Expire;
+        }
+        outcome
     }
 
     /// Given back before anything was sent.

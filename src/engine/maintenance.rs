@@ -6,13 +6,15 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, heartbeat::Lease};
+use super::{Shared, heartbeat::Lease, render};
 use crate::store::StoreError;
 
 /// How often due tasks are looked for.
 const PROMOTE_EVERY: Duration = Duration::from_millis(250);
 /// How often ended runs are closed and ways of counting learned.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
+/// How often counts of runs are summed up, and attempts past their deadline are looked for.
+const SUM_EVERY: Duration = Duration::from_secs(15);
 /// How often partitions are made and the book is trimmed.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(60);
 
@@ -22,6 +24,7 @@ pub(super) struct Caretaker {
     lease: Lease,
     tidied: Option<Instant>,
     rescued: Option<Instant>,
+    summed: Option<Instant>,
     kept: Option<Instant>,
 }
 
@@ -32,6 +35,7 @@ impl Caretaker {
             lease,
             tidied: None,
             rescued: None,
+            summed: None,
             kept: None,
         }
     }
@@ -45,6 +49,7 @@ impl Caretaker {
             let pause = PROMOTE_EVERY.mul_f64(0.5 + rand::random::<f64>());
             tokio::select! {
                 () = stop.cancelled() => return,
+                () = self.shared.care.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -61,11 +66,19 @@ impl Caretaker {
         if store.promote().await? > 0 {
             self.shared.wake.notify_one();
         }
+        while store.settle_needs().await? > 0 {}
+        while render::turn(&self.shared).await? > 0 {
+            self.shared.wake.notify_one();
+        }
         // who could not beat for a while must not judge others' silence
         let rescue_every = (self.lease.grace() / 2).max(PROMOTE_EVERY);
         if self.lease.healthy_for() >= self.lease.grace() && is_due(&mut self.rescued, rescue_every)
         {
-            let rescued = store.rescue(self.lease.grace()).await?;
+            let overdue = is_due(&mut self.summed, SUM_EVERY);
+            if overdue {
+                store.sum_counts().await?;
+            }
+            let rescued = store.rescue(self.lease.grace(), overdue).await?;
             if rescued > 0 {
                 tracing::info!(tasks = rescued, "took back what lost processes held");
                 self.shared.wake.notify_one();

@@ -7,11 +7,13 @@
 mod call;
 mod fetch;
 mod heartbeat;
+mod local;
 mod maintenance;
 mod registry;
+mod render;
 mod settle;
 
-pub use registry::Registry;
+pub use registry::{Program, Registry};
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -41,6 +43,8 @@ pub struct Settings {
     pub grace: Duration,
     /// Workers it serves. `None`: all.
     pub workers: Option<Vec<String>>,
+    /// How answers are written down.
+    pub settle: SettleSettings,
     /// Its role in `tidegate.processes`.
     pub role: &'static str,
 }
@@ -53,7 +57,30 @@ impl Default for Settings {
             lease: Duration::from_secs(60),
             grace: Duration::from_secs(25),
             workers: None,
+            settle: SettleSettings::default(),
             role: "work",
+        }
+    }
+}
+
+/// How answers are written down: in batches, since a commit costs as much for one as for hundreds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettleSettings {
+    /// How long an answer may wait for others to be written with. Default 5 ms, 0 to 1 s.
+    pub flush: Duration,
+    /// Answers written by one statement at most. Default 500, 1 to 5,000.
+    pub batch: usize,
+    /// Free a slot only when its answer is durable: a crash then repeats no call but those under
+    /// way. Default: a slot is free as soon as its call has ended.
+    pub sync: bool,
+}
+
+impl Default for SettleSettings {
+    fn default() -> Self {
+        Self {
+            flush: Duration::from_millis(5),
+            batch: 500,
+            sync: false,
         }
     }
 }
@@ -82,7 +109,10 @@ struct Shared {
     registry: Registry,
     settings: Settings,
     slots: Arc<Semaphore>,
+    /// Something may be claimed.
     wake: Arc<Notify>,
+    /// Something is to be rendered or looked at.
+    care: Arc<Notify>,
     /// Cancelled when calls under way are to be given back.
     abandon: CancellationToken,
     /// Cancelled by a part that broke: the process ends, and its tasks go to others.
@@ -139,6 +169,7 @@ impl Engine {
             slots: Arc::new(Semaphore::new(self.settings.slots as usize)),
             settings: self.settings,
             wake: Arc::new(Notify::new()),
+            care: Arc::new(Notify::new()),
             abandon: CancellationToken::new(),
             broken: ending.clone(),
             calls: TaskTracker::new(),
@@ -216,6 +247,12 @@ impl Life {
         let process = Registration::of_this_process(settings.role, settings.slots, settings.lease);
         let asked_at = Instant::now();
         shared.store.register(&process).await?;
+        for (name, program) in shared.registry.programs() {
+            shared
+                .store
+                .register_worker(&program.to_worker(name))
+                .await?;
+        }
         tracing::info!(process.id = %process.id, process.slots = process.slots, "working");
         let (ended, beating) = (CancellationToken::new(), CancellationToken::new());
         let lease = heartbeat::Lease::new(shared.settings.lease, asked_at);
@@ -297,7 +334,7 @@ async fn listen(shared: Arc<Shared>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            heard = shared.store.listen(&shared.wake) => {
+            heard = shared.store.listen(&shared.wake, &shared.care) => {
                 if let Err(error) = heard {
                     tracing::debug!(%error, "listening broke off; the poll goes on");
                 }

@@ -11,11 +11,12 @@ use super::{Store, StoreError};
 pub const CHANNEL: &str = "tidegate";
 
 impl Store {
-    /// Listens on a connection of its own until it breaks, waking `wake` at each notification.
+    /// Listens on a connection of its own until it breaks, waking at each notification: `care` where
+    /// something is to be rendered or looked at, else `wake`.
     ///
     /// # Errors
     /// When the connection cannot be made, or breaks: the caller waits and listens again.
-    pub async fn listen(&self, wake: &Arc<Notify>) -> Result<(), StoreError> {
+    pub async fn listen(&self, wake: &Arc<Notify>, care: &Arc<Notify>) -> Result<(), StoreError> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
         listener.ignore_pool_close_event(true);
         listener.listen(CHANNEL).await?;
@@ -23,6 +24,7 @@ impl Store {
         wake.notify_one();
         loop {
             match listener.try_recv().await? {
+                Some(heard) if heard.payload() == "care" => care.notify_one(),
                 Some(_) => wake.notify_one(),
                 None => return Ok(()),
             }

@@ -21,17 +21,22 @@ mod embedded {
 }
 
 /// Functions and views, in the order they are applied.
-const FUNCTIONS: [&str; 10] = [
+const FUNCTIONS: [&str; 15] = [
     include_str!("sql/functions/01_ids_and_days.sql"),
     include_str!("sql/functions/02_limit_room.sql"),
     include_str!("sql/functions/03_make_ready.sql"),
     include_str!("sql/functions/04_claim.sql"),
+    include_str!("sql/functions/04_claim_local.sql"),
     include_str!("sql/functions/05_settle.sql"),
+    include_str!("sql/functions/05_settle_local.sql"),
     include_str!("sql/functions/06_care.sql"),
     include_str!("sql/functions/07_by_hand.sql"),
     include_str!("sql/functions/08_views.sql"),
     include_str!("sql/functions/09_enqueue.sql"),
     include_str!("sql/functions/10_models.sql"),
+    include_str!("sql/functions/11_needs.sql"),
+    include_str!("sql/functions/12_enqueue.sql"),
+    include_str!("sql/functions/13_audit.sql"),
 ];
 
 /// The key of the advisory lock that lets one migrator work at a time.

@@ -12,6 +12,8 @@ pub mod definition;
 pub mod enqueue;
 mod error;
 pub mod listen;
+pub mod load;
+pub mod local;
 pub mod migrate;
 pub mod model;
 pub mod process;
@@ -21,15 +23,21 @@ pub mod settle;
 pub mod source;
 pub mod stats;
 pub mod task;
+pub mod unrendered;
+pub mod worker;
 
 pub use error::StoreError;
 
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    Executor, PgPool,
+    Executor as _, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+
+/// A pool, a connection or a transaction of the driver's: where a statement of the caller's may run.
+pub trait Executor<'e>: sqlx::PgExecutor<'e> {}
+impl<'e, T: sqlx::PgExecutor<'e>> Executor<'e> for T {}
 
 /// How the database is reached.
 #[derive(Clone)]

@@ -4,9 +4,11 @@
 //! Never: I/O, SQL, a clock, a storage call inside a transition.
 
 mod handler;
+mod local;
 mod state;
 
 pub use handler::{Handler, HandlerError, Item, Judgement};
+pub use local::{LocalError, LocalHandler, typed};
 pub use state::{Event, State};
 
 use uuid::Uuid;

@@ -21,7 +21,7 @@ use crate::{
     priority::{Shares, Weights},
     store::{
         Store,
-        enqueue::Enqueued,
+        load::Enqueued,
         process::Registration,
         run::{Begun, NewRun},
     },

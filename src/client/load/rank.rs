@@ -10,7 +10,7 @@ use super::{LoadError, Loaded, Loader};
 use crate::{
     cache,
     definition::estimated_request_tokens,
-    store::enqueue::{CHUNK, Enqueued, NewLane, NewTask, ScoredItem},
+    store::load::{CHUNK, Enqueued, NewLane, RankedTask, ScoredItem},
     task::Item,
 };
 
@@ -98,7 +98,7 @@ impl Loader {
             let Some(end) = items.last() else { break };
             last = Some((end.score, end.id.clone()));
             let count = i64::try_from(items.len()).unwrap_or(i64::MAX);
-            let tasks: Vec<NewTask> = items
+            let tasks: Vec<RankedTask> = items
                 .into_iter()
                 .zip(ranked + 1..)
                 .map(|(item, rank)| self.task(item, Tier::of(&tiers, rank)))
@@ -145,27 +145,14 @@ impl Loader {
                 number,
                 lane: self.store.ensure_lane(run, &lane).await?,
                 last_rank: i64::try_from(last_rank).unwrap_or(i64::MAX),
-                family: self.family(place),
+                family: self.definition.family(place),
                 tokens_per_minute: self.store.tokens_per_minute(ladder).await?,
             });
         }
         Ok(tiers)
     }
 
-    /// The family of a tier's cache keys: the name the worker gives it, else its models.
-    fn family(&self, tier: usize) -> Vec<String> {
-        match &self.definition.cache.family {
-            Some(name) => vec![name.clone()],
-            None => self
-                .definition
-                .ladder(tier)
-                .into_iter()
-                .map(String::from)
-                .collect(),
-        }
-    }
-
-    fn task(&self, item: ScoredItem, tier: &Tier) -> NewTask {
+    fn task(&self, item: ScoredItem, tier: &Tier) -> RankedTask {
         let request = RawValue::from_string(item.body)
             .map_err(|error| error.to_string())
             .and_then(|body| {
@@ -175,7 +162,7 @@ impl Loader {
                 };
                 self.handler.request(&asked).map_err(|error| error.0)
             });
-        let mut task = NewTask {
+        let mut task = RankedTask {
             item: item.id,
             tier: tier.number,
             lane: tier.lane,

@@ -65,7 +65,7 @@ impl Store {
     ) -> Result<(Vec<Uuid>, Vec<(Uuid, String)>), StoreError> {
         let mut transaction = self.pool.begin().await?;
         let rows = sqlx::query!(
-            r#"select t.id, t.item_id, i.version as "version?", r.answer, r.model, r.finished_at
+            r#"select t.id, t.item_id, i.version as "version?", r.answer, coalesce(r.model, '') as "model!", r.finished_at
                  from tidegate.tasks t
                  left join tidegate.items i on i.run_id = t.run_id and i.item_id = t.item_id
                  join tidegate.task_results r on r.task_id = t.id and r.generation = t.generation
