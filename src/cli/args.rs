@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{config, demo, init, local, models, run, runs, simulate, status, tasks, work};
+use super::{bench, config, demo, init, local, models, run, runs, simulate, status, tasks, work};
 
 /// A durable queue for LLM work in your own Postgres.
 #[derive(Debug, Parser)]
@@ -60,6 +60,8 @@ pub(super) enum Command {
     Simulate(simulate::Args),
     /// The private Postgres, for when there is no database URL
     Local(local::Args),
+    /// Measure this machine and server
+    Bench(bench::Args),
     /// Show each setting and where it came from
     Config(config::Args),
 }
@@ -80,6 +82,7 @@ mod tests {
         let mut paths = Vec::new();
         collect(&Cli::command(), "", &mut paths);
         for path in [
+            "bench queue",
             "config show",
             "init",
             "local install",

@@ -8,11 +8,13 @@ mod args;
 mod context;
 mod error;
 mod logging;
+mod memory;
 mod printer;
 mod times;
 mod values;
 mod watch;
 
+mod bench;
 mod config;
 mod demo;
 mod fleet;
@@ -93,6 +95,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Models(args) => models::run(args, context).await,
         Command::Simulate(args) => Box::pin(simulate::run(args, context)).await,
         Command::Local(args) => local::run(args, context).await,
+        Command::Bench(args) => Box::pin(bench::run(args, context)).await,
         Command::Config(args) => config::run(args, context).await,
     }
 }

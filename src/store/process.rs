@@ -72,6 +72,20 @@ impl Store {
         heartbeat(&mut connection, id, lease).await
     }
 
+    /// How many processes of this role hold a lease.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn processes_alive(&self, role: &str) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"select count(*) as "n!" from tidegate.processes
+                where role = $1 and stopped_at is null and lost_at is null and lease_until > now()"#,
+            role
+        )
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
     /// Closes the row of a process that holds nothing any more.
     ///
     /// # Errors
