@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{bench, config, demo, init, local, models, run, runs, simulate, status, tasks, work};
+use super::{
+    bench, config, demo, init, local, models, run, runs, simulate, status, tasks, work, workers,
+};
 
 /// A durable queue for LLM work in your own Postgres.
 #[derive(Debug, Parser)]
@@ -50,6 +52,8 @@ pub(super) enum Command {
     Migrate,
     Run(run::Args),
     Work(work::Args),
+    /// Workers that tasks may be enqueued for by name; pause them
+    Workers(workers::Args),
     Status(status::Args),
     /// Look at tasks; retry and cancel them
     Tasks(tasks::Args),
@@ -102,6 +106,10 @@ mod tests {
             "tasks retry",
             "tasks show",
             "tasks why",
+            "workers add",
+            "workers list",
+            "workers pause",
+            "workers resume",
         ] {
             assert!(paths.iter().any(|it| it == path), "{path}: {paths:?}");
         }

@@ -67,7 +67,8 @@ pub(super) fn settings(context: &Context, role: &'static str) -> engine::Setting
         lease: work.lease(),
         grace: work.grace(),
         workers: None,
-        settle: engine::SettleSettings::default(),
+        settle: work.settle(),
+        keep: context.config.keep.to_keep(),
         role,
     }
 }

@@ -32,6 +32,7 @@ mod status;
 mod stop;
 mod tasks;
 mod work;
+mod workers;
 
 use std::process::ExitCode;
 
@@ -89,6 +90,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Migrate => migrate::run(context).await,
         Command::Run(args) => Box::pin(run::run(args, context)).await,
         Command::Work(args) => Box::pin(work::run(args, context)).await,
+        Command::Workers(args) => workers::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Tasks(args) => tasks::run(args, context).await,
         Command::Runs(args) => runs::run(args, context).await,

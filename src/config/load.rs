@@ -1,7 +1,6 @@
 //! From file and environment to settings that hold, or to the first thing that does not.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use secrecy::SecretString;
 
@@ -9,7 +8,9 @@ use super::document::Document;
 use super::error::nearest;
 use super::models::{self, ModelEntry};
 use super::providers::{self, EntryError, ProviderEntry};
+use super::retention::{self, RetentionSettings};
 use super::section::{Section, check_keys, variable};
+use super::work::{self, WorkSettings};
 use super::{ConfigError, Environment, Origin, Set};
 use crate::local;
 use crate::provider::ProviderSettings;
@@ -18,9 +19,16 @@ use crate::store::{
     model::{ModelRow, ProviderRow},
 };
 
-const TOP_KEYS: &[&str] = &["database", "work", "log", "local", "providers", "models"];
+const TOP_KEYS: &[&str] = &[
+    "database",
+    "work",
+    "retention",
+    "log",
+    "local",
+    "providers",
+    "models",
+];
 const DATABASE_KEYS: &[&str] = &["url", "max_connections"];
-const WORK_KEYS: &[&str] = &["slots", "poll_ms", "lease_s", "grace_s"];
 const LOG_KEYS: &[&str] = &["filter", "format"];
 const LOCAL_KEYS: &[&str] = &["dir", "pg_bin"];
 
@@ -31,6 +39,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// `[work]`.
     pub work: WorkSettings,
+    /// `[retention]`.
+    pub keep: RetentionSettings,
     /// `[log]`.
     pub log: LogSettings,
     /// `[providers.<entry>]`, in the order of the file.
@@ -44,38 +54,6 @@ pub struct Config {
     pub(super) local_dir: Option<Set<String>>,
     pub(super) pg_bin: Option<Set<String>>,
     pub(super) env: Environment,
-}
-
-/// How a worker process works.
-#[derive(Clone, Debug)]
-pub struct WorkSettings {
-    /// `work.slots`: calls at once, 1 to 10,000. Default 32.
-    pub slots: Set<u32>,
-    /// `work.poll_ms`: how often an idle process looks for work, 10 to 60,000 ms. Default 200.
-    pub poll_ms: Set<u32>,
-    /// `work.lease_s`: how long a process may be silent before others take its tasks, 5 to 3,600 s.
-    /// Default 60.
-    pub lease_s: Set<u32>,
-    /// `work.grace_s`: how long calls under way may take to end when the process is stopped, 0 to
-    /// 3,600 s. Default 25.
-    pub grace_s: Set<u32>,
-}
-
-impl WorkSettings {
-    /// How often an idle process looks.
-    pub fn poll(&self) -> Duration {
-        Duration::from_millis(self.poll_ms.value.into())
-    }
-
-    /// The length of a lease.
-    pub fn lease(&self) -> Duration {
-        Duration::from_secs(self.lease_s.value.into())
-    }
-
-    /// The time to stop in.
-    pub fn grace(&self) -> Duration {
-        Duration::from_secs(self.grace_s.value.into())
-    }
 }
 
 /// What is logged, to stderr.
@@ -126,7 +104,13 @@ impl Config {
         let database = Section::top(&document, &env, "database", DATABASE_KEYS)?;
         let mut warnings = Vec::new();
         let url = url(&database, &env, &mut warnings)?;
-        let work = work(&Section::top(&document, &env, "work", WORK_KEYS)?)?;
+        let work = work::read(&Section::top(&document, &env, "work", work::KEYS)?)?;
+        let keep = retention::read(&Section::top(
+            &document,
+            &env,
+            "retention",
+            retention::KEYS,
+        )?)?;
         let log = log(&Section::top(&document, &env, "log", LOG_KEYS)?)?;
         let local = Section::top(&document, &env, "local", LOCAL_KEYS)?;
         let provider_entries = providers::read(&document, &env)?;
@@ -153,6 +137,7 @@ impl Config {
         Ok(Self {
             file,
             work,
+            keep,
             log,
             provider_entries,
             model_entries,
@@ -290,20 +275,6 @@ fn url(
     Ok(own.map(|url| secret(&url.value, url.origin)))
 }
 
-fn work(section: &Section<'_>) -> Result<WorkSettings, ConfigError> {
-    let number = |key, least, most, default| {
-        section
-            .integer(key, least, most)
-            .map(|set| set.unwrap_or(Set::default(default)))
-    };
-    Ok(WorkSettings {
-        slots: number("slots", 1, 10_000, 32)?,
-        poll_ms: number("poll_ms", 10, 60_000, 200)?,
-        lease_s: number("lease_s", 5, 3_600, 60)?,
-        grace_s: number("grace_s", 0, 3_600, 25)?,
-    })
-}
-
 fn log(section: &Section<'_>) -> Result<LogSettings, ConfigError> {
     let filter = section.text("filter")?;
     if let Some(filter) = &filter
@@ -334,7 +305,8 @@ fn log(section: &Section<'_>) -> Result<LogSettings, ConfigError> {
 fn misspelt(env: &Environment, providers: &[ProviderEntry], models: &[ModelEntry]) -> Vec<String> {
     let sections = [
         ("database", DATABASE_KEYS),
-        ("work", WORK_KEYS),
+        ("work", work::KEYS),
+        ("retention", retention::KEYS),
         ("log", LOG_KEYS),
         ("local", LOCAL_KEYS),
     ];

@@ -26,6 +26,8 @@ pub(super) struct Caretaker {
     rescued: Option<Instant>,
     summed: Option<Instant>,
     kept: Option<Instant>,
+    /// Retention is under way.
+    retaining: bool,
 }
 
 impl Caretaker {
@@ -37,6 +39,7 @@ impl Caretaker {
             rescued: None,
             summed: None,
             kept: None,
+            retaining: false,
         }
     }
 
@@ -55,13 +58,25 @@ impl Caretaker {
         }
     }
 
+    async fn housekeeping(&self) -> Result<(), StoreError> {
+        self.shared.store.housekeeping().await?;
+        self.shared
+            .store
+            .tidy_history(&self.shared.settings.keep)
+            .await
+    }
+
     async fn turn(&mut self) -> Result<(), StoreError> {
         let store = &self.shared.store;
         // first: nothing below can write where the day has no partition
         if is_due(&mut self.kept, HOUSEKEEPING_EVERY)
-            && let Err(error) = store.housekeeping().await
+            && let Err(error) = self.housekeeping().await
         {
             tracing::warn!(%error, "housekeeping failed; it is tried again in a minute");
+        }
+        // a step a turn: never a long statement, never a long transaction
+        if self.kept.is_some_and(|at| at.elapsed() < PROMOTE_EVERY) || self.retaining {
+            self.retaining = store.retain(&self.shared.settings.keep).await?;
         }
         if store.promote().await? > 0 {
             self.shared.wake.notify_one();

@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 use crate::{
     provider::Provider,
-    store::{self, Store, StoreError, process::Registration},
+    store::{self, Store, StoreError, process::Registration, retention::Keep},
 };
 
 /// How a process works.
@@ -45,6 +45,8 @@ pub struct Settings {
     pub workers: Option<Vec<String>>,
     /// How answers are written down.
     pub settle: SettleSettings,
+    /// How long what has ended is kept.
+    pub keep: Keep,
     /// Its role in `tidegate.processes`.
     pub role: &'static str,
 }
@@ -58,6 +60,7 @@ impl Default for Settings {
             grace: Duration::from_secs(25),
             workers: None,
             settle: SettleSettings::default(),
+            keep: Keep::default(),
             role: "work",
         }
     }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool, postgres::PgConnectOptions};
-use uuid::Uuid;
 
 use super::{Settings, Store, StoreError, connect_options};
 
@@ -22,7 +21,7 @@ impl Scratch {
     /// # Errors
     /// [`StoreError::NoRights`] where the role may not create databases.
     pub async fn make(settings: &Settings) -> Result<Self, StoreError> {
-        let name = format!("tidegate_bench_{}", Uuid::now_v7().simple());
+        let name = format!("tidegate_bench_{}", crate::task::new_id().simple());
         let admin = connect_options(settings)?;
         let url = admin.clone().database(&name).to_url_lossy().to_string();
         let scratch = Self { name, admin, url };

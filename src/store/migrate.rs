@@ -21,7 +21,7 @@ mod embedded {
 }
 
 /// Functions and views, in the order they are applied.
-const FUNCTIONS: [&str; 15] = [
+const FUNCTIONS: [&str; 16] = [
     include_str!("sql/functions/01_ids_and_days.sql"),
     include_str!("sql/functions/02_limit_room.sql"),
     include_str!("sql/functions/03_make_ready.sql"),
@@ -37,6 +37,7 @@ const FUNCTIONS: [&str; 15] = [
     include_str!("sql/functions/11_needs.sql"),
     include_str!("sql/functions/12_enqueue.sql"),
     include_str!("sql/functions/13_audit.sql"),
+    include_str!("sql/functions/14_retention.sql"),
 ];
 
 /// The key of the advisory lock that lets one migrator work at a time.

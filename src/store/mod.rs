@@ -18,6 +18,7 @@ pub mod local;
 pub mod migrate;
 pub mod model;
 pub mod process;
+pub mod retention;
 pub mod run;
 pub mod sample;
 pub mod settle;

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{LoadError, Loaded, Loader};
+use crate::client::lanes;
 use crate::{
     cache,
     definition::estimated_request_tokens,
@@ -128,9 +129,6 @@ impl Loader {
         ladders: &[Vec<i32>],
         total: i64,
     ) -> Result<Vec<Tier>, LoadError> {
-        let params = &self.definition.prompt.params;
-        let est_output = params.max_output_tokens.unwrap_or(EST_OUTPUT_TOKENS);
-        let timeout = self.definition.limits.call_timeout.as_millis();
         let ends = self.shares.ends(u64::try_from(total).unwrap_or_default());
         let mut tiers = Vec::with_capacity(ladders.len());
         for ((place, ladder), last_rank) in ladders.iter().enumerate().zip(ends) {
@@ -138,8 +136,8 @@ impl Loader {
             let lane = NewLane {
                 tier: number,
                 ladder: ladder.clone(),
-                est_output: i32::try_from(est_output).unwrap_or(i32::MAX),
-                call_timeout_ms: i32::try_from(timeout).unwrap_or(i32::MAX),
+                est_output: lanes::est_output(&self.definition),
+                call_timeout_ms: lanes::call_timeout_ms(&self.definition),
             };
             tiers.push(Tier {
                 number,
@@ -230,6 +228,3 @@ fn short_hash(id: &str) -> [u8; 16] {
     short.copy_from_slice(&hash[..16]);
     short
 }
-
-/// Output tokens reserved per call where the worker sets no limit.
-const EST_OUTPUT_TOKENS: u32 = 256;
