@@ -4,4 +4,5 @@
 mod history;
 #[path = "../../chaos/plan.rs"]
 mod plan;
+mod planned;
 mod planted;

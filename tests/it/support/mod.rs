@@ -8,6 +8,7 @@ mod migrate;
 mod postgres;
 pub(crate) mod proxy;
 mod proxy_laws;
+mod proxy_wire;
 mod server;
 mod tests;
 pub(crate) mod work;

@@ -9,7 +9,7 @@ mod carry;
 #[path = "proxy/stream.rs"]
 mod stream;
 #[path = "proxy/wire.rs"]
-mod wire;
+pub(crate) mod wire;
 
 use std::{
     collections::BTreeMap,

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 
 /// A statement as it was sent to be executed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Statement {
-    pub(super) text: String,
+pub(crate) struct Statement {
+    pub(crate) text: String,
     /// Its answer is whole when the server has been ready for so many more: the start counts as one.
-    pub(super) answer: u64,
+    pub(crate) answer: u64,
 }
 
 /// The statements in what a client sends.
 #[derive(Debug, Default)]
-pub(super) struct Statements {
+pub(crate) struct Statements {
     frames: Frames,
     started: bool,
     prepared: BTreeMap<Vec<u8>, String>,
@@ -23,7 +23,7 @@ pub(super) struct Statements {
 
 impl Statements {
     /// Those executed by these bytes: a prepared one when it is bound.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> Vec<Statement> {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Vec<Statement> {
         self.frames.buffer.extend_from_slice(bytes);
         if !self.started && self.frames.take_untyped() {
             self.started = true;
@@ -64,14 +64,14 @@ impl Statements {
 
 /// What a server answers.
 #[derive(Debug, Default)]
-pub(super) struct Replies {
+pub(crate) struct Replies {
     frames: Frames,
     ready: u64,
 }
 
 impl Replies {
     /// How many times the server has become ready, these bytes included.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> u64 {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> u64 {
         self.frames.buffer.extend_from_slice(bytes);
         while let Some((kind, _)) = self.frames.take() {
             self.ready += u64::from(kind == b'Z');
@@ -114,60 +114,4 @@ fn length(four: &[u8]) -> usize {
         .iter()
         .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
     wide.max(4)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![kind];
-        bytes.extend_from_slice(&u32::try_from(body.len() + 4).unwrap().to_be_bytes());
-        bytes.extend_from_slice(body);
-        bytes
-    }
-
-    fn conversation() -> Vec<u8> {
-        let mut bytes = vec![0, 0, 0, 8, 0, 3, 0, 0];
-        bytes.extend(message(b'Q', b"BEGIN\0"));
-        bytes.extend(message(b'P', b"s1\0select claim_v1()\0\0\0"));
-        bytes.extend(message(b'S', b""));
-        bytes.extend(message(b'B', b"\0s1\0\0\0\0\0\0\0"));
-        bytes.extend(message(b'S', b""));
-        bytes.extend(message(b'Q', b"COMMIT\0"));
-        bytes
-    }
-
-    #[test]
-    fn statements_are_seen_when_they_are_executed_however_their_bytes_arrive() {
-        let told = |text: &str, answer| Statement {
-            text: text.to_owned(),
-            answer,
-        };
-        let all = [
-            told("BEGIN", 2),
-            told("select claim_v1()", 4),
-            told("COMMIT", 5),
-        ];
-        for size in [1, 3, 7, 1000] {
-            let mut statements = Statements::default();
-            let bytes = conversation();
-            let seen: Vec<_> = bytes
-                .chunks(size)
-                .flat_map(|chunk| statements.feed(chunk))
-                .collect();
-            assert_eq!(seen, all, "in pieces of {size}");
-        }
-    }
-
-    #[test]
-    fn a_server_is_counted_ready_when_it_says_so() {
-        let mut replies = Replies::default();
-        let mut bytes = message(b'R', &[0, 0, 0, 0]);
-        bytes.extend(message(b'Z', b"I"));
-        bytes.extend(message(b'D', b"Z Z Z"));
-        assert_eq!(replies.feed(&bytes), 1);
-        assert_eq!(replies.feed(&message(b'Z', b"T")[..3]), 1);
-        assert_eq!(replies.feed(&message(b'Z', b"T")[3..]), 2);
-    }
 }
