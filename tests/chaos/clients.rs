@@ -22,7 +22,7 @@ use crate::{
 /// Nothing more is loaded while so many tasks have not ended.
 const OPEN_MAX: i64 = 250;
 /// A load that takes longer is killed.
-const LOAD_MAX: Duration = Duration::from_secs(60);
+const LOAD_MAX: Duration = Duration::from_secs(30);
 /// A client's act that takes longer is given up.
 const ACT_MAX: Duration = Duration::from_secs(20);
 

@@ -21,6 +21,7 @@ mod world;
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use world::World;
@@ -49,7 +50,15 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .expect("a runtime starts");
-    runtime.block_on(chaos(args))
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).expect("signals are heard");
+        // dropped with the runtime, processes are killed, frozen ones too
+        tokio::select! {
+            code = Box::pin(chaos(args)) => code,
+            _ = tokio::signal::ctrl_c() => ExitCode::FAILURE,
+            _ = terminate.recv() => ExitCode::FAILURE,
+        }
+    })
 }
 
 async fn chaos(args: Args) -> ExitCode {

@@ -42,23 +42,23 @@ struct Offer {
 
 const OFFERS: [Offer; 5] = [
     Offer {
-        at_once: Some(4),
-        ..Offer::of("quick", 30.0)
-    },
-    Offer {
-        rpm: Some(150),
-        window: WindowKind::Sliding,
-        ..Offer::of("sliding", 80.0)
+        at_once: Some(6),
+        ..Offer::of("quick", 60.0)
     },
     Offer {
         rpm: Some(240),
+        window: WindowKind::Sliding,
+        ..Offer::of("sliding", 150.0)
+    },
+    Offer {
+        rpm: Some(360),
         window: WindowKind::Bucket,
         burst: Some(12),
-        ..Offer::of("bucket", 150.0)
+        ..Offer::of("bucket", 200.0)
     },
     Offer {
         tpm: Some(4_000),
-        ..Offer::of("tokens", 250.0)
+        ..Offer::of("tokens", 300.0)
     },
     Offer {
         rpm: Some(60),

@@ -87,7 +87,7 @@ fn sound() -> History {
 }
 
 fn event(history: &mut History, task: u128, kind: &str) {
-    let at_us = i64::try_from(history.events.len()).unwrap();
+    let at_us = i64::try_from(history.events.len()).expect("few events");
     history.events.push(Event {
         task: id(task),
         at_us,
@@ -97,7 +97,7 @@ fn event(history: &mut History, task: u128, kind: &str) {
 
 /// One more claim of a task, its call as the provider saw it, and its row in the ledger.
 fn attempt(history: &mut History, task: u128, outcome: &str, seen: Option<&str>) {
-    let place = usize::try_from(task).unwrap() - 1;
+    let place = usize::try_from(task).expect("a small number") - 1;
     history.tasks[place].claims += 1;
     let epoch = history.tasks[place].claims;
     event(history, task, "claimed");

@@ -4,7 +4,8 @@ use super::proxy::wire::{Replies, Statement, Statements};
 
 fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![kind];
-    bytes.extend_from_slice(&u32::try_from(body.len() + 4).unwrap().to_be_bytes());
+    let length = u32::try_from(body.len() + 4).expect("a short message");
+    bytes.extend_from_slice(&length.to_be_bytes());
     bytes.extend_from_slice(body);
     bytes
 }
