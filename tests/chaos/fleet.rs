@@ -204,8 +204,14 @@ impl Minder {
         match timeout(STOP_MAX, child.wait()).await {
             Err(_) => {
                 self.violate(format!(
-                    "worker {} did not end within {STOP_MAX:?} of SIGTERM",
-                    self.number
+                    "worker {} (process {:?}) did not end within {STOP_MAX:?} of SIGTERM; {}",
+                    self.number,
+                    child.id(),
+                    if all_is_well {
+                        "all was well"
+                    } else {
+                        "amid faults"
+                    }
                 ));
                 let _ = child.kill().await;
             }

@@ -109,7 +109,9 @@ fn figures(world: &World, fleet: &Fleet, history: &History) {
 
 /// All there is of a task.
 async fn rows(world: &World, task: Uuid) {
+    let runs = "(select u.*, t.id as of_task from tidegate.runs u join tidegate.tasks t on t.run_id = u.id)";
     for (table, column, order) in [
+        (runs, "of_task", "id"),
         ("tidegate.tasks", "id", "id"),
         ("tidegate.ready", "id", "id"),
         ("tidegate.running", "id", "id"),
