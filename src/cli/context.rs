@@ -1,5 +1,7 @@
 //! What every command gets: the configuration, the printer, and the database when it asks.
 
+use std::time::Duration;
+
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{CliError, Printer};
@@ -15,6 +17,9 @@ pub struct Context {
     /// Where data and talk go.
     pub printer: Printer,
 }
+
+/// How long connections may take to close.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A database in use. [`close`](Self::close) it: dropped, it leaves a private Postgres running.
 #[must_use = "a private Postgres is stopped by close()"]
@@ -158,12 +163,15 @@ impl Opened {
         self.settings.url.expose_secret()
     }
 
-    /// Closes the connections, and stops the private Postgres unless others use it.
+    /// Closes the connections, and stops the private Postgres unless others use it. One that waits
+    /// for an answer on a dead link is dropped: it would wait for ever.
     ///
     /// # Errors
     /// Those of stopping it.
     pub async fn close(self) -> Result<(), CliError> {
-        self.store.pool().close().await;
+        let closing = self.store.pool().close();
+        // what did not close in time ends with the process
+        let _ = tokio::time::timeout(GOODBYE, closing).await;
         if let Some(local) = self.local {
             local.close().await?;
         }
