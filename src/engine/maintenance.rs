@@ -59,7 +59,7 @@ impl Caretaker {
             tracing::warn!(%error, "housekeeping failed; it is tried again in a minute");
         }
         if store.promote().await? > 0 {
-            self.shared.wake.notify_one();
+            self.shared.wakes.ready.notify_one();
         }
         // who could not beat for a while must not judge others' silence
         let rescue_every = (self.lease.grace() / 2).max(PROMOTE_EVERY);
@@ -68,7 +68,7 @@ impl Caretaker {
             let rescued = store.rescue(self.lease.grace()).await?;
             if rescued > 0 {
                 tracing::info!(tasks = rescued, "took back what lost processes held");
-                self.shared.wake.notify_one();
+                self.shared.wakes.ready.notify_one();
             }
         }
         if is_due(&mut self.tidied, TIDY_EVERY) {

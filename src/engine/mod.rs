@@ -10,13 +10,14 @@ mod heartbeat;
 mod maintenance;
 mod registry;
 mod settle;
+mod wake;
 
 pub use registry::Registry;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Notify, Semaphore, mpsc},
+    sync::{Semaphore, mpsc},
     task::JoinHandle,
     time::{Instant, timeout_at},
 };
@@ -82,7 +83,7 @@ struct Shared {
     registry: Registry,
     settings: Settings,
     slots: Arc<Semaphore>,
-    wake: Arc<Notify>,
+    wakes: wake::Wakes,
     /// Cancelled when calls under way are to be given back.
     abandon: CancellationToken,
     /// Cancelled by a part that broke: the process ends, and its tasks go to others.
@@ -138,7 +139,7 @@ impl Engine {
             registry: self.registry,
             slots: Arc::new(Semaphore::new(self.settings.slots as usize)),
             settings: self.settings,
-            wake: Arc::new(Notify::new()),
+            wakes: wake::Wakes::default(),
             abandon: CancellationToken::new(),
             broken: ending.clone(),
             calls: TaskTracker::new(),
@@ -151,7 +152,12 @@ impl Engine {
             let _watched = watched;
             settler.run(settling).await
         });
-        let listener = tokio::spawn(listen(shared.clone(), ending.clone()));
+        let listener = wake::Listener::new(
+            shared.store.clone(),
+            self.database.clone(),
+            shared.wakes.clone(),
+        );
+        let listener = tokio::spawn(listener.run(ending.clone()));
 
         let mut last = None;
         let mut result = Ok(());
@@ -288,24 +294,6 @@ impl Shared {
             self.abandon.cancel();
             // what hangs even now is left to the lease
             let _ = timeout_at(deadline, self.calls.wait()).await;
-        }
-    }
-}
-
-/// Keeps a listener up: wakes shorten waits, the poll finds everything without them.
-async fn listen(shared: Arc<Shared>, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            heard = shared.store.listen(&shared.wake) => {
-                if let Err(error) = heard {
-                    tracing::debug!(%error, "listening broke off; the poll goes on");
-                }
-            }
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(TROUBLE_PAUSE_MAX) => {}
         }
     }
 }

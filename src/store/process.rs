@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Settings, Store, StoreError, connect_alone};
+use super::{
+    Settings, Store, StoreError,
+    link::{self, Conn},
+};
 
 /// What is known of a process when it starts.
 #[derive(Clone, Debug)]
@@ -90,7 +92,7 @@ impl Store {
 /// A connection reserved for heartbeats, outside any pool: work that waits for a connection never
 /// holds one back.
 #[derive(Debug)]
-pub struct Pulse(PgConnection);
+pub struct Pulse(Conn);
 
 impl Pulse {
     /// Opens it.
@@ -98,7 +100,12 @@ impl Pulse {
     /// # Errors
     /// As [`Store::connect`].
     pub async fn open(settings: &Settings) -> Result<Self, StoreError> {
-        connect_alone(settings).await.map(Self)
+        let (connection, between) = link::alone(settings).await?;
+        Ok(Self(Conn::alone(
+            connection,
+            between,
+            settings.statement_timeout,
+        )))
     }
 
     /// Renews the lease, within `patience`, and gives the connection back where it is still good.
@@ -122,11 +129,7 @@ impl Pulse {
 }
 
 /// `false`: the process was declared lost.
-async fn heartbeat(
-    connection: &mut PgConnection,
-    id: Uuid,
-    lease: Duration,
-) -> Result<bool, StoreError> {
+async fn heartbeat(connection: &mut Conn, id: Uuid, lease: Duration) -> Result<bool, StoreError> {
     let done = sqlx::query!(
         "update tidegate.processes
             set heartbeat_at = clock_timestamp(), lease_until = clock_timestamp() + make_interval(secs => $2)
