@@ -5,6 +5,8 @@ mod db;
 pub(crate) mod fleet;
 mod janitor;
 mod migrate;
+pub(crate) mod proxy;
+mod proxy_laws;
 mod server;
 mod tests;
 pub(crate) mod work;
