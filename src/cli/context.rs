@@ -132,9 +132,11 @@ impl Context {
         url: &SecretString,
         local: Option<Local>,
     ) -> Result<Opened, StoreError> {
-        let settings = self.config.store_settings(url.expose_secret());
+        let mut settings = self.config.store_settings(url.expose_secret());
         Store::probe(&settings).await?;
         let store = Store::connect(&settings).await?;
+        // found out once
+        settings.pooler = store.pooler();
         Ok(Opened {
             store,
             local,

@@ -19,7 +19,7 @@ use crate::store::{
 };
 
 const TOP_KEYS: &[&str] = &["database", "work", "log", "local", "providers", "models"];
-const DATABASE_KEYS: &[&str] = &["url", "max_connections"];
+const DATABASE_KEYS: &[&str] = &["url", "max_connections", "pooler"];
 const WORK_KEYS: &[&str] = &["slots", "poll_ms", "lease_s", "grace_s"];
 const LOG_KEYS: &[&str] = &["filter", "format"];
 const LOCAL_KEYS: &[&str] = &["dir", "pg_bin"];
@@ -41,6 +41,7 @@ pub struct Config {
     pub warnings: Vec<String>,
     pub(super) url: Option<Set<SecretString>>,
     pub(super) max_connections: Set<u32>,
+    pub(super) pooler: Set<&'static str>,
     pub(super) local_dir: Option<Set<String>>,
     pub(super) pg_bin: Option<Set<String>>,
     pub(super) env: Environment,
@@ -134,6 +135,9 @@ impl Config {
         let max_connections = database
             .integer("max_connections", 2, 100)?
             .unwrap_or(Set::default(6));
+        let pooler = database
+            .word("pooler", &["auto", "transaction", "none"])?
+            .unwrap_or(Set::default("auto"));
         let alias = |name: &str| {
             env.find(name).map(|(value, origin)| Set {
                 value: value.to_owned(),
@@ -159,6 +163,7 @@ impl Config {
             warnings,
             url,
             max_connections,
+            pooler,
             local_dir,
             pg_bin,
             env,
@@ -186,6 +191,11 @@ impl Config {
     pub fn store_settings(&self, url: impl Into<String>) -> store::Settings {
         let mut settings = store::Settings::new(url);
         settings.max_connections = self.max_connections.value;
+        settings.pooler = match self.pooler.value {
+            "transaction" => store::Pooler::Transaction,
+            "none" => store::Pooler::None,
+            _ => store::Pooler::Auto,
+        };
         settings
     }
 

@@ -1,0 +1,4 @@
+//! Faults of the link to Postgres, and of the process around it, injected for real.
+
+mod pooler;
+mod tools;
