@@ -42,6 +42,7 @@ pub struct Config {
     pub(super) url: Option<Set<SecretString>>,
     pub(super) max_connections: Set<u32>,
     pub(super) pooler: Set<&'static str>,
+    pub(super) statement_timeout: Option<Duration>,
     pub(super) local_dir: Option<Set<String>>,
     pub(super) pg_bin: Option<Set<String>>,
     pub(super) env: Environment,
@@ -164,6 +165,7 @@ impl Config {
             url,
             max_connections,
             pooler,
+            statement_timeout: None,
             local_dir,
             pg_bin,
             env,
@@ -182,6 +184,13 @@ impl Config {
         self
     }
 
+    /// The same with so much time for each statement.
+    #[must_use]
+    pub fn with_statement_timeout(mut self, limit: Duration) -> Self {
+        self.statement_timeout = Some(limit);
+        self
+    }
+
     /// The database's URL. `None`: a private Postgres is to be used.
     pub fn database_url(&self) -> Option<&SecretString> {
         self.url.as_ref().map(|url| &url.value)
@@ -191,6 +200,9 @@ impl Config {
     pub fn store_settings(&self, url: impl Into<String>) -> store::Settings {
         let mut settings = store::Settings::new(url);
         settings.max_connections = self.max_connections.value;
+        if let Some(limit) = self.statement_timeout {
+            settings.statement_timeout = limit;
+        }
         settings.pooler = match self.pooler.value {
             "transaction" => store::Pooler::Transaction,
             "none" => store::Pooler::None,

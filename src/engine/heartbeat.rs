@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::store::{self, StoreError, process::Pulse};
+use crate::store::{self, Store, StoreError, process::Pulse};
 
 /// How long this process may act, by its own steady clock: counted from before the last renewal
 /// was asked for, so that it ends here no later than in the database.
@@ -85,14 +85,21 @@ impl Lease {
 
 /// Beats until told to stop.
 pub(super) struct Heart {
+    store: Store,
     database: store::Settings,
     process: Uuid,
     lease: Lease,
 }
 
 impl Heart {
-    pub(super) fn new(database: store::Settings, process: Uuid, lease: Lease) -> Self {
+    pub(super) fn new(
+        store: Store,
+        database: store::Settings,
+        process: Uuid,
+        lease: Lease,
+    ) -> Self {
         Self {
+            store,
             database,
             process,
             lease,
@@ -113,6 +120,8 @@ impl Heart {
                 }
                 Err(error) => {
                     self.lease.missed();
+                    // what happened to this connection happened to others
+                    self.store.doubt();
                     tracing::warn!(%error, "heartbeat failed");
                 }
             }

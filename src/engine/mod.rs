@@ -156,6 +156,7 @@ impl Engine {
             shared.store.clone(),
             self.database.clone(),
             shared.wakes.clone(),
+            shared.settings.lease,
         );
         let listener = tokio::spawn(listener.run(ending.clone()));
 
@@ -225,7 +226,12 @@ impl Life {
         tracing::info!(process.id = %process.id, process.slots = process.slots, "working");
         let (ended, beating) = (CancellationToken::new(), CancellationToken::new());
         let lease = heartbeat::Lease::new(shared.settings.lease, asked_at);
-        let heart = heartbeat::Heart::new(database.clone(), process.id, lease.clone());
+        let heart = heartbeat::Heart::new(
+            shared.store.clone(),
+            database.clone(),
+            process.id,
+            lease.clone(),
+        );
         let watched = ended.clone().drop_guard();
         let stop = beating.clone();
         let heart = tokio::spawn(async move {

@@ -27,8 +27,8 @@ use crate::store::{
 const IDLE_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// The same while nothing would be heard.
 const DEAF_PAUSE_MAX: Duration = Duration::from_millis(300);
-/// How often the listener is to prove that it hears.
-const PROVE_EVERY: Duration = Duration::from_secs(10);
+/// How often the listener is to prove that it hears, at most and at least; between, by the lease.
+const PROVE_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 /// A call that was heard by nobody for so long, and as long as it took to call it out, is lost.
 const HEARD_WITHIN: Duration = Duration::from_secs(2);
 /// Longest pause before listening is tried again.
@@ -75,14 +75,21 @@ pub(super) struct Listener {
     store: Store,
     database: store::Settings,
     wakes: Wakes,
+    every: Duration,
 }
 
 impl Listener {
-    pub(super) fn new(store: Store, database: store::Settings, wakes: Wakes) -> Self {
+    pub(super) fn new(
+        store: Store,
+        database: store::Settings,
+        wakes: Wakes,
+        lease: Duration,
+    ) -> Self {
         Self {
             store,
             database,
             wakes,
+            every: (lease / 6).clamp(PROVE_EVERY.0, PROVE_EVERY.1),
         }
     }
 
@@ -128,7 +135,7 @@ impl Listener {
             self.wakes.hears(true, "");
             // whatever came between the last look and now
             self.wakes.ready.notify_one();
-            let next = Instant::now() + PROVE_EVERY;
+            let next = Instant::now() + self.every;
             loop {
                 tokio::select! {
                     heard = ear.hear() => self.wake(&heard?),

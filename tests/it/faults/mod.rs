@@ -1,4 +1,5 @@
 //! Faults of the link to Postgres, and of the process around it, injected for real.
 
 mod pooler;
+mod silence;
 mod tools;
