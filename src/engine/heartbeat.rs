@@ -106,12 +106,39 @@ impl Heart {
         }
     }
 
+    /// Beats on a thread of its own, where nothing that is parsed or waited for elsewhere holds it
+    /// up. `over` is dropped when it has stopped, however it did.
+    ///
+    /// # Errors
+    /// When the machine gives no thread.
+    pub(super) fn start<T: Send + 'static>(
+        self,
+        stop: CancellationToken,
+        over: T,
+    ) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let beating = move || {
+            let _over = over;
+            runtime.block_on(self.run(stop));
+        };
+        std::thread::Builder::new()
+            .name("heart".to_owned())
+            .spawn(beating)
+            .map(drop)
+    }
+
     /// Renews until `stop`, or until the process was declared lost.
-    pub(super) async fn run(self, stop: CancellationToken) {
+    async fn run(self, stop: CancellationToken) {
         let every = (self.lease.length / 4).max(Duration::from_millis(250));
         let mut pulse = None;
         while !stop.is_cancelled() {
-            match self.beat(&mut pulse, every).await {
+            let beaten = tokio::select! {
+                () = stop.cancelled() => return,
+                beaten = self.beat(&mut pulse, every) => beaten,
+            };
+            match beaten {
                 Ok(true) => {}
                 Ok(false) => {
                     tracing::warn!(process.id = %self.process, "declared lost: starting again under a new id");

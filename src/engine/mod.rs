@@ -208,7 +208,6 @@ struct Life {
     ended: CancellationToken,
     /// Cancelled when it need not beat any more.
     beating: CancellationToken,
-    heart: JoinHandle<()>,
     care: JoinHandle<()>,
 }
 
@@ -232,13 +231,13 @@ impl Life {
             process.id,
             lease.clone(),
         );
-        let watched = ended.clone().drop_guard();
-        let stop = beating.clone();
-        let heart = tokio::spawn(async move {
-            // however the heart stops, this life is over
-            let _watched = watched;
-            heart.run(stop).await;
-        });
+        // however the heart stops, this life is over
+        heart
+            .start(beating.clone(), ended.clone().drop_guard())
+            .map_err(|error| {
+                tracing::error!(%error, "the heart has no thread to beat on");
+                StoreError::Broken
+            })?;
         let caretaker = maintenance::Caretaker::new(shared.clone(), lease.clone());
         let care = tokio::spawn(caretaker.run(ended.clone()));
         Ok(Self {
@@ -246,7 +245,6 @@ impl Life {
             lease,
             ended,
             beating,
-            heart,
             care,
         })
     }
@@ -286,7 +284,6 @@ impl Life {
             // best effort: without it, the lease ends by itself
             let _ = tokio::time::timeout(GOODBYE, shared.store.unregister(self.id)).await;
         }
-        self.heart.abort();
         self.care.abort();
     }
 }

@@ -115,6 +115,9 @@ impl Conn {
             doubt.condemn();
             return Err(no_answer());
         };
+        if answer.as_ref().is_err_and(is_read_only) {
+            doubt.condemn();
+        }
         // a script that failed half-way may have left a transaction open
         self.unheard = match &answer {
             Ok(_) => false,
@@ -349,13 +352,22 @@ impl<'c> Executor<'c> for &'c mut Conn {
     }
 }
 
-/// Whether nothing more can be said after this: the session is over, or what it is at is not known.
+/// Whether nothing more can be said after this: the session is over, may only read (and would go on
+/// so when the server is not read-only any more), or what it is at is not known.
 fn ends_session(error: &sqlx::Error) -> bool {
     error.as_database_error().is_none_or(|database| {
-        database
-            .code()
-            .is_some_and(|code| code.starts_with("57P") || code.starts_with("25P03"))
+        database.code().is_some_and(|code| {
+            code.starts_with("57P") || matches!(code.as_ref(), "25006" | "25P03")
+        })
     })
+}
+
+/// After a failover: this server takes no writes, and others connected with us.
+fn is_read_only(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.as_deref() == Some("25006")
 }
 
 fn no_answer() -> sqlx::Error {

@@ -3,3 +3,4 @@
 mod pooler;
 mod silence;
 mod tools;
+mod trouble;

@@ -74,7 +74,12 @@ async fn f25_a_link_that_lost_bytes_is_given_up_and_the_work_goes_on_over_anothe
     let (fleet, proxy, run) = before_a_network(150, 40.0).await;
     let stop = CancellationToken::new();
     let url = proxy.url(&name_of(&fleet));
-    let process = process_at(&fleet, impatient(&url), short_lived(), &stop).await;
+    // with a lease that outlasts it, so that nothing but giving up helps
+    let settings = Settings {
+        lease: Duration::from_secs(30),
+        ..short_lived()
+    };
+    let process = process_at(&fleet, impatient(&url), settings, &stop).await;
     fleet.until_calls(20).await;
     // a hole that closes: what was open stays dead, new connections pass
     proxy.set(Faults::blackhole());
@@ -90,6 +95,7 @@ async fn f25_a_link_that_lost_bytes_is_given_up_and_the_work_goes_on_over_anothe
             .await,
         150
     );
+    assert_eq!(fleet.count(LOST).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
