@@ -116,12 +116,18 @@ impl Heart {
         stop: CancellationToken,
         over: T,
     ) -> std::io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
         let beating = move || {
             let _over = over;
-            runtime.block_on(self.run(stop));
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            match runtime {
+                Ok(runtime) => runtime.block_on(self.run(stop)),
+                Err(error) => {
+                    tracing::error!(%error, "the heart cannot beat; trying again in a moment");
+                    std::thread::sleep(PATIENCE_MIN);
+                }
+            }
         };
         std::thread::Builder::new()
             .name("heart".to_owned())
