@@ -1,5 +1,6 @@
 //! Faults of the link to Postgres, and of the process around it, injected for real.
 
+mod machine;
 mod pooler;
 mod silence;
 mod tools;
