@@ -68,7 +68,7 @@ async fn stop(program: &mut Program) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f17_a_log_whose_reader_stalls_holds_no_worker_back_and_says_what_it_dropped() {
-    let (fleet, run) = loaded(60).await;
+    let (fleet, run) = loaded(600).await;
     let (mut program, mut reader) = with_a_full_log(&fleet);
     fleet.until_done(run).await;
     // it reads on
@@ -81,7 +81,7 @@ async fn f17_a_log_whose_reader_stalls_holds_no_worker_back_and_says_what_it_dro
     drop(program);
     let text = reading.join().expect("it was read");
     assert!(text.contains("lines were dropped"), "{} bytes", text.len());
-    assert_eq!(fleet.count(DONE).await, 60);
+    assert_eq!(fleet.count(DONE).await, 600);
     assert_eq!(fleet.count(LOST).await, 0);
 }
 
@@ -113,12 +113,12 @@ async fn f18_a_process_out_of_descriptors_loses_no_task_and_recovers() {
     let mut settings = simulated(["best", "good"].map(a_model).to_vec());
     settings.latency.median_ms = 300.0;
     let fleet = Fleet::over(settings).await;
-    fleet.articles(120).await;
+    fleet.articles(400).await;
     let loaded = fleet
         .load(Fleet::entity_extraction(LADDERS, "sim/good"))
         .await;
     // more calls at once than it has descriptors for
-    let tight = ["prlimit", "--nofile=24", "env", "TIDEGATE_WORK_SLOTS=64"];
+    let tight = ["prlimit", "--nofile=64", "env", "TIDEGATE_WORK_SLOTS=128"];
     let mut program = Program::start(&fleet, fleet.url(), 6, &tight);
     fleet.until_done(loaded.run).await;
     assert!(program.runs(), "{}", program.log());
@@ -130,7 +130,7 @@ async fn f18_a_process_out_of_descriptors_loses_no_task_and_recovers() {
         log.lines().count()
     );
     stop(&mut program).await;
-    assert_eq!(fleet.count(DONE).await, 120);
+    assert_eq!(fleet.count(DONE).await, 400);
     let failed = "select count(*) from tidegate.tasks where state <> 'done'";
     assert_eq!(fleet.count(failed).await, 0);
 }
