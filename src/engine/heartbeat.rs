@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::crowd::Crowd;
 use crate::store::{self, Store, StoreError, process::Pulse};
 
 /// How long this process may act, by its own steady clock: counted from before the last renewal
@@ -89,6 +90,7 @@ pub(super) struct Heart {
     database: store::Settings,
     process: Uuid,
     lease: Lease,
+    crowd: Crowd,
 }
 
 impl Heart {
@@ -97,8 +99,10 @@ impl Heart {
         database: store::Settings,
         process: Uuid,
         lease: Lease,
+        crowd: Crowd,
     ) -> Self {
         Self {
+            crowd,
             store,
             database,
             process,
@@ -144,6 +148,7 @@ impl Heart {
                 () = stop.cancelled() => return,
                 beaten = self.beat(&mut pulse, every) => beaten,
             };
+            let failed = beaten.is_err();
             match beaten {
                 Ok(true) => {}
                 Ok(false) => {
@@ -153,12 +158,16 @@ impl Heart {
                 }
                 Err(error) => {
                     self.lease.missed();
+                    if error.is_full() {
+                        self.crowd.seen();
+                        self.store.keep_none(true);
+                    }
                     // what happened to this connection happened to others
                     self.store.doubt();
                     tracing::warn!(%error, "heartbeat failed");
                 }
             }
-            let pause = if pulse.is_some() { every } else { every / 4 };
+            let pause = if failed { every / 4 } else { every };
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
@@ -174,11 +183,18 @@ impl Heart {
             None => Pulse::open(&self.database).await?,
         };
         let patience = every.max(PATIENCE_MIN);
-        *pulse = open.beat(self.process, self.lease.length, patience).await?;
-        if pulse.is_some() {
-            self.lease.renewed(asked_at);
+        let beaten = open.beat(self.process, self.lease.length, patience).await?;
+        let Some(beaten) = beaten else {
+            return Ok(false);
+        };
+        self.lease.renewed(asked_at);
+        if beaten.crowded {
+            self.crowd.seen();
         }
-        Ok(pulse.is_some())
+        self.store.keep_none(self.crowd.is_there());
+        // where connections are few, none is kept for the next beat
+        *pulse = (!self.crowd.is_there()).then_some(beaten.pulse);
+        Ok(true)
     }
 }
 

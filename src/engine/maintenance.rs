@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, heartbeat::Lease};
+use super::{Shared, heartbeat::Lease, wake::CROWD_PAUSE};
 use crate::store::StoreError;
 
 /// How often due tasks are looked for.
@@ -42,7 +42,12 @@ impl Caretaker {
             if let Err(error) = self.turn().await {
                 tracing::debug!(%error, "care was cut short; the next turn goes on");
             }
-            let pause = PROMOTE_EVERY.mul_f64(0.5 + rand::random::<f64>());
+            let every = if self.shared.wakes.crowd.is_there() {
+                CROWD_PAUSE
+            } else {
+                PROMOTE_EVERY
+            };
+            let pause = every.mul_f64(0.5 + rand::random::<f64>());
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}

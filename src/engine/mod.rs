@@ -5,6 +5,7 @@
 //! vendor's word, a lock or a connection held while a provider is called.
 
 mod call;
+mod crowd;
 mod fetch;
 mod heartbeat;
 mod maintenance;
@@ -230,6 +231,7 @@ impl Life {
             database.clone(),
             process.id,
             lease.clone(),
+            shared.wakes.crowd.clone(),
         );
         // however the heart stops, this life is over
         heart

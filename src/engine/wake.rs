@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::TROUBLE_PAUSE_MAX;
+use super::{TROUBLE_PAUSE_MAX, crowd::Crowd};
 use crate::store::{
     self, Store, StoreError,
     listen::{Ear, Heard},
@@ -27,6 +27,8 @@ use crate::store::{
 const IDLE_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// The same while nothing would be heard.
 const DEAF_PAUSE_MAX: Duration = Duration::from_millis(300);
+/// How often anybody looks while the database has few connections left.
+pub(super) const CROWD_PAUSE: Duration = Duration::from_secs(2);
 /// How often the listener is to prove that it hears, at most and at least; between, by the lease.
 const PROVE_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 /// A call that was heard by nobody for so long, and as long as it took to call it out, is lost.
@@ -41,6 +43,8 @@ pub(super) struct Wakes {
     pub(super) ready: Arc<Notify>,
     /// Something wants care.
     pub(super) care: Arc<Notify>,
+    /// Whether the database has few connections left.
+    pub(super) crowd: Crowd,
     hears: Arc<AtomicBool>,
     /// Whether it was told at all.
     told: Arc<AtomicBool>,
@@ -49,7 +53,9 @@ pub(super) struct Wakes {
 impl Wakes {
     /// How long an idle process waits at most before it looks again.
     pub(super) fn idle_pause_max(&self) -> Duration {
-        if self.hears.load(Ordering::Relaxed) {
+        if self.crowd.is_there() {
+            CROWD_PAUSE
+        } else if self.hears.load(Ordering::Relaxed) {
             IDLE_PAUSE_MAX
         } else {
             DEAF_PAUSE_MAX
@@ -102,6 +108,14 @@ impl Listener {
         let mut pause = TROUBLE_PAUSE_MAX / 10;
         loop {
             let mut proved = false;
+            if self.wakes.crowd.is_there() {
+                self.wakes
+                    .hears(false, "the database has few connections left");
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = sleep(DEAF_TRY_MAX) => continue,
+                }
+            }
             let ended = tokio::select! {
                 () = stop.cancelled() => return,
                 ended = self.listen(&mut proved) => ended,
@@ -132,6 +146,9 @@ impl Listener {
                 return Ok(());
             }
             *proved = true;
+            if self.wakes.crowd.is_there() {
+                return Err(StoreError::NoAnswer);
+            }
             self.wakes.hears(true, "");
             // whatever came between the last look and now
             self.wakes.ready.notify_one();

@@ -134,6 +134,12 @@ impl Store {
         self.pool.doubt();
     }
 
+    /// Whether to keep no connection that is not in use, since the server has few left. Each is then
+    /// opened for its statement alone.
+    pub fn keep_none(&self, none: bool) {
+        self.pool.keep_none(none);
+    }
+
     async fn check_version(&self) -> Result<(), StoreError> {
         let version: i32 = sqlx::query_scalar("select current_setting('server_version_num')::int")
             .fetch_one(&self.pool)

@@ -12,7 +12,13 @@ mod open;
 pub(super) use conn::{Conn, Tx};
 pub(super) use open::{Between, alone, plain_options};
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{
     FutureExt, StreamExt, TryStreamExt,
@@ -44,6 +50,8 @@ pub(super) struct Link {
     between: Between,
     statement_timeout: Duration,
     doubt: Doubt,
+    /// Connections are closed after use: the server has few left.
+    crowded: Arc<AtomicBool>,
 }
 
 impl Link {
@@ -58,6 +66,8 @@ impl Link {
         };
         let doubt = Doubt::default();
         let (before, after) = (doubt.clone(), doubt.clone());
+        let crowded = Arc::new(AtomicBool::new(false));
+        let few = crowded.clone();
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_timeout)
@@ -75,7 +85,7 @@ impl Link {
                 })
             })
             .after_release(move |_, meta| {
-                let condemned = after.covers(meta.age);
+                let condemned = after.covers(meta.age) || few.load(Ordering::Relaxed);
                 Box::pin(async move { Ok(!condemned) })
             })
             .connect_lazy_with(options);
@@ -84,6 +94,7 @@ impl Link {
             between,
             statement_timeout: settings.statement_timeout,
             doubt,
+            crowded,
         })
     }
 
@@ -94,6 +105,7 @@ impl Link {
             between: Between::Nothing,
             statement_timeout: super::STATEMENT_TIMEOUT,
             doubt: Doubt::default(),
+            crowded: Arc::default(),
         }
     }
 
@@ -108,6 +120,11 @@ impl Link {
     /// Another connection went silent: those that idle are made anew before they are used.
     pub(super) fn doubt(&self) {
         self.doubt.condemn();
+    }
+
+    /// Whether to keep no connection that is not in use.
+    pub(super) fn keep_none(&self, none: bool) {
+        self.crowded.store(none, Ordering::Relaxed);
     }
 
     /// A connection of the pool.

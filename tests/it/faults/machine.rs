@@ -7,13 +7,14 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use sqlx::{Connection, PgConnection};
 use tidegate::simulator::OutageKind;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::tools::{LADDERS, Program, at, is_there, process_at, short_lived, until};
 use crate::support::{
-    TestFolder,
+    TestFolder, TestServer,
     fleet::{Fleet, a_model, simulated},
 };
 
@@ -30,6 +31,14 @@ async fn loaded(articles: usize) -> (Fleet, Uuid) {
         .load(Fleet::entity_extraction(LADDERS, "sim/good"))
         .await;
     (fleet, loaded.run)
+}
+
+/// One number, over this session.
+async fn one(session: &mut PgConnection, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql)
+        .fetch_one(session)
+        .await
+        .expect("a count")
 }
 
 /// What a pipe holds before a writer waits.
@@ -64,6 +73,37 @@ async fn stop(program: &mut Program) {
     })
     .await;
     assert!(status.is_some_and(|it| it.success()), "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f16_forty_processes_at_once_share_twenty_five_connections() {
+    let server = TestServer::with_connections(25).await;
+    let fleet = Fleet::on(&server, simulated(["best", "good"].map(a_model).to_vec())).await;
+    fleet.articles(200).await;
+    fleet
+        .load(Fleet::entity_extraction(LADDERS, "sim/good"))
+        .await;
+    // the test keeps one connection for itself, as somebody else would
+    let mut watch = PgConnection::connect(fleet.url()).await.expect("a session");
+    fleet.store.pool().close().await;
+    let mut programs: Vec<_> = (0..40)
+        .map(|_| Program::start(&fleet, fleet.url(), 30, &[]))
+        .collect();
+    let registered = "select count(*) from tidegate.processes where heartbeat_at > started_at + interval '1 second' and lost_at is null";
+    until(
+        "each has registered, and has beaten once more",
+        async || one(&mut watch, registered).await == 40,
+    )
+    .await;
+    until("what was waiting is done", async || {
+        one(&mut watch, DONE).await == 200
+    })
+    .await;
+    for program in &mut programs {
+        assert!(program.runs(), "{}", program.log());
+    }
+    assert_eq!(one(&mut watch, LOST).await, 0);
+    assert_eq!(fleet.simulator.log().len(), 200, "one call an article");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
