@@ -102,14 +102,20 @@ mod tests {
 
     /// A reader that takes nothing until it is told to.
     #[derive(Clone, Default)]
-    struct Stalled(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+    struct Stalled(Arc<(Mutex<Taken>, Condvar)>);
+
+    #[derive(Default)]
+    struct Taken {
+        reads_on: bool,
+        bytes: Vec<u8>,
+    }
 
     impl Write for Stalled {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let (lock, told) = &*self.0;
             let state = lock.lock().unwrap();
-            let mut state = told.wait_while(state, |state| !state.0).unwrap();
-            state.1.extend_from_slice(bytes);
+            let mut state = told.wait_while(state, |state| !state.reads_on).unwrap();
+            state.bytes.extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -130,13 +136,13 @@ mod tests {
             talk.say(format!("line {n}\n").into_bytes());
         }
         let (lock, told) = &*reader.0;
-        lock.lock().unwrap().0 = true;
+        lock.lock().unwrap().reads_on = true;
         told.notify_all();
         talk.flush();
         // the queue was full when flush came: one more line finds room
         talk.say(b"end\n".to_vec());
         talk.flush();
-        let text = String::from_utf8(lock.lock().unwrap().1.clone()).unwrap();
+        let text = String::from_utf8(lock.lock().unwrap().bytes.clone()).unwrap();
         let lost: usize = text
             .lines()
             .filter_map(|line| {

@@ -1,5 +1,7 @@
 //! Runs the user's own source.sql: checked first, then streamed; read only, whatever it says.
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use sqlx::{AssertSqlSafe, Column, Connection, Executor, SqlSafeStr, Statement};
 use tokio::sync::mpsc;
@@ -8,6 +10,8 @@ use super::{Store, StoreError, link::Link};
 
 /// Rows on their way at once at most.
 const BUFFER: usize = 256;
+/// The server may take an hour for a source; an answer is not waited for longer than that.
+const ROW_WITHIN: Duration = Duration::from_secs(3_660);
 
 impl Store {
     /// The columns that source.sql gives, without running it.
@@ -62,7 +66,11 @@ async fn stream(
         // without a name: it is said once, and a pooler would keep the name for others
         let rows = sqlx::query_scalar::<_, String>(AssertSqlSafe(text)).persistent(false);
         let mut rows = rows.fetch(&mut connection);
-        while let Some(row) = rows.next().await {
+        // the server's own limit strikes first, where it is heard
+        while let Some(row) = tokio::time::timeout(ROW_WITHIN, rows.next())
+            .await
+            .map_err(|_| StoreError::NoAnswer)?
+        {
             let row = row.map_err(user_words)?;
             if sender.send(Ok(row)).await.is_err() {
                 return Ok(());

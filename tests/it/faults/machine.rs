@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::DateTime;
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Connection, PgConnection};
 use tidegate::simulator::OutageKind;
@@ -207,6 +208,19 @@ async fn f39_a_process_whose_clock_is_wrong_changes_no_lease_no_schedule_and_no_
             )
             .await;
         assert!(liar.runs(), "{}", liar.log());
+        let log = liar.log();
+        let said = log
+            .split_whitespace()
+            .find_map(|word| DateTime::parse_from_rfc3339(word).ok())
+            .expect("a line of the log has its hour");
+        let off: bool = sqlx::query_scalar(
+            "select abs(extract(epoch from $1::timestamptz - clock_timestamp())) > 1800",
+        )
+        .bind(said)
+        .fetch_one(fleet.store.pool())
+        .await
+        .expect("an answer");
+        assert!(off, "its clock lies: {said}");
         stopped.cancel();
         honest.await.expect("it ends").expect("without trouble");
         assert_eq!(fleet.count(LOST).await, 0);

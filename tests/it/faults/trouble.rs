@@ -9,6 +9,7 @@ use std::{
 };
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tidegate::store::{Store, process::Registration};
 use tokio_util::sync::CancellationToken;
 
 use super::tools::{LADDERS, Program, at, name_of, process_at, short_lived, until};
@@ -305,4 +306,19 @@ async fn f36_a_server_that_turns_read_only_is_waited_out() {
     assert_eq!(fleet.simulator.log().len(), 80, "answers in hand were kept");
     let burned = "select count(*) from tidegate.tasks where state <> 'done' or attempts > 1";
     assert_eq!(fleet.count(burned).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f36_a_session_that_was_opened_read_only_is_not_used_when_it_may_write_again() {
+    let fleet = Fleet::with(vec![a_model("a")]).await;
+    let name = name_of(&fleet);
+    let refuse = format!("alter database {name} set default_transaction_read_only = on");
+    run(&fleet, refuse).await;
+    let store = Store::connect(&at(fleet.url())).await.expect("it connects");
+    let process = Registration::of_this_process("work", 1, Duration::from_secs(60));
+    let refused = store.register(&process).await;
+    assert!(refused.is_err_and(|error| error.is_passing()));
+    let allow = format!("alter database {name} reset default_transaction_read_only");
+    run(&fleet, allow).await;
+    store.register(&process).await.expect("it writes again");
 }
