@@ -10,6 +10,7 @@ mod error;
 mod logging;
 mod memory;
 mod printer;
+mod talk;
 mod times;
 mod values;
 mod watch;
@@ -62,12 +63,13 @@ pub fn run() -> ExitCode {
             error.exit()
         }
     };
+    printer.way().flush();
     exit.into()
 }
 
 fn started(cli: Cli, printer: Printer) -> Result<Exit, CliError> {
     let config = read_config(&cli.global)?;
-    logging::start(&config.log, cli.global.verbose);
+    logging::start(&config.log, cli.global.verbose, printer.way());
     for warning in &config.warnings {
         printer.warn(warning);
     }

@@ -40,6 +40,7 @@ pub(super) fn on_request(
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
+        printer.way().flush();
         std::process::exit(INTERRUPTED);
     });
     Ok(token)

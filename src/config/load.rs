@@ -1,6 +1,7 @@
 //! From file and environment to settings that hold, or to the first thing that does not.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use secrecy::SecretString;
 
@@ -28,7 +29,7 @@ const TOP_KEYS: &[&str] = &[
     "providers",
     "models",
 ];
-const DATABASE_KEYS: &[&str] = &["url", "max_connections"];
+const DATABASE_KEYS: &[&str] = &["url", "max_connections", "pooler"];
 const LOG_KEYS: &[&str] = &["filter", "format"];
 const LOCAL_KEYS: &[&str] = &["dir", "pg_bin"];
 
@@ -51,6 +52,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     pub(super) url: Option<Set<SecretString>>,
     pub(super) max_connections: Set<u32>,
+    pub(super) pooler: Set<&'static str>,
+    pub(super) statement_timeout: Option<Duration>,
     pub(super) local_dir: Option<Set<String>>,
     pub(super) pg_bin: Option<Set<String>>,
     pub(super) env: Environment,
@@ -118,6 +121,9 @@ impl Config {
         let max_connections = database
             .integer("max_connections", 2, 100)?
             .unwrap_or(Set::default(6));
+        let pooler = database
+            .word("pooler", &["auto", "transaction", "none"])?
+            .unwrap_or(Set::default("auto"));
         let alias = |name: &str| {
             env.find(name).map(|(value, origin)| Set {
                 value: value.to_owned(),
@@ -144,6 +150,8 @@ impl Config {
             warnings,
             url,
             max_connections,
+            pooler,
+            statement_timeout: None,
             local_dir,
             pg_bin,
             env,
@@ -162,6 +170,13 @@ impl Config {
         self
     }
 
+    /// The same with so much time for each statement.
+    #[must_use]
+    pub fn with_statement_timeout(mut self, limit: Duration) -> Self {
+        self.statement_timeout = Some(limit);
+        self
+    }
+
     /// The database's URL. `None`: a private Postgres is to be used.
     pub fn database_url(&self) -> Option<&SecretString> {
         self.url.as_ref().map(|url| &url.value)
@@ -171,6 +186,14 @@ impl Config {
     pub fn store_settings(&self, url: impl Into<String>) -> store::Settings {
         let mut settings = store::Settings::new(url);
         settings.max_connections = self.max_connections.value;
+        if let Some(limit) = self.statement_timeout {
+            settings.statement_timeout = limit;
+        }
+        settings.pooler = match self.pooler.value {
+            "transaction" => store::Pooler::Transaction,
+            "none" => store::Pooler::None,
+            _ => store::Pooler::Auto,
+        };
         settings
     }
 

@@ -29,6 +29,7 @@ impl Config {
                 None => shown("database.url", "(a private Postgres)", &Origin::Default),
             },
             set("database.max_connections", &self.max_connections),
+            set("database.pooler", &self.pooler),
             set("work.slots", &self.work.slots),
             set("work.poll_ms", &self.work.poll_ms),
             set("work.lease_s", &self.work.lease_s),

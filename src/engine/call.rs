@@ -103,6 +103,15 @@ impl Call {
         let latency = sent_at.elapsed();
         match answer {
             Ok(reply) => self.judged(&compiled, &item, reply, latency),
+            Err(error @ CallError::Exhausted { .. }) => {
+                tracing::warn!(%error, "a task is given back, and its slot rests for a moment");
+                // the slot stays taken: fewer calls at once need less
+                tokio::select! {
+                    () = tokio::time::sleep(EXHAUSTED_PAUSE) => {}
+                    () = self.shared.abandon.cancelled() => {}
+                }
+                self.unsent("not_sent", &error.to_string())
+            }
             Err(error) => self.failed(failure_of(error), latency),
         }
     }
@@ -282,6 +291,8 @@ impl Call {
     }
 }
 
+/// How long a slot rests when this machine had nothing left to call with.
+const EXHAUSTED_PAUSE: Duration = Duration::from_secs(2);
 /// Output tokens assumed of a call that may have been billed and was not counted.
 const UNCOUNTED_OUTPUT_TOKENS: u64 = 256;
 

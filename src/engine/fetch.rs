@@ -18,8 +18,6 @@ use crate::store::{
 
 /// No claim outlives its statement's and its locks' time limits.
 const UNHEARD_FOR: Duration = Duration::from_secs(75);
-/// Longest pause of an idle process between two looks; notifications shorten it.
-const IDLE_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// At most one claim in flight per process, for all its free slots.
 pub(super) struct Fetcher {
@@ -69,7 +67,7 @@ impl Fetcher {
             };
             match self.turn(free).await {
                 Ok(taken) if taken == free => continue,
-                Ok(0) => self.idle = (self.idle * 2).min(IDLE_PAUSE_MAX),
+                Ok(0) => self.idle = (self.idle * 2).min(self.shared.wakes.idle_pause_max()),
                 Ok(_) => self.idle = self.shared.settings.poll,
                 Err(StoreError::LeaseLost) => return Ok(()),
                 Err(error) if error.is_passing() => {
@@ -260,7 +258,7 @@ impl Fetcher {
         let pause = self.idle.mul_f64(0.5 + rand::random::<f64>());
         tokio::select! {
             () = stop.cancelled() => {}
-            () = self.shared.wake.notified() => {}
+            () = self.shared.wakes.ready.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
     }

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, heartbeat::Lease, render};
+use super::{Shared, heartbeat::Lease, render, wake::CROWD_PAUSE};
 use crate::store::StoreError;
 
 /// How often due tasks are looked for.
@@ -49,10 +49,15 @@ impl Caretaker {
             if let Err(error) = self.turn().await {
                 tracing::debug!(%error, "care was cut short; the next turn goes on");
             }
-            let pause = PROMOTE_EVERY.mul_f64(0.5 + rand::random::<f64>());
+            let every = if self.shared.wakes.crowd.is_there() {
+                CROWD_PAUSE
+            } else {
+                PROMOTE_EVERY
+            };
+            let pause = every.mul_f64(0.5 + rand::random::<f64>());
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.shared.care.notified() => {}
+                () = self.shared.wakes.care.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -79,11 +84,11 @@ impl Caretaker {
             self.retaining = store.retain(&self.shared.settings.keep).await?;
         }
         if store.promote().await? > 0 {
-            self.shared.wake.notify_one();
+            self.shared.wakes.ready.notify_one();
         }
         while store.settle_needs().await? > 0 {}
         while render::turn(&self.shared).await? > 0 {
-            self.shared.wake.notify_one();
+            self.shared.wakes.ready.notify_one();
         }
         // who could not beat for a while must not judge others' silence
         let rescue_every = (self.lease.grace() / 2).max(PROMOTE_EVERY);
@@ -96,7 +101,7 @@ impl Caretaker {
             let rescued = store.rescue(self.lease.grace(), overdue).await?;
             if rescued > 0 {
                 tracing::info!(tasks = rescued, "took back what lost processes held");
-                self.shared.wake.notify_one();
+                self.shared.wakes.ready.notify_one();
             }
         }
         if is_due(&mut self.tidied, TIDY_EVERY) {

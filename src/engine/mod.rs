@@ -5,6 +5,7 @@
 //! vendor's word, a lock or a connection held while a provider is called.
 
 mod call;
+mod crowd;
 mod fetch;
 mod heartbeat;
 mod local;
@@ -12,13 +13,14 @@ mod maintenance;
 mod registry;
 mod render;
 mod settle;
+mod wake;
 
 pub use registry::{Program, Registry};
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Notify, Semaphore, mpsc},
+    sync::{Semaphore, mpsc},
     task::JoinHandle,
     time::{Instant, timeout_at},
 };
@@ -112,10 +114,7 @@ struct Shared {
     registry: Registry,
     settings: Settings,
     slots: Arc<Semaphore>,
-    /// Something may be claimed.
-    wake: Arc<Notify>,
-    /// Something is to be rendered or looked at.
-    care: Arc<Notify>,
+    wakes: wake::Wakes,
     /// Cancelled when calls under way are to be given back.
     abandon: CancellationToken,
     /// Cancelled by a part that broke: the process ends, and its tasks go to others.
@@ -171,8 +170,7 @@ impl Engine {
             registry: self.registry,
             slots: Arc::new(Semaphore::new(self.settings.slots as usize)),
             settings: self.settings,
-            wake: Arc::new(Notify::new()),
-            care: Arc::new(Notify::new()),
+            wakes: wake::Wakes::default(),
             abandon: CancellationToken::new(),
             broken: ending.clone(),
             calls: TaskTracker::new(),
@@ -185,7 +183,13 @@ impl Engine {
             let _watched = watched;
             settler.run(settling).await
         });
-        let listener = tokio::spawn(listen(shared.clone(), ending.clone()));
+        let listener = wake::Listener::new(
+            shared.store.clone(),
+            self.database.clone(),
+            shared.wakes.clone(),
+            shared.settings.lease,
+        );
+        let listener = tokio::spawn(listener.run(ending.clone()));
 
         let mut last = None;
         let mut result = Ok(());
@@ -235,7 +239,6 @@ struct Life {
     ended: CancellationToken,
     /// Cancelled when it need not beat any more.
     beating: CancellationToken,
-    heart: JoinHandle<()>,
     care: JoinHandle<()>,
 }
 
@@ -259,14 +262,20 @@ impl Life {
         tracing::info!(process.id = %process.id, process.slots = process.slots, "working");
         let (ended, beating) = (CancellationToken::new(), CancellationToken::new());
         let lease = heartbeat::Lease::new(shared.settings.lease, asked_at);
-        let heart = heartbeat::Heart::new(database.clone(), process.id, lease.clone());
-        let watched = ended.clone().drop_guard();
-        let stop = beating.clone();
-        let heart = tokio::spawn(async move {
-            // however the heart stops, this life is over
-            let _watched = watched;
-            heart.run(stop).await;
-        });
+        let heart = heartbeat::Heart::new(
+            shared.store.clone(),
+            database.clone(),
+            process.id,
+            lease.clone(),
+            shared.wakes.crowd.clone(),
+        );
+        // however the heart stops, this life is over
+        heart
+            .start(beating.clone(), ended.clone().drop_guard())
+            .map_err(|error| {
+                tracing::error!(%error, "the heart has no thread to beat on");
+                StoreError::Broken
+            })?;
         let caretaker = maintenance::Caretaker::new(shared.clone(), lease.clone());
         let care = tokio::spawn(caretaker.run(ended.clone()));
         Ok(Self {
@@ -274,7 +283,6 @@ impl Life {
             lease,
             ended,
             beating,
-            heart,
             care,
         })
     }
@@ -314,7 +322,6 @@ impl Life {
             // best effort: without it, the lease ends by itself
             let _ = tokio::time::timeout(GOODBYE, shared.store.unregister(self.id)).await;
         }
-        self.heart.abort();
         self.care.abort();
     }
 }
@@ -328,24 +335,6 @@ impl Shared {
             self.abandon.cancel();
             // what hangs even now is left to the lease
             let _ = timeout_at(deadline, self.calls.wait()).await;
-        }
-    }
-}
-
-/// Keeps a listener up: wakes shorten waits, the poll finds everything without them.
-async fn listen(shared: Arc<Shared>, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            heard = shared.store.listen(&shared.wake, &shared.care) => {
-                if let Err(error) = heard {
-                    tracing::debug!(%error, "listening broke off; the poll goes on");
-                }
-            }
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(TROUBLE_PAUSE_MAX) => {}
         }
     }
 }

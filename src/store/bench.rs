@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool, postgres::PgConnectOptions};
 
-use super::{Settings, Store, StoreError, connect_options};
+use super::{Settings, Store, StoreError, link};
 
 /// A database made for one bench, dropped by [`drop`](Self::drop_it).
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl Scratch {
     /// [`StoreError::NoRights`] where the role may not create databases.
     pub async fn make(settings: &Settings) -> Result<Self, StoreError> {
         let name = format!("tidegate_bench_{}", crate::task::new_id().simple());
-        let admin = connect_options(settings)?;
+        let admin = link::plain_options(settings)?;
         let url = admin.clone().database(&name).to_url_lossy().to_string();
         let scratch = Self { name, admin, url };
         scratch.statement("create database").await?;
@@ -139,10 +139,10 @@ impl RawQueue {
              create index jobs_ready on bench.jobs (priority desc, id) where state = 0;
              create table bench.done (id bigint not null, at timestamptz not null)",
         )
-        .execute(&store.pool)
+        .execute(store.pool())
         .await?;
         Ok(Self {
-            pool: store.pool.clone(),
+            pool: store.pool().clone(),
         })
     }
 

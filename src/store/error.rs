@@ -131,6 +131,18 @@ impl StoreError {
 }
 
 impl StoreError {
+    /// Whether the server has no connection to give now (it is full, or starting): there is nothing
+    /// to mend but to wait.
+    pub fn is_full(&self) -> bool {
+        let Self::Connect(error) = self else {
+            return false;
+        };
+        error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code)
+            .is_some_and(|code| matches!(code.as_ref(), "53300" | "57P03"))
+    }
+
     /// Whether the failed statement took its whole transaction with it: lost connections, shutdowns,
     /// conflicts. Anything else can be undone to a savepoint.
     pub(super) fn ends_transaction(&self) -> bool {

@@ -11,10 +11,10 @@ use refinery_core::{
     traits::r#async::{AsyncMigrate, AsyncQuery, AsyncTransaction},
 };
 use sha2::{Digest, Sha256};
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Row};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, link::Conn};
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -124,7 +124,7 @@ pub async fn check(store: &Store) -> Result<(), StoreError> {
     }
 }
 
-async fn apply_functions(connection: &mut PgConnection) -> Result<bool, StoreError> {
+async fn apply_functions(connection: &mut Conn) -> Result<bool, StoreError> {
     sqlx::raw_sql(
         "create table if not exists tidegate.function_sets (
            hash text primary key, applied_at timestamptz not null default clock_timestamp())",
@@ -172,7 +172,7 @@ fn words(error: &refinery_core::Error) -> StoreError {
 }
 
 /// refinery's three traits over an open transaction of sqlx.
-struct OverSqlx<'c>(&'c mut PgConnection);
+struct OverSqlx<'c>(&'c mut Conn);
 
 impl AsyncTransaction for OverSqlx<'_> {
     type Error = sqlx::Error;

@@ -5,10 +5,10 @@ mod sink;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{PgConnection, types::Json};
+use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, link::Conn};
 use rows::{DoneRow, OpenRow};
 use sink::{SinkRow, apply_sink};
 
@@ -248,7 +248,7 @@ impl Store {
 
 /// One pass over the answers, in their order.
 async fn settle_rows(
-    connection: &mut PgConnection,
+    connection: &mut Conn,
     process: Uuid,
     meta: &[DoneRow<'_>],
     texts: &[String],

@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Either, Executor, PgConnection, SqlSafeStr, Statement, types::Json};
+use sqlx::{AssertSqlSafe, Either, Executor, SqlSafeStr, Statement, types::Json};
 use uuid::Uuid;
 
 use super::{Answered, rows::cut};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, link::Conn};
 
 impl Store {
     /// Checks a sink without running it: one statement that takes one parameter, the answers.
@@ -103,7 +103,7 @@ impl Store {
 
 /// Runs the user's sink for these rows; when it refuses, for each alone. Returns who was refused.
 pub(super) async fn apply_sink(
-    connection: &mut PgConnection,
+    connection: &mut Conn,
     sink: &str,
     rows: &[SinkRow],
 ) -> Result<Vec<(Uuid, String)>, StoreError> {
@@ -128,7 +128,7 @@ pub(super) async fn apply_sink(
 
 /// One execution of the sink under a savepoint. `Some`: refused, with the server's words.
 async fn try_sink(
-    connection: &mut PgConnection,
+    connection: &mut Conn,
     sink: &str,
     rows: &[SinkRow],
 ) -> Result<Option<String>, StoreError> {
