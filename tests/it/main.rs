@@ -4,6 +4,7 @@ mod cli;
 mod config;
 mod definition;
 mod engine;
+mod faults;
 mod house;
 mod local;
 mod provider;

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{json, value::RawValue};
 use uuid::Uuid;
 
+use super::super::printer::ascii_controls;
 use super::super::times::{brief, cut, dollars, moment, or_dash};
 use super::super::{CliError, Context, Exit, Opened, Printer};
 use super::{Filter, no_such};
@@ -113,7 +114,7 @@ fn screen(printer: &Printer, whole: &Whole) -> Result<(), CliError> {
     }
     if let Some(answer) = &whole.answer {
         printer.write("\n")?;
-        printer.line(answer.get())?;
+        printer.line(ascii_controls(answer.get()))?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ mod bad_input;
 mod by_hand;
 mod demo;
 mod first_steps;
+mod hostile;
 mod shapes;
 
 use std::path::Path;

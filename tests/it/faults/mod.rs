@@ -1,0 +1,3 @@
+//! The faults of the bar, each injected for real. A test's name begins with the fault's id.
+
+mod hostile_text;
