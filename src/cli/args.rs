@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{config, demo, init, local, models, run, runs, simulate, status, tasks, work};
+use super::{config, demo, doctor, init, local, models, run, runs, simulate, status, tasks, work};
 
 /// A durable queue for LLM work in your own Postgres.
 #[derive(Debug, Parser)]
@@ -62,6 +62,7 @@ pub(super) enum Command {
     Local(local::Args),
     /// Show each setting and where it came from
     Config(config::Args),
+    Doctor(doctor::Args),
 }
 
 #[cfg(test)]
@@ -81,6 +82,7 @@ mod tests {
         collect(&Cli::command(), "", &mut paths);
         for path in [
             "config show",
+            "doctor",
             "init",
             "local install",
             "local start",

@@ -15,6 +15,7 @@ mod watch;
 
 mod config;
 mod demo;
+mod doctor;
 mod fleet;
 mod init;
 mod local;
@@ -94,6 +95,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Simulate(args) => Box::pin(simulate::run(args, context)).await,
         Command::Local(args) => local::run(args, context).await,
         Command::Config(args) => config::run(args, context).await,
+        Command::Doctor(args) => Box::pin(doctor::run(args, context)).await,
     }
 }
 

@@ -11,6 +11,8 @@ pub mod claim;
 pub mod definition;
 pub mod enqueue;
 mod error;
+pub mod export;
+pub mod health;
 pub mod listen;
 pub mod migrate;
 pub mod model;

@@ -3,6 +3,7 @@
 mod bad_input;
 mod by_hand;
 mod demo;
+mod doctor;
 mod first_steps;
 mod hostile;
 mod shapes;
