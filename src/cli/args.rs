@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{config, demo, doctor, init, local, models, run, runs, simulate, status, tasks, work};
+use super::{
+    completions, config, demo, doctor, init, local, models, run, runs, simulate, status, tasks,
+    work,
+};
 
 /// A durable queue for LLM work in your own Postgres.
 #[derive(Debug, Parser)]
@@ -63,6 +66,7 @@ pub(super) enum Command {
     /// Show each setting and where it came from
     Config(config::Args),
     Doctor(doctor::Args),
+    Completions(completions::Args),
 }
 
 #[cfg(test)]
@@ -81,6 +85,7 @@ mod tests {
         let mut paths = Vec::new();
         collect(&Cli::command(), "", &mut paths);
         for path in [
+            "completions",
             "config show",
             "doctor",
             "init",

@@ -13,6 +13,7 @@ mod times;
 mod values;
 mod watch;
 
+mod completions;
 mod config;
 mod demo;
 mod doctor;
@@ -64,6 +65,10 @@ pub fn run() -> ExitCode {
 }
 
 fn started(cli: Cli, printer: Printer) -> Result<Exit, CliError> {
+    // a shell asks at its start, wherever it is: no configuration may be in its way
+    if let Command::Completions(args) = &cli.command {
+        return completions::run(args, &printer);
+    }
     let config = read_config(&cli.global)?;
     logging::start(&config.log, cli.global.verbose);
     for warning in &config.warnings {
@@ -95,6 +100,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Simulate(args) => Box::pin(simulate::run(args, context)).await,
         Command::Local(args) => local::run(args, context).await,
         Command::Config(args) => config::run(args, context).await,
+        Command::Completions(args) => completions::run(&args, &context.printer),
         Command::Doctor(args) => Box::pin(doctor::run(args, context)).await,
     }
 }
