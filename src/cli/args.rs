@@ -56,7 +56,7 @@ pub(super) enum Command {
     Status(status::Args),
     /// Look at tasks; retry and cancel them
     Tasks(tasks::Args),
-    /// Look at runs
+    /// Look at runs; pause, cancel, export and delete them
     Runs(runs::Args),
     /// Look at models and their limits; close and open them
     Models(models::Args),
@@ -97,7 +97,12 @@ mod tests {
             "models clear",
             "models cool",
             "models list",
+            "runs cancel",
+            "runs delete",
+            "runs export",
             "runs list",
+            "runs pause",
+            "runs resume",
             "runs show",
             "simulate",
             "status",

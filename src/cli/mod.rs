@@ -18,6 +18,7 @@ mod config;
 mod demo;
 mod doctor;
 mod fleet;
+mod ids;
 mod init;
 mod local;
 mod migrate;

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, unless_in_conflict};
 
 /// A task that failed by its sink, with the definition whose sink is applied again.
 #[derive(Clone, Debug)]
@@ -19,11 +19,14 @@ impl Store {
     /// # Errors
     /// As every statement.
     pub async fn cancel(&self, tasks: &[Uuid]) -> Result<i32, StoreError> {
-        Ok(
-            sqlx::query_scalar!(r#"select tidegate.cancel($1::uuid[]) as "n!""#, tasks)
-                .fetch_one(&self.pool)
-                .await?,
-        )
+        unless_in_conflict(async || {
+            Ok(
+                sqlx::query_scalar!(r#"select tidegate.cancel($1::uuid[]) as "n!""#, tasks)
+                    .fetch_one(&self.pool)
+                    .await?,
+            )
+        })
+        .await
     }
 
     /// Puts failed and cancelled tasks back as their next generation, but for those that failed by
@@ -32,11 +35,14 @@ impl Store {
     /// # Errors
     /// As every statement.
     pub async fn retry(&self, tasks: &[Uuid]) -> Result<i32, StoreError> {
-        Ok(
-            sqlx::query_scalar!(r#"select tidegate.retry($1::uuid[]) as "n!""#, tasks)
-                .fetch_one(&self.pool)
-                .await?,
-        )
+        unless_in_conflict(async || {
+            Ok(
+                sqlx::query_scalar!(r#"select tidegate.retry($1::uuid[]) as "n!""#, tasks)
+                    .fetch_one(&self.pool)
+                    .await?,
+            )
+        })
+        .await
     }
 
     /// Takes no more tasks of a run; those that run are finished. `false`: it was not active.
@@ -85,11 +91,14 @@ impl Store {
     /// # Errors
     /// As every statement.
     pub async fn end_run(&self, run: Uuid) -> Result<bool, StoreError> {
-        Ok(
-            sqlx::query_scalar!(r#"select tidegate.end_run_v1($1) as "ended!""#, run)
-                .fetch_one(&self.pool)
-                .await?,
-        )
+        unless_in_conflict(async || {
+            Ok(
+                sqlx::query_scalar!(r#"select tidegate.end_run_v1($1) as "ended!""#, run)
+                    .fetch_one(&self.pool)
+                    .await?,
+            )
+        })
+        .await
     }
 
     /// Deletes some tasks or items of an ended run. `None`: nothing of it is left, and it is gone.
@@ -97,13 +106,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::Refused`] for a run that has not ended.
     pub async fn delete_run(&self, run: Uuid, limit: i32) -> Result<Option<i32>, StoreError> {
-        Ok(sqlx::query_scalar!(
-            r#"select tidegate.delete_run_v1($1, $2) as "n""#,
-            run,
-            limit
-        )
-        .fetch_one(&self.pool)
-        .await?)
+        unless_in_conflict(async || {
+            Ok(sqlx::query_scalar!(
+                r#"select tidegate.delete_run_v1($1, $2) as "n""#,
+                run,
+                limit
+            )
+            .fetch_one(&self.pool)
+            .await?)
+        })
+        .await
     }
 
     /// Closes a model until a person opens it. Returns why it was closed in this way before; `None`:

@@ -134,6 +134,23 @@ impl Store {
     }
 }
 
+/// Does an act again that lost against another session, a few times: whoever acts by hand never sees
+/// a deadlock.
+async fn unless_in_conflict<T>(
+    act: impl AsyncFn() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    for _ in 1..CONFLICTS_MAX {
+        match act().await {
+            Err(error) if error.is_conflict() => {}
+            done => return done,
+        }
+    }
+    act().await
+}
+
+/// Times an act is tried that loses against others.
+const CONFLICTS_MAX: u32 = 6;
+
 /// One connection of its own, outside any pool, with the same session settings.
 async fn connect_alone(settings: &Settings) -> Result<sqlx::PgConnection, StoreError> {
     use sqlx::ConnectOptions;

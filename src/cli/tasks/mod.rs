@@ -128,7 +128,7 @@ fn no_such(id: Uuid) -> CliError {
     )
 }
 
-const STATES: [&str; 8] = [
+pub(super) const STATES: [&str; 8] = [
     "blocked",
     "scheduled",
     "ready",

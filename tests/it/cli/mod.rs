@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod first_steps;
 mod hostile;
+mod runs;
 mod shapes;
 
 use std::path::Path;
