@@ -97,6 +97,8 @@ mod tests {
             "models clear",
             "models cool",
             "models list",
+            "models pause",
+            "models resume",
             "runs cancel",
             "runs delete",
             "runs export",
