@@ -19,7 +19,7 @@ impl Store {
     /// # Errors
     /// As every statement.
     pub async fn cancel(&self, tasks: &[Uuid]) -> Result<i32, StoreError> {
-        unless_in_conflict(async || {
+        unless_in_conflict(|| async {
             Ok(
                 sqlx::query_scalar!(r#"select tidegate.cancel($1::uuid[]) as "n!""#, tasks)
                     .fetch_one(&self.pool)
@@ -35,7 +35,7 @@ impl Store {
     /// # Errors
     /// As every statement.
     pub async fn retry(&self, tasks: &[Uuid]) -> Result<i32, StoreError> {
-        unless_in_conflict(async || {
+        unless_in_conflict(|| async {
             Ok(
                 sqlx::query_scalar!(r#"select tidegate.retry($1::uuid[]) as "n!""#, tasks)
                     .fetch_one(&self.pool)
@@ -91,7 +91,7 @@ impl Store {
     /// # Errors
     /// As every statement.
     pub async fn end_run(&self, run: Uuid) -> Result<bool, StoreError> {
-        unless_in_conflict(async || {
+        unless_in_conflict(|| async {
             Ok(
                 sqlx::query_scalar!(r#"select tidegate.end_run_v1($1) as "ended!""#, run)
                     .fetch_one(&self.pool)
@@ -106,7 +106,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Refused`] for a run that has not ended.
     pub async fn delete_run(&self, run: Uuid, limit: i32) -> Result<Option<i32>, StoreError> {
-        unless_in_conflict(async || {
+        unless_in_conflict(|| async {
             Ok(sqlx::query_scalar!(
                 r#"select tidegate.delete_run_v1($1, $2) as "n""#,
                 run,

@@ -136,9 +136,11 @@ impl Store {
 
 /// Does an act again that lost against another session, a few times: whoever acts by hand never sees
 /// a deadlock.
-async fn unless_in_conflict<T>(
-    act: impl AsyncFn() -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
+async fn unless_in_conflict<T, F, Fut>(act: F) -> Result<T, StoreError>
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<T, StoreError>>,
+{
     for _ in 1..CONFLICTS_MAX {
         match act().await {
             Err(error) if error.is_conflict() => {}

@@ -1,3 +1,4 @@
 //! The faults of the bar, each injected for real. A test's name begins with the fault's id.
 
 mod hostile_text;
+mod races;
