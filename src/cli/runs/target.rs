@@ -3,6 +3,7 @@
 
 use std::{
     borrow::Cow,
+    ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{self, BufWriter, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -121,10 +122,11 @@ impl Target {
     }
 }
 
-/// The file in which the one of this path is made.
+/// The file in which the one of this path is made: a name that nobody gives a file of their own.
 fn beside(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".tidegate-part");
     path.with_file_name(name)
 }
 

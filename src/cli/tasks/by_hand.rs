@@ -122,7 +122,7 @@ async fn each_chunk(
             "give ids, or say which: --run, --worker, --state, --class, --tier or --item",
         ));
     }
-    let filter = which.filter.of_store();
+    let filter = which.filter.of_store(opened).await?;
     let states = match &filter.state {
         Some(state) if !states.contains(&state.as_str()) => {
             return Err(CliError::input(

@@ -28,7 +28,8 @@ pub(super) async fn list(
     limit: i64,
 ) -> Result<Exit, CliError> {
     let printer = &context.printer;
-    let tasks = opened.store.tasks(&filter.of_store(), limit).await?;
+    let filter = filter.of_store(opened).await?;
+    let tasks = opened.store.tasks(&filter, limit).await?;
     let headers = [
         "task", "state", "worker", "item", "tier", "model", "attempts", "made", "failure",
     ];

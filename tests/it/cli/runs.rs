@@ -87,6 +87,15 @@ async fn a_run_is_named_by_as_much_of_its_id_as_names_it() {
     let scene = Scene::of(1).await;
     let id = scene.run.to_string();
     scene.program.run(&["runs", "show", &id[..13]]).ok();
+    let listed = scene
+        .program
+        .run(&["--json", "tasks", "list", "--run", &id[..13]])
+        .ok();
+    assert_eq!(listed.objects().len(), 1);
+    scene
+        .program
+        .run(&["tasks", "retry", "--run", "00000000"])
+        .refused(&["no run has the id"]);
     for (text, words) in [
         ("00000000", "no run has the id"),
         ("%", "is no id"),
@@ -271,7 +280,7 @@ async fn an_exported_file_is_private_and_its_formulas_are_harmless() {
     );
     let mode = |name: &str| std::fs::metadata(path(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode("out.csv"), 0o600);
-    assert!(!path("out.csv.part").exists());
+    assert!(!path(".out.csv.tidegate-part").exists());
     let mut rows = csv::Reader::from_path(path("out.csv")).unwrap();
     let header = rows.headers().unwrap().clone();
     let rows: Vec<_> = rows.records().map(|row| row.unwrap()).collect();
