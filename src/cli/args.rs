@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    bench, config, demo, init, local, models, run, runs, simulate, status, tasks, work, workers,
+    bench, completions, config, demo, doctor, init, local, models, run, runs, simulate, status,
+    tasks, work, workers,
 };
 
 /// A durable queue for LLM work in your own Postgres.
@@ -57,7 +58,7 @@ pub(super) enum Command {
     Status(status::Args),
     /// Look at tasks; retry and cancel them
     Tasks(tasks::Args),
-    /// Look at runs
+    /// Look at runs; pause, cancel, export and delete them
     Runs(runs::Args),
     /// Look at models and their limits; close and open them
     Models(models::Args),
@@ -68,6 +69,8 @@ pub(super) enum Command {
     Bench(bench::Args),
     /// Show each setting and where it came from
     Config(config::Args),
+    Doctor(doctor::Args),
+    Completions(completions::Args),
 }
 
 #[cfg(test)]
@@ -87,7 +90,9 @@ mod tests {
         collect(&Cli::command(), "", &mut paths);
         for path in [
             "bench queue",
+            "completions",
             "config show",
+            "doctor",
             "init",
             "local install",
             "local start",
@@ -97,7 +102,14 @@ mod tests {
             "models clear",
             "models cool",
             "models list",
+            "models pause",
+            "models resume",
+            "runs cancel",
+            "runs delete",
+            "runs export",
             "runs list",
+            "runs pause",
+            "runs resume",
             "runs show",
             "simulate",
             "status",

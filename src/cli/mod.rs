@@ -16,9 +16,12 @@ mod values;
 mod watch;
 
 mod bench;
+mod completions;
 mod config;
 mod demo;
+mod doctor;
 mod fleet;
+mod ids;
 mod init;
 mod local;
 mod migrate;
@@ -68,6 +71,10 @@ pub fn run() -> ExitCode {
 }
 
 fn started(cli: Cli, printer: Printer) -> Result<Exit, CliError> {
+    // a shell asks at its start, wherever it is: no configuration may be in its way
+    if let Command::Completions(args) = &cli.command {
+        return completions::run(args, &printer);
+    }
     let config = read_config(&cli.global)?;
     logging::start(&config.log, cli.global.verbose, printer.way());
     for warning in &config.warnings {
@@ -101,6 +108,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Local(args) => local::run(args, context).await,
         Command::Bench(args) => Box::pin(bench::run(args, context)).await,
         Command::Config(args) => config::run(args, context).await,
+        Command::Completions(args) => completions::run(&args, &context.printer),
+        Command::Doctor(args) => Box::pin(doctor::run(args, context)).await,
     }
 }
 

@@ -39,7 +39,23 @@ enum Action {
         #[arg(long, default_value = "set by hand")]
         reason: String,
     },
-    /// Open a model: its cooldown, and what parked it or its provider
+    /// Close a model for the whole fleet until `models resume`; calls under way are finished
+    #[command(
+        after_help = "Example:\n  tidegate models pause gemini/gemini-3.8-flash --reason 'too dear this month'"
+    )]
+    Pause {
+        /// The model, as <provider entry>/<wire name>
+        model: String,
+        /// Why, for those who wonder
+        #[arg(long, default_value = "no reason was given")]
+        reason: String,
+    },
+    /// Open a model that was paused, or parked by a refusal; its cooldown stays
+    Resume {
+        /// The model, as <provider entry>/<wire name>
+        model: String,
+    },
+    /// Open a model: its cooldown, and what paused or parked it or its provider
     Clear {
         /// The model, as <provider entry>/<wire name>
         model: String,
@@ -54,6 +70,8 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
             wait,
             reason,
         } => cool(context, &model, wait, &reason).await,
+        Action::Pause { model, reason } => pause(context, &model, &reason).await,
+        Action::Resume { model } => resume(context, &model).await,
         Action::Clear { model } => clear(context, &model).await,
     }
 }
@@ -98,6 +116,59 @@ async fn cool(
                     "{model} is closed until {}",
                     moment(until, printer)
                 ))?;
+            }
+            Ok(Exit::Ok)
+        })
+        .await
+}
+
+async fn pause(context: &Context, model: &str, reason: &str) -> Result<Exit, CliError> {
+    context
+        .with_store(async |opened| {
+            let reason = format!("paused by hand: {reason}");
+            let before = match opened.store.pause_model(model, &reason).await {
+                Ok(before) => before,
+                Err(error) => return Err(known(opened, model, error).await),
+            };
+            let printer = &context.printer;
+            if printer.is_json() {
+                printer.object(&json!({
+                    "model": model, "changed": before.is_none(), "closed_by": before.as_ref().unwrap_or(&reason),
+                }))?;
+            } else if let Some(before) = before {
+                printer.line(format_args!("{model} was closed already: {before}"))?;
+            } else {
+                printer.line(format_args!(
+                    "{model} is closed until `tidegate models resume {model}`"
+                ))?;
+            }
+            Ok(Exit::Ok)
+        })
+        .await
+}
+
+async fn resume(context: &Context, model: &str) -> Result<Exit, CliError> {
+    context
+        .with_store(async |opened| {
+            let changed = match opened.store.resume_model(model).await {
+                Ok(changed) => changed,
+                Err(error) => return Err(known(opened, model, error).await),
+            };
+            let only = [model.to_owned()];
+            let status = opened.store.model_status(Some(&only)).await?.pop();
+            let closed_by = status.and_then(|it| it.closed_by);
+            let printer = &context.printer;
+            if printer.is_json() {
+                printer
+                    .object(&json!({"model": model, "changed": changed, "closed_by": closed_by}))?;
+                return Ok(Exit::Ok);
+            }
+            match (changed, closed_by) {
+                (_, Some(why)) => printer.line(format_args!(
+                    "{model} is closed still: {why}; `tidegate models clear {model}` opens it"
+                ))?,
+                (true, None) => printer.line(format_args!("{model} is open"))?,
+                (false, None) => printer.line(format_args!("{model} was open already"))?,
             }
             Ok(Exit::Ok)
         })

@@ -207,11 +207,14 @@ fn escape(text: &str, unwanted: impl Fn(char) -> bool) -> String {
     out
 }
 
-/// JSON escapes the controls below 0x20 itself; those above may stand in strings only.
-fn ascii_controls(json: &str) -> String {
+/// One line of JSON. Controls below 0x20 are white space between its parts, since strings hold them
+/// escaped; those above may stand in strings only.
+pub(super) fn ascii_controls(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
-        if c.is_control() {
+        if matches!(c, '\n' | '\r' | '\t') {
+            out.push(' ');
+        } else if c.is_control() {
             out.push_str(&format!("\\u{:04x}", u32::from(c)));
         } else {
             out.push(c);
@@ -228,6 +231,7 @@ mod tests {
     fn no_control_character_reaches_a_terminal() {
         assert_eq!(plain("a\u{1b}[2Jb\n\u{9b}"), "a\\u{1b}[2Jb\\n\\u{9b}");
         assert_eq!(ascii_controls("{\"a\":\"\u{9b}\"}"), "{\"a\":\"\\u009b\"}");
+        assert_eq!(ascii_controls("{\n\t\"a\": 1.0\r\n}"), "{  \"a\": 1.0  }");
         assert_eq!(plain_lines("a\n  help: b"), "a\n  help: b");
     }
 }

@@ -1,9 +1,12 @@
 //! Judging an answer: is it JSON, does it meet the schema.
 
 use jsonschema::{Validator, error::ValidationErrorKind};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
-use crate::{llm::parse_lenient, task::Judgement};
+use crate::{
+    llm::read_lenient,
+    task::{Answer, Judgement},
+};
 
 /// A schema, compiled once.
 #[derive(Debug)]
@@ -28,19 +31,18 @@ impl Judge {
     /// Accepts an answer, or says where it fails and by which keyword, never what it says.
     pub(super) fn judge(&self, answer: &str) -> Judgement {
         let Some(validator) = &self.0 else {
-            return Judgement::Accept(Value::String(answer.to_owned()));
+            return Judgement::Accept(Answer::text(answer));
         };
-        let value = match parse_lenient::<Value>(unfenced(answer).as_bytes()) {
-            Ok(value) => value,
-            Err(error) => {
-                // where, never what: the error's own words may quote the answer
-                let (line, column) = (error.line(), error.column());
-                let place = format!("the answer is not JSON (line {line}, column {column})");
-                return Judgement::Reject(place);
-            }
+        let answer = unfenced(answer);
+        let (value, text) = match read_lenient::<Value>(answer) {
+            Ok(read) => read,
+            Err(error) => return Judgement::Reject(unreadable(answer, &error)),
         };
         match validator.validate(&value) {
-            Ok(()) => Judgement::Accept(value),
+            Ok(()) => match Answer::json(text) {
+                Ok(answer) => Judgement::Accept(answer),
+                Err(error) => Judgement::Reject(unreadable(answer, &error)),
+            },
             Err(error) => {
                 let path: String = error
                     .instance_path()
@@ -65,6 +67,17 @@ impl Judge {
             }
         }
     }
+}
+
+/// Where an answer cannot be read, never what it says: the error's own words may quote it.
+fn unreadable(answer: &str, error: &serde_json::Error) -> String {
+    let what = if serde_json::from_str::<&RawValue>(answer).is_ok() {
+        "is nested deeper than 128, or holds a number larger than 1.8e308"
+    } else {
+        "is not JSON"
+    };
+    let (line, column) = (error.line(), error.column());
+    format!("the answer {what} (line {line}, column {column})")
 }
 
 /// The answer without white space and an optional code fence around it.
@@ -101,16 +114,16 @@ mod tests {
 
     #[test]
     fn a_fence_and_white_space_are_taken_off_and_nothing_else() {
-        for answer in [
-            r#"{"a":["x"]}"#,
-            " \n{\"a\":[\"x\"]}\n",
-            "```json\n{\"a\":[\"x\"]}\n```",
-            "\n```\n{\"a\": [\"x\"]}```\n",
-            "```JSON \n{\"a\":[\"x\"]}\n```",
+        for (answer, kept) in [
+            (r#"{"a":["x"]}"#, r#"{"a":["x"]}"#),
+            (" \n{\"a\":[\"x\"]}\n", r#"{"a":["x"]}"#),
+            ("```json\n{\"a\":[\"x\"]}\n```", r#"{"a":["x"]}"#),
+            ("\n```\n{\"a\": [\"x\"]}```\n", r#"{"a": ["x"]}"#),
+            ("```JSON \n{\"a\":[\"x\"]}\n```", r#"{"a":["x"]}"#),
         ] {
             assert_eq!(
                 judge().judge(answer),
-                Judgement::Accept(json!({"a": ["x"]})),
+                Judgement::Accept(Answer::json(kept).unwrap()),
                 "{answer}"
             );
         }
@@ -144,24 +157,41 @@ mod tests {
     }
 
     #[test]
-    fn half_a_surrogate_pair_is_mended_and_a_nul_is_kept() {
-        let text = Judge::new(Some(&json!({"type": "string"}))).unwrap();
+    fn half_a_surrogate_pair_is_mended_and_all_else_is_kept_byte_for_byte() {
+        let any = Judge::new(Some(&json!({}))).unwrap();
         for (given, wanted) in [
-            (r#""a\ud83d b""#, "a\u{fffd} b"),
-            (r#""\ud83d\ude00""#, "😀"),
-            (r#""a\u0000b""#, "a\0b"),
+            (r#""a\ud83d b""#, r#""a\ufffd b""#),
+            ("\u{feff}[1.0]", "[1.0]"),
+            (r#""\ud83d\ude00""#, r#""\ud83d\ude00""#),
+            (r#""a\u0000b""#, r#""a\u0000b""#),
+            (
+                r#"{"n": 1.0e2, "n": 9223372036854775809, "\u0061": 1.50}"#,
+                r#"{"n": 1.0e2, "n": 9223372036854775809, "\u0061": 1.50}"#,
+            ),
         ] {
             assert_eq!(
-                text.judge(given),
-                Judgement::Accept(json!(wanted)),
+                any.judge(given),
+                Judgement::Accept(Answer::json(wanted).unwrap()),
                 "{given}"
             );
         }
     }
 
     #[test]
+    fn what_is_json_but_cannot_be_checked_is_told_as_that() {
+        let any = Judge::new(Some(&json!({}))).unwrap();
+        let deep = "[".repeat(10_000) + &"]".repeat(10_000);
+        for answer in [deep.as_str(), "[1e400000]"] {
+            let Judgement::Reject(reason) = any.judge(answer) else {
+                panic!("accepted")
+            };
+            assert!(reason.contains("nested deeper than 128"), "{reason}");
+        }
+    }
+
+    #[test]
     fn without_a_schema_every_text_is_an_answer() {
         let accepted = Judge::new(None).unwrap().judge(" any\0 ");
-        assert_eq!(accepted, Judgement::Accept(json!(" any\0 ")));
+        assert_eq!(accepted, Judgement::Accept(Answer::text(" any\0 ")));
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Owns: mending of text that is JSON but for broken Unicode. Never: guessing at broken structure.
 
+use std::borrow::Cow;
+
 use serde::de::DeserializeOwned;
 
 /// Parses JSON whose strings may hold broken Unicode.
@@ -24,6 +26,21 @@ use serde::de::DeserializeOwned;
 /// text is an answer, print only its category, line and column.
 pub fn parse_lenient<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(bytes).or_else(|_| serde_json::from_str(&mend(bytes)))
+}
+
+/// The same, with the text that was read: the one given, or where that failed the mended one.
+///
+/// # Errors
+///
+/// As [`parse_lenient`].
+pub fn read_lenient<T: DeserializeOwned>(
+    text: &str,
+) -> Result<(T, Cow<'_, str>), serde_json::Error> {
+    if let Ok(value) = serde_json::from_str(text) {
+        return Ok((value, Cow::Borrowed(text)));
+    }
+    let mended = mend(text.as_bytes());
+    Ok((serde_json::from_str(&mended)?, Cow::Owned(mended)))
 }
 
 /// The text with its Unicode mended. What is valid stays byte for byte.

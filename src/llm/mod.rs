@@ -9,6 +9,6 @@ mod reply;
 mod request;
 
 pub use error::{CallError, Quota, QuotaWindow, Verdict};
-pub use json::parse_lenient;
+pub use json::{parse_lenient, read_lenient};
 pub use reply::{Reply, Usage};
 pub use request::{Params, Request};

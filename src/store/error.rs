@@ -159,6 +159,16 @@ impl StoreError {
         })
     }
 
+    /// Whether it lost against another session (a deadlock, a serialization failure, a lock that was
+    /// not had in time): nothing of it stands, and at once again it may win.
+    pub(super) fn is_conflict(&self) -> bool {
+        let Self::Database(error) = self else {
+            return false;
+        };
+        let code = error.as_database_error().and_then(|it| it.code());
+        matches!(code.as_deref(), Some("40001" | "40P01" | "55P03"))
+    }
+
     /// Whether the data itself is at fault, so that writing it again cannot help.
     pub fn is_about_data(&self) -> bool {
         let error = match self {

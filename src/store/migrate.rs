@@ -21,7 +21,7 @@ mod embedded {
 }
 
 /// Functions and views, in the order they are applied.
-const FUNCTIONS: [&str; 16] = [
+const FUNCTIONS: [&str; 18] = [
     include_str!("sql/functions/01_ids_and_days.sql"),
     include_str!("sql/functions/02_limit_room.sql"),
     include_str!("sql/functions/03_make_ready.sql"),
@@ -38,6 +38,8 @@ const FUNCTIONS: [&str; 16] = [
     include_str!("sql/functions/12_enqueue.sql"),
     include_str!("sql/functions/13_audit.sql"),
     include_str!("sql/functions/14_retention.sql"),
+    include_str!("sql/functions/20_health.sql"),
+    include_str!("sql/functions/21_runs_and_models.sql"),
 ];
 
 /// The key of the advisory lock that lets one migrator work at a time.
@@ -121,6 +123,49 @@ pub async fn check(store: &Store) -> Result<(), StoreError> {
         Ok(())
     } else {
         Err(StoreError::NotMigrated)
+    }
+}
+
+/// How the schema compares with this program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaState {
+    /// There is none.
+    Absent,
+    /// It lacks what this program needs.
+    Older,
+    /// It is as this program needs it.
+    Current,
+    /// A newer program migrated it.
+    Newer,
+}
+
+/// How the schema compares with this program. Changes nothing.
+///
+/// # Errors
+/// As every statement; [`StoreError::NoRights`] where the role may not look.
+pub async fn state(store: &Store) -> Result<SchemaState, StoreError> {
+    let known: bool = sqlx::query_scalar(
+        "select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                         where n.nspname = 'tidegate' and c.relname = 'function_sets')",
+    )
+    .fetch_one(&store.pool)
+    .await?;
+    if !known {
+        return Ok(SchemaState::Absent);
+    }
+    let newest: i32 =
+        sqlx::query_scalar("select coalesce(max(version), 0)::int from tidegate.schema_history")
+            .fetch_one(&store.pool)
+            .await?;
+    let ours = embedded::migrations::runner();
+    let ours = ours.get_migrations().iter().map(Migration::version).max();
+    if ours.is_some_and(|ours| i64::from(newest) > i64::from(ours)) {
+        return Ok(SchemaState::Newer);
+    }
+    match check(store).await {
+        Ok(()) => Ok(SchemaState::Current),
+        Err(StoreError::NotMigrated) => Ok(SchemaState::Older),
+        Err(error) => Err(error),
     }
 }
 

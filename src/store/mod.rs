@@ -12,6 +12,8 @@ pub mod claim;
 pub mod definition;
 pub mod enqueue;
 mod error;
+pub mod export;
+pub mod health;
 mod link;
 pub mod listen;
 pub mod load;
@@ -163,3 +165,22 @@ impl Store {
         Ok(())
     }
 }
+
+/// Does an act again that lost against another session, a few times: whoever acts by hand never sees
+/// a deadlock.
+async fn unless_in_conflict<T, F, Fut>(act: F) -> Result<T, StoreError>
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<T, StoreError>>,
+{
+    for _ in 1..CONFLICTS_MAX {
+        match act().await {
+            Err(error) if error.is_conflict() => {}
+            done => return done,
+        }
+    }
+    act().await
+}
+
+/// Times an act is tried that loses against others.
+const CONFLICTS_MAX: u32 = 6;

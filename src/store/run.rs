@@ -344,5 +344,7 @@ impl Store {
 }
 
 pub(super) fn taken_over() -> StoreError {
-    StoreError::Refused("another process took over the loading of this run".to_owned())
+    StoreError::Refused(
+        "another process took over the loading of this run, or somebody cancelled it".to_owned(),
+    )
 }

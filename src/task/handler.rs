@@ -1,7 +1,8 @@
 //! The public trait for work that a template cannot say: what to ask, and how to judge what came.
 
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
+use super::Answer;
 use crate::llm::{Reply, Request};
 
 /// One row of the source, as it was given.
@@ -16,8 +17,8 @@ pub struct Item {
 /// What a handler says of a reply.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Judgement {
-    /// The answer stands; this JSON value is kept and given to the sink.
-    Accept(Value),
+    /// The answer stands: its JSON text is kept byte for byte, and given to the sink as jsonb.
+    Accept(Answer),
     /// The answer does not do; asking again may help (spends an attempt). The text says why and
     /// must not repeat the answer.
     Reject(String),

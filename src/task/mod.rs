@@ -3,10 +3,12 @@
 //! Owns: the words of the queue, [`State`] with its one transition table, the [`Handler`] trait.
 //! Never: I/O, SQL, a clock, a storage call inside a transition.
 
+mod answer;
 mod handler;
 mod local;
 mod state;
 
+pub use answer::Answer;
 pub use handler::{Handler, HandlerError, Item, Judgement};
 pub use local::{LocalError, LocalHandler, typed};
 pub use state::{Event, State};

@@ -24,12 +24,11 @@ pub(super) async fn retry(
     let (mut sum, mut seen) = (Retried::default(), 0);
     each_chunk(opened, which, &ENDED, async |ids| {
         let retried = client::retry(&opened.store, ids).await?;
-        let moved = retried.ready + retried.sink_applied;
         seen += ids.len();
         sum.ready += retried.ready;
         sum.sink_applied += retried.sink_applied;
         sum.sink_refused.extend(retried.sink_refused);
-        Ok(moved)
+        Ok(())
     })
     .await?;
 
@@ -75,10 +74,9 @@ pub(super) async fn cancel(
 ) -> Result<Exit, CliError> {
     let (mut cancelled, mut seen) = (0, 0);
     each_chunk(opened, which, &OPEN, async |ids| {
-        let done = count(opened.store.cancel(ids).await?);
-        cancelled += done;
+        cancelled += count(opened.store.cancel(ids).await?);
         seen += ids.len();
-        Ok(done)
+        Ok(())
     })
     .await?;
     let printer = &context.printer;
@@ -96,16 +94,15 @@ pub(super) async fn cancel(
     Ok(Exit::Ok)
 }
 
-/// Gives `act` the tasks meant, a chunk at a time; it says how many it moved.
+/// Gives `act` the tasks meant, a chunk at a time.
 ///
-/// By ids: each must be there, or nothing is done. By filter: in each of `states` (or the one that
-/// is named), until none is left that was not seen. What moves leaves its state; what stays is read
-/// again, and the chunk grows by it.
+/// By ids: each must be there, or nothing is done. By filter: those in `states`, or in the one that
+/// is named.
 async fn each_chunk(
     opened: &Opened,
     which: &Which,
     states: &[&str],
-    mut act: impl AsyncFnMut(&[Uuid]) -> Result<usize, CliError>,
+    mut act: impl AsyncFnMut(&[Uuid]) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
     if !which.ids.is_empty() {
         let ids: Vec<Uuid> = BTreeSet::from_iter(which.ids.iter().copied())
@@ -125,7 +122,7 @@ async fn each_chunk(
             "give ids, or say which: --run, --worker, --state, --class, --tier or --item",
         ));
     }
-    let filter = which.filter.of_store();
+    let filter = which.filter.of_store(opened).await?;
     let states = match &filter.state {
         Some(state) if !states.contains(&state.as_str()) => {
             return Err(CliError::input(
@@ -136,35 +133,39 @@ async fn each_chunk(
         Some(state) => vec![state.clone()],
         None => states.iter().map(|&state| state.to_owned()).collect(),
     };
-    for state in states {
-        let filter = TaskFilter {
-            state: Some(state),
-            ..filter.clone()
-        };
-        all_of(opened, &filter, &mut act).await?;
-    }
-    Ok(())
+    all_of(opened, &filter, &states, &mut act).await
 }
 
+/// One walk over the tasks that the filter names, a chunk a statement; each is met once.
 async fn all_of(
     opened: &Opened,
     filter: &TaskFilter,
-    act: &mut impl AsyncFnMut(&[Uuid]) -> Result<usize, CliError>,
+    states: &[String],
+    act: &mut impl AsyncFnMut(&[Uuid]) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
-    let mut seen = BTreeSet::new();
-    let mut stayed = 0;
+    let limit = i64::try_from(CHUNK).unwrap_or(i64::MAX);
+    let (mut after, mut before) = (None, None);
     loop {
-        let limit = i64::try_from(CHUNK + stayed).unwrap_or(i64::MAX);
-        let found = opened.store.tasks(filter, limit).await?;
-        let fresh: Vec<Uuid> = found
-            .iter()
-            .map(|task| task.id)
-            .filter(|id| seen.insert(*id))
-            .collect();
-        if fresh.is_empty() {
+        let mut ids = match filter.run {
+            Some(run) => {
+                let page = opened
+                    .store
+                    .task_places(run, after.as_ref(), filter, states, limit)
+                    .await?;
+                after = page.last().cloned();
+                page.into_iter().map(|place| place.task).collect()
+            }
+            None => {
+                let page = opened.store.task_ids(before, filter, states, limit).await?;
+                before = page.last().copied();
+                page
+            }
+        };
+        if ids.is_empty() {
             return Ok(());
         }
-        stayed += fresh.len().saturating_sub(act(&fresh).await?);
+        ids.sort_unstable();
+        act(&ids).await?;
     }
 }
 

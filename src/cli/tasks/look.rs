@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{json, value::RawValue};
 use uuid::Uuid;
 
+use super::super::printer::ascii_controls;
 use super::super::times::{brief, cut, dollars, moment, or_dash};
 use super::super::{CliError, Context, Exit, Opened, Printer};
 use super::{Filter, no_such};
@@ -27,7 +28,8 @@ pub(super) async fn list(
     limit: i64,
 ) -> Result<Exit, CliError> {
     let printer = &context.printer;
-    let tasks = opened.store.tasks(&filter.of_store(), limit).await?;
+    let filter = filter.of_store(opened).await?;
+    let tasks = opened.store.tasks(&filter, limit).await?;
     let headers = [
         "task", "state", "worker", "item", "tier", "model", "attempts", "made", "failure",
     ];
@@ -117,7 +119,7 @@ fn screen(printer: &Printer, whole: &Whole) -> Result<(), CliError> {
     }
     if let Some(answer) = &whole.answer {
         printer.write("\n")?;
-        printer.line(answer.get())?;
+        printer.line(ascii_controls(answer.get()))?;
     }
     Ok(())
 }

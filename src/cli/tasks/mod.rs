@@ -6,7 +6,7 @@ mod look;
 use clap::Subcommand;
 use uuid::Uuid;
 
-use super::{CliError, Context, Exit};
+use super::{CliError, Context, Exit, Opened};
 use crate::store::task::TaskFilter;
 
 #[derive(clap::Args, Debug)]
@@ -59,9 +59,9 @@ struct Filter {
     /// In this state
     #[arg(long, value_parser = STATES)]
     state: Option<String>,
-    /// Of this run
-    #[arg(long, value_name = "ID", value_parser = super::values::id)]
-    run: Option<Uuid>,
+    /// Of this run: its id, or as much of its beginning as names it
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
     /// Of this worker
     #[arg(long, value_name = "NAME")]
     worker: Option<String>,
@@ -87,15 +87,19 @@ struct Which {
 }
 
 impl Filter {
-    fn of_store(&self) -> TaskFilter {
-        TaskFilter {
+    async fn of_store(&self, opened: &Opened) -> Result<TaskFilter, CliError> {
+        let run = match &self.run {
+            Some(run) => Some(super::ids::run(opened, run).await?),
+            None => None,
+        };
+        Ok(TaskFilter {
             state: self.state.clone(),
-            run: self.run,
+            run,
             worker: self.worker.clone(),
             tier: self.tier,
             error_class: self.class.clone(),
             item: self.item.clone(),
-        }
+        })
     }
 
     /// Whether anything is named: a bare `cancel` must not mean all there is.
@@ -128,7 +132,7 @@ fn no_such(id: Uuid) -> CliError {
     )
 }
 
-const STATES: [&str; 8] = [
+pub(super) const STATES: [&str; 8] = [
     "blocked",
     "scheduled",
     "ready",

@@ -7,7 +7,7 @@ use crate::definition::SourceSpec;
 
 /// The rows of a JSONL file, read as they are asked for. A gzipped file is unpacked by the caller.
 ///
-/// A bad line is an error and the next line follows; after a failure of the input nothing does.
+/// A byte order mark at the beginning is skipped. A bad line is an error and the next line follows; after a failure of the input nothing does.
 pub fn jsonl<R: BufRead>(
     input: R,
     source: &SourceSpec,
@@ -96,11 +96,14 @@ impl<R: BufRead> Lines<R> {
                     "is not valid UTF-8 at byte {at}"
                 ))))
             }
-            Ok(text) if text.starts_with('\u{feff}') => Some(Err(RowError::new(
-                "begins with a byte order mark: save it as UTF-8 without one",
-            ))),
-            Ok(text) if text.trim().is_empty() => None,
-            Ok(text) => Some(row_from_json(text, &self.source)),
+            Ok(text) => {
+                // a byte order mark is how some editors begin a file; anywhere else it is damage
+                let text = match self.line {
+                    1 => text.strip_prefix('\u{feff}').unwrap_or(text),
+                    _ => text,
+                };
+                (!text.trim().is_empty()).then(|| row_from_json(text, &self.source))
+            }
         }
     }
 }

@@ -4,11 +4,11 @@ mod rows;
 mod sink;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{Store, StoreError, link::Conn};
+use crate::task::Answer;
 use rows::{DoneRow, OpenRow};
 use sink::{SinkRow, apply_sink};
 
@@ -21,8 +21,8 @@ pub struct Answered {
     pub item: Option<String>,
     /// The item's version, for the sink.
     pub version: Option<String>,
-    /// The accepted answer.
-    pub answer: Value,
+    /// The accepted answer, stored byte for byte.
+    pub answer: Answer,
     /// What the call used.
     pub spent: Spent,
     /// The exact model that answered, as the provider names it.
@@ -182,7 +182,7 @@ impl Store {
         sink: Option<String>,
     ) -> Result<Vec<(Uuid, Settled)>, StoreError> {
         let meta: Vec<DoneRow<'_>> = answers.iter().map(DoneRow::from).collect();
-        let texts: Vec<String> = answers.iter().map(|a| a.answer.to_string()).collect();
+        let texts: Vec<String> = answers.iter().map(|a| a.answer.get().to_owned()).collect();
         let mut transaction = self.pool.begin().await?;
         let mut fates = settle_rows(&mut transaction, process, &meta, &texts).await?;
         if fates.iter().any(|(_, fate)| *fate == Settled::Superseded) {

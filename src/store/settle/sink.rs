@@ -7,7 +7,10 @@ use sqlx::{AssertSqlSafe, Either, Executor, SqlSafeStr, Statement, types::Json};
 use uuid::Uuid;
 
 use super::{Answered, rows::cut};
-use crate::store::{Store, StoreError, link::Conn};
+use crate::{
+    store::{Store, StoreError, link::Conn},
+    task::Answer,
+};
 
 impl Store {
     /// Checks a sink without running it: one statement that takes one parameter, the answers.
@@ -82,7 +85,7 @@ impl Store {
                 item_id: row.item_id,
                 task_id: row.id,
                 version: row.version,
-                answer: storable(&serde_json::from_str(&row.answer).unwrap_or(Value::Null)),
+                answer: Answer::json(row.answer).unwrap_or_else(|_| Value::Null.into()),
                 model: row.model,
                 finished_at: row.finished_at,
             })
@@ -154,23 +157,25 @@ async fn try_sink(
             sqlx::query("rollback to savepoint sink")
                 .execute(&mut *connection)
                 .await?;
-            Ok(Some(cut(&format!("sink.sql: {refusal}"))))
+            Ok(Some(refusal_words(&refusal)))
         }
     }
 }
 
-/// The same value with U+0000 replaced by U+FFFD in every string: jsonb can hold anything else. The
-/// exact answer stands in `task_results`.
-fn storable(value: &Value) -> Value {
-    match value {
-        Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "\u{fffd}")),
-        Value::Array(list) => list.iter().map(storable).collect(),
-        Value::Object(map) => map
-            .iter()
-            .map(|(key, inner)| (key.replace('\0', "\u{fffd}"), storable(inner)))
-            .collect(),
-        other => other.clone(),
-    }
+/// What a task that failed by its sink says. jsonb can hold every text but U+0000.
+fn refusal_words(refusal: &StoreError) -> String {
+    let code = match refusal {
+        StoreError::Database(error) => error.as_database_error().and_then(|it| it.code()),
+        _ => None,
+    };
+    let why = match code.as_deref() {
+        Some("22P05") => {
+            "the answer holds U+0000, which jsonb cannot; it is kept as it came in tidegate.task_results"
+                .to_owned()
+        }
+        _ => refusal.to_string(),
+    };
+    cut(&format!("sink.sql: {why}"))
 }
 
 /// One element of the sink's parameter.
@@ -179,7 +184,7 @@ pub(super) struct SinkRow {
     item_id: Option<String>,
     pub(super) task_id: Uuid,
     version: Option<String>,
-    answer: Value,
+    answer: Answer,
     model: String,
     finished_at: DateTime<Utc>,
 }
@@ -190,7 +195,7 @@ impl From<&Answered> for SinkRow {
             item_id: answered.item.clone(),
             task_id: answered.claim.task,
             version: answered.version.clone(),
-            answer: storable(&answered.answer),
+            answer: answered.answer.clone(),
             model: answered.claim.model.clone(),
             finished_at: answered.claim.granted_at
                 + chrono::Duration::milliseconds(answered.spent.latency_ms.into()),

@@ -116,3 +116,17 @@ fn a_port_that_is_taken_is_told() {
         .run(&["simulate", "--addr", &addr])
         .refused(&["cannot listen on"]);
 }
+
+#[test]
+fn completions_are_printed_wherever_a_shell_starts() {
+    let program = Program::new();
+    super::write(&program.folder().join("tidegate.toml"), "no = [toml");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ran = program.run(&["completions", shell]).ok();
+        assert!(
+            ran.stdout.contains("doctor") && ran.stderr.is_empty(),
+            "{ran:?}"
+        );
+    }
+    assert_eq!(program.run(&["completions", "tcsh"]).code, Some(1));
+}

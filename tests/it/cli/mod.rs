@@ -3,7 +3,11 @@
 mod bad_input;
 mod by_hand;
 mod demo;
+mod doctor;
 mod first_steps;
+mod hostile;
+mod models;
+mod runs;
 mod shapes;
 
 use std::path::Path;

@@ -4,7 +4,7 @@ use serde_json::{json, value::RawValue};
 use tidegate::{
     definition::{Folder, TemplateHandler},
     llm::Reply,
-    task::{Handler, Item, Judgement},
+    task::{Answer, Handler, Item, Judgement},
 };
 
 use super::{a_folder, check};
@@ -128,7 +128,7 @@ fn the_schema_judges() {
     };
     assert_eq!(
         judged("```json\n{\"a\": 1}\n```"),
-        Judgement::Accept(json!({"a": 1}))
+        Judgement::Accept(Answer::json("{\"a\": 1}").expect("it is JSON"))
     );
     assert_eq!(
         judged("{\"b\": \"secret\"}"),

@@ -104,7 +104,7 @@ fn a_bad_line_is_told_and_the_next_one_follows() {
         ),
         (
             "\u{feff}{\"id\":1}",
-            "line 2: begins with a byte order mark: save it as UTF-8 without one",
+            "line 2: is not JSON: expected value at line 1 column 1",
         ),
         (&deep, "line 2: is nested deeper than 128"),
     ] {
@@ -161,12 +161,6 @@ fn a_bad_csv_is_told() {
     for (text, wanted) in [
         (&b""[..], &[][..]),
         (
-            b"\xef\xbb\xbfid\n1",
-            &[
-                "line 1: could not be read: begins with a byte order mark: save it as UTF-8 without one",
-            ],
-        ),
-        (
             b"a,b\n1,2",
             &["line 1: the header lacks the id \"id\" (columns: a, b)"],
         ),
@@ -187,6 +181,15 @@ fn a_bad_csv_is_told() {
     ] {
         assert_eq!(said(&csv(text)), wanted);
     }
+}
+
+#[test]
+fn f60_a_byte_order_mark_at_the_beginning_is_skipped() {
+    assert_eq!(said(&csv(b"\xef\xbb\xbfid,a\n1,x\n")), ["1"]);
+    let rows = jsonl(b"\xef\xbb\xbf{\"id\":1}\n{\"id\":2}\n");
+    assert_eq!(said(&rows), ["1", "2"]);
+    assert_eq!(rows[0].as_ref().unwrap().body.get(), "{\"id\":1}");
+    assert!(jsonl(b"\xef\xbb\xbf").is_empty() && csv(b"\xef\xbb\xbf").is_empty());
 }
 
 #[test]

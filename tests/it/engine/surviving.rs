@@ -184,7 +184,8 @@ async fn faults_of_every_kind_end_with_every_article_done_or_failed_with_a_reaso
         .count("select count(*) from tidegate.tasks where state = 'failed'")
         .await;
     let filtered = fleet
-        .count("select count(*) from tidegate.tasks where state = 'failed' and error_class in ('filtered', 'truncated') and last_error is not null")
+        .count("select count(*) from tidegate.tasks where state = 'failed' and last_error is not null
+                 and (error_class in ('filtered', 'truncated') or (error_class = 'sink' and last_error like '%U+0000%'))")
         .await;
     assert_eq!(
         failed, filtered,

@@ -276,34 +276,41 @@ async fn a_row_the_sink_refuses_fails_alone_and_keeps_its_answer() {
 }
 
 #[tokio::test]
-async fn an_answer_with_a_nul_is_kept_to_the_letter_and_the_sink_gets_text_it_can_hold() {
+async fn f60_an_answer_that_jsonb_cannot_hold_is_kept_to_the_letter_and_fails_alone_by_its_sink() {
     let (db, store) = a_store(&[("a", None), ("b", None)]).await;
     sqlx::query("create table answers (item_id text primary key, answer text)")
         .execute(db.pool())
         .await
         .expect("the user's table");
-    load(&store, ONE_TIER, &items(1)).await.expect("a run");
+    load(&store, ONE_TIER, &items(2)).await.expect("a run");
     let process = a_process(&store, LEASE).await;
-    let task = claim(&store, process, 1).await.remove(0);
+    let tasks = claim(&store, process, 2).await;
     let fates = store
         .settle_done(
             process,
-            vec![answered(&task, "a\0b")],
+            vec![answered(&tasks[0], "a\0b"), answered(&tasks[1], "fine")],
             Some(SINK.to_owned()),
         )
         .await
         .expect("settled");
-    assert_eq!(fates[0].1, Settled::Done);
-    let kept: String = sqlx::query_scalar("select answer from tidegate.task_results")
-        .fetch_one(db.pool())
-        .await
-        .expect("kept");
+    assert_eq!(
+        (fates[0].1, fates[1].1),
+        (Settled::SinkFailed, Settled::Done)
+    );
+    let (kept, words): (String, String) = sqlx::query_as(
+        "select r.answer, t.last_error from tidegate.task_results r join tidegate.tasks t on t.id = r.task_id
+          where t.state = 'failed' and t.error_class = 'sink'",
+    )
+    .fetch_one(db.pool())
+    .await
+    .expect("kept");
     assert_eq!(kept, r#""a\u0000b""#);
-    let sunk: String = sqlx::query_scalar("select answer from answers")
-        .fetch_one(db.pool())
+    assert!(words.contains("U+0000"), "{words}");
+    let sunk: Vec<String> = sqlx::query_scalar("select answer from answers")
+        .fetch_all(db.pool())
         .await
         .expect("sunk");
-    assert_eq!(sunk, "a\u{fffd}b");
+    assert_eq!(sunk, ["fine"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

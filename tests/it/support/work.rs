@@ -13,6 +13,7 @@ use tidegate::{
         process::Registration,
         settle::{Answered, ClaimKey, Fate, Spent, Unanswered},
     },
+    task::Answer,
 };
 use uuid::Uuid;
 
@@ -134,7 +135,7 @@ pub(crate) fn answered(claimed: &Claimed, answer: &str) -> Answered {
         claim: ClaimKey::from(claimed),
         item: claimed.item.clone(),
         version: None,
-        answer: serde_json::Value::String(answer.to_owned()),
+        answer: Answer::text(answer),
         spent: Spent {
             usage: Some(Usage {
                 input_tokens: 10,

@@ -1,45 +1,13 @@
-//! `tidegate runs`: what was asked for and how far it is.
+//! Looking at runs: the list, and one in full.
 
-use clap::Subcommand;
 use serde::Serialize;
-use uuid::Uuid;
 
-use super::status::progress;
-use super::times::{brief, cut, dollars, moment};
-use super::{CliError, Context, Exit, Opened, Printer};
+use super::Which;
+use crate::cli::status::progress;
+use crate::cli::times::{brief, cut, dollars, moment};
+use crate::cli::{CliError, Context, Exit, Opened, Printer};
 use crate::store::run::{RunFilter, RunRow};
 use crate::store::stats::{CallCount, ModelCount, TierCount};
-
-#[derive(clap::Args, Debug)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    action: Action,
-}
-
-#[derive(Debug, Subcommand)]
-enum Action {
-    /// List runs, newest first
-    #[command(
-        after_help = "Examples:\n  tidegate runs list\n  tidegate runs list --worker entity_extraction --limit 5"
-    )]
-    List {
-        /// Only of this worker
-        #[arg(long)]
-        worker: Option<String>,
-        /// Only those that have not ended
-        #[arg(long)]
-        open: bool,
-        /// At most so many
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=100_000))]
-        limit: i64,
-    },
-    /// Show one run: its tiers, which models answered, calls, tokens and cost
-    Show {
-        /// The run's id
-        #[arg(value_parser = super::values::id)]
-        id: Uuid,
-    },
-}
 
 /// A run in full, as JSON.
 #[derive(Serialize)]
@@ -51,20 +19,7 @@ struct Whole {
     counts: CallCount,
 }
 
-pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
-    context
-        .with_store(async |opened| match args.action {
-            Action::List {
-                worker,
-                open,
-                limit,
-            } => list(context, opened, worker.as_deref(), open, limit).await,
-            Action::Show { id } => show(context, opened, id).await,
-        })
-        .await
-}
-
-async fn list(
+pub(super) async fn list(
     context: &Context,
     opened: &Opened,
     worker: Option<&str>,
@@ -103,19 +58,15 @@ async fn list(
     Ok(Exit::Ok)
 }
 
-async fn show(context: &Context, opened: &Opened, id: Uuid) -> Result<Exit, CliError> {
+pub(super) async fn show(
+    context: &Context,
+    opened: &Opened,
+    which: &Which,
+) -> Result<Exit, CliError> {
     let printer = &context.printer;
     let store = &opened.store;
-    let run = store
-        .runs(&RunFilter::only(id), 1)
-        .await?
-        .pop()
-        .ok_or_else(|| {
-            CliError::input(
-                format!("no run has the id {id}"),
-                "see `tidegate runs list`",
-            )
-        })?;
+    let run = which.row(opened).await?;
+    let id = run.run_id;
     let whole = Whole {
         tiers: store.tier_counts(&[id]).await?,
         models: store.model_counts(&[id]).await?,
