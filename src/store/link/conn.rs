@@ -187,19 +187,17 @@ impl Drop for Conn {
         let Some(Raw::Pooled(mut connection)) = self.raw.take() else {
             return;
         };
+        // however this ends, what was not given back whole is closed
+        connection.close_on_drop();
         if self.unheard {
-            connection.close_on_drop();
             return;
         }
         let in_transaction = self.in_transaction;
         // giving back asks the server whether it is still there: without a bound, a silent one would
         // hold the place in the pool
         let giving_back = async move {
-            let whole = !in_transaction || connection.execute("rollback").await.is_ok();
-            if whole {
+            if !in_transaction || connection.execute("rollback").await.is_ok() {
                 connection.return_to_pool().await;
-            } else {
-                connection.close_on_drop();
             }
         };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
