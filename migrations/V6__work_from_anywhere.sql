@@ -100,3 +100,6 @@ drop function if exists tidegate.rescue_v1(int);
 -- Suspects: tasks whose process died twice (see the claims). Nearly always empty.
 create index ready_suspects on tidegate.ready (lane) where rescues >= 2;
 create index running_suspects on tidegate.running (process_id) where rescues >= 2;
+
+-- What a run could see as it began: an answer that was being stored then is not asked for again.
+alter table tidegate.runs add column begun pg_snapshot not null default pg_current_snapshot();

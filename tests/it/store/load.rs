@@ -202,7 +202,6 @@ async fn a_prompt_larger_than_a_whole_minute_of_every_model_fails_alone_at_once(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "it is: the rule knows when an answer was stamped, and not when its commit was seen"]
 async fn i2_an_item_whose_answer_is_being_stored_as_the_next_run_begins_is_not_asked_again() {
     let (db, store) = a_store(&[("a", None), ("b", None)]).await;
     load(&store, ONE_TIER, &items(1)).await.expect("a run");

@@ -20,6 +20,13 @@ language sql stable parallel safe as $$
   select (date_trunc('day', p_now at time zone p_zone) + interval '1 day') at time zone p_zone
 $$;
 
+-- The full number of a row's transaction, which the row keeps without its epoch: the one nearest to this snapshot.
+create or replace function tidegate.full_xid_v1(p_xid xid, p_near pg_snapshot) returns xid8 language sql immutable parallel safe as $$
+  select (case when z.x > z.m + 2147483648 then z.x - 4294967296 when z.x < z.m - 2147483648 then z.x + 4294967296 else z.x end)::text::xid8
+    from (select pg_snapshot_xmax(p_near)::text::bigint as m,
+                 (pg_snapshot_xmax(p_near)::text::bigint >> 32 << 32) | p_xid::text::bigint as x) z
+$$;
+
 -- Makes the day partitions from yesterday to a week ahead. Safe to run at any time, by any number at once.
 create or replace function tidegate.ensure_partitions() returns void language plpgsql as $$
 declare

@@ -43,8 +43,11 @@ begin
      and exists (
        select from tidegate.runs u
          join tidegate.tasks t on t.run_id = u.id and t.item_id = k.item_id
-        where u.worker = v_run.worker and u.id <> p_run and (u.finished_at is null or u.finished_at > v_run.created_at)
-          and t.state = 'done' and t.finished_at > v_run.created_at);
+        where u.worker = v_run.worker and u.id <> p_run and (u.finished_at is null or u.finished_at > v_run.created_at - interval '1 h')
+          -- done by a transaction that the run could not see as it began: its source may have been read without that answer.
+          -- The moment alone does not tell: it is stamped before its commit is seen
+          and t.state = 'done' and t.finished_at > v_run.created_at - interval '1 h'
+          and not pg_visible_in_snapshot(tidegate.full_xid_v1(t.xmin, v_run.begun), v_run.begun));
   with given as materialized (
     select * from unnest(p_ids, p_items, p_tiers, p_lanes, p_priorities, p_est, p_cache_keys, p_categories, p_errors)
                   as g (id, item_id, tier, lane, priority, est, cache_key, category, error)
