@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    completions, config, demo, doctor, init, local, models, run, runs, simulate, status, tasks,
-    work,
+    bench, completions, config, demo, doctor, init, local, models, run, runs, simulate, status,
+    tasks, work, workers,
 };
 
 /// A durable queue for LLM work in your own Postgres.
@@ -53,6 +53,8 @@ pub(super) enum Command {
     Migrate,
     Run(run::Args),
     Work(work::Args),
+    /// Workers that tasks may be enqueued for by name; pause them
+    Workers(workers::Args),
     Status(status::Args),
     /// Look at tasks; retry and cancel them
     Tasks(tasks::Args),
@@ -63,6 +65,8 @@ pub(super) enum Command {
     Simulate(simulate::Args),
     /// The private Postgres, for when there is no database URL
     Local(local::Args),
+    /// Measure this machine and server
+    Bench(bench::Args),
     /// Show each setting and where it came from
     Config(config::Args),
     Doctor(doctor::Args),
@@ -85,6 +89,7 @@ mod tests {
         let mut paths = Vec::new();
         collect(&Cli::command(), "", &mut paths);
         for path in [
+            "bench queue",
             "completions",
             "config show",
             "doctor",
@@ -113,6 +118,10 @@ mod tests {
             "tasks retry",
             "tasks show",
             "tasks why",
+            "workers add",
+            "workers list",
+            "workers pause",
+            "workers resume",
         ] {
             assert!(paths.iter().any(|it| it == path), "{path}: {paths:?}");
         }

@@ -1,6 +1,9 @@
 //! What every command gets: the configuration, the printer, and the database when it asks.
 
+use std::time::Duration;
+
 use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
 
 use super::{CliError, Printer};
 use crate::config::Config;
@@ -15,6 +18,9 @@ pub struct Context {
     /// Where data and talk go.
     pub printer: Printer,
 }
+
+/// How long connections may take to close.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A database in use. [`close`](Self::close) it: dropped, it leaves a private Postgres running.
 #[must_use = "a private Postgres is stopped by close()"]
@@ -97,7 +103,10 @@ impl Context {
         let opened = self.connected(missing).await?;
         let ready = match &opened.local {
             Some(_) => migrate::run(&opened.store).await.map(drop),
-            None => migrate::check(&opened.store).await,
+            None => {
+                let check = async || migrate::check(&opened.store).await;
+                self.patiently(StoreError::is_passing, check).await
+            }
         };
         match ready {
             Ok(()) => Ok(opened),
@@ -127,14 +136,48 @@ impl Context {
         Ok(self.connect(&url, Some(local)).await?)
     }
 
+    /// Does it again for as long as `waits` says of its error that waiting helps: whoever starts many
+    /// processes at once gets them all, without starting any again.
+    pub(super) async fn patiently<T>(
+        &self,
+        waits: fn(&StoreError) -> bool,
+        work: impl AsyncFn() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let deadline = Instant::now() + ROOM_WITHIN;
+        let mut told = false;
+        loop {
+            match work().await {
+                Err(error) if waits(&error) && Instant::now() < deadline => {
+                    if !told {
+                        self.printer.say(format_args!("waiting: {error}"));
+                        told = true;
+                    }
+                    tokio::time::sleep(ROOM_PAUSE.mul_f64(0.5 + rand::random::<f64>())).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
     async fn connect(
         &self,
         url: &SecretString,
         local: Option<Local>,
     ) -> Result<Opened, StoreError> {
-        let settings = self.config.store_settings(url.expose_secret());
-        Store::probe(&settings).await?;
-        let store = Store::connect(&settings).await?;
+        let mut settings = self.config.store_settings(url.expose_secret());
+        // a mistake in the URL is told at once; a server that was there is waited for
+        let began = Instant::now();
+        self.patiently(StoreError::is_full, async || Store::probe(&settings).await)
+            .await?;
+        let store = self
+            .patiently(StoreError::is_passing, async || {
+                Store::connect(&settings).await
+            })
+            .await?;
+        // where there was no room, none is held on to
+        store.keep_none(began.elapsed() > ROOM_PAUSE);
+        // found out once
+        settings.pooler = store.pooler();
         Ok(Opened {
             store,
             local,
@@ -142,6 +185,11 @@ impl Context {
         })
     }
 }
+
+/// How long a full server is waited for.
+const ROOM_WITHIN: Duration = Duration::from_secs(120);
+/// The pause between two looks.
+const ROOM_PAUSE: Duration = Duration::from_millis(500);
 
 impl std::fmt::Debug for Opened {
     /// Without the URL: it may hold a password.
@@ -158,12 +206,15 @@ impl Opened {
         self.settings.url.expose_secret()
     }
 
-    /// Closes the connections, and stops the private Postgres unless others use it.
+    /// Closes the connections, and stops the private Postgres unless others use it. One that waits
+    /// for an answer on a dead link is dropped: it would wait for ever.
     ///
     /// # Errors
     /// Those of stopping it.
     pub async fn close(self) -> Result<(), CliError> {
-        self.store.pool().close().await;
+        let closing = self.store.pool().close();
+        // what did not close in time ends with the process
+        let _ = tokio::time::timeout(GOODBYE, closing).await;
         if let Some(local) = self.local {
             local.close().await?;
         }

@@ -7,7 +7,7 @@ use crate::{
     config::EntryError,
     engine,
     provider::{self, Provider},
-    store::Store,
+    store::{Store, StoreError},
 };
 
 /// The providers this process has a key for, by entry. Entries without a key are warned of.
@@ -52,9 +52,9 @@ pub(super) fn providers(
 
 /// Tells the database the providers and models of the file, as far as they changed.
 pub(super) async fn sync(context: &Context, store: &Store) -> Result<(), CliError> {
-    store
-        .sync_models(&context.config.providers(), &context.config.models())
-        .await?;
+    let (providers, models) = (context.config.providers(), context.config.models());
+    let sync = async || store.sync_models(&providers, &models).await;
+    context.patiently(StoreError::is_passing, sync).await?;
     Ok(())
 }
 
@@ -67,6 +67,8 @@ pub(super) fn settings(context: &Context, role: &'static str) -> engine::Setting
         lease: work.lease(),
         grace: work.grace(),
         workers: None,
+        settle: work.settle(),
+        keep: context.config.keep.to_keep(),
         role,
     }
 }

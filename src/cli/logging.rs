@@ -4,10 +4,11 @@ use std::io::{self, Write};
 
 use tracing_subscriber::EnvFilter;
 
+use super::talk::Talk;
 use crate::config::{LogFormat, LogSettings};
 
 /// Starts logging for the process. `verbose` stands above the filter: 1 debug, 2 everything.
-pub(super) fn start(settings: &LogSettings, verbose: u8) {
+pub(super) fn start(settings: &LogSettings, verbose: u8, way: Talk) {
     let filter = match verbose {
         0 => settings.filter.value.as_str(),
         1 => "info,tidegate=debug",
@@ -17,7 +18,7 @@ pub(super) fn start(settings: &LogSettings, verbose: u8) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
-        .with_writer(|| Plain);
+        .with_writer(move || Plain(way.clone()));
     // A program that embeds us may have started its own: then that one stays.
     let _ = match settings.format.value {
         LogFormat::Text => builder.try_init(),
@@ -26,7 +27,7 @@ pub(super) fn start(settings: &LogSettings, verbose: u8) {
 }
 
 /// Stderr, less control characters. A record comes in one piece.
-struct Plain;
+struct Plain(Talk);
 
 impl Write for Plain {
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
@@ -36,8 +37,7 @@ impl Write for Plain {
             None => (text.as_ref(), ""),
         };
         let line = format!("{}{end}", super::printer::plain(body));
-        // A log that nobody reads ends nothing.
-        let _ = io::stderr().lock().write_all(line.as_bytes());
+        self.0.say(line.into_bytes());
         Ok(record.len())
     }
 

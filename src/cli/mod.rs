@@ -8,11 +8,14 @@ mod args;
 mod context;
 mod error;
 mod logging;
+mod memory;
 mod printer;
+mod talk;
 mod times;
 mod values;
 mod watch;
 
+mod bench;
 mod completions;
 mod config;
 mod demo;
@@ -33,6 +36,7 @@ mod status;
 mod stop;
 mod tasks;
 mod work;
+mod workers;
 
 use std::process::ExitCode;
 
@@ -62,6 +66,7 @@ pub fn run() -> ExitCode {
             error.exit()
         }
     };
+    printer.way().flush();
     exit.into()
 }
 
@@ -71,7 +76,7 @@ fn started(cli: Cli, printer: Printer) -> Result<Exit, CliError> {
         return completions::run(args, &printer);
     }
     let config = read_config(&cli.global)?;
-    logging::start(&config.log, cli.global.verbose);
+    logging::start(&config.log, cli.global.verbose, printer.way());
     for warning in &config.warnings {
         printer.warn(warning);
     }
@@ -94,12 +99,14 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Migrate => migrate::run(context).await,
         Command::Run(args) => Box::pin(run::run(args, context)).await,
         Command::Work(args) => Box::pin(work::run(args, context)).await,
+        Command::Workers(args) => workers::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Tasks(args) => tasks::run(args, context).await,
         Command::Runs(args) => runs::run(args, context).await,
         Command::Models(args) => models::run(args, context).await,
         Command::Simulate(args) => Box::pin(simulate::run(args, context)).await,
         Command::Local(args) => local::run(args, context).await,
+        Command::Bench(args) => Box::pin(bench::run(args, context)).await,
         Command::Config(args) => config::run(args, context).await,
         Command::Completions(args) => completions::run(&args, &context.printer),
         Command::Doctor(args) => Box::pin(doctor::run(args, context)).await,

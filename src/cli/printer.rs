@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use comfy_table::{Cell, ContentArrangement, Table};
 use serde::Serialize;
 
-use super::CliError;
+use super::{CliError, talk::Talk};
 
 /// Writes to stdout and stderr. Cheap to clone.
 ///
@@ -17,6 +17,7 @@ pub struct Printer {
     json: bool,
     stdout_is_terminal: bool,
     stderr_is_terminal: bool,
+    talk: Talk,
 }
 
 impl Printer {
@@ -26,6 +27,7 @@ impl Printer {
             json,
             stdout_is_terminal: io::stdout().is_terminal(),
             stderr_is_terminal: io::stderr().is_terminal(),
+            talk: Talk::of_process(),
         }
     }
 
@@ -164,9 +166,13 @@ impl Printer {
         }
     }
 
+    /// The way that talk goes, for logs to go the same.
+    pub(super) fn way(&self) -> Talk {
+        self.talk.clone()
+    }
+
     fn talk(&self, text: &str) {
-        // Where nobody listens, there is nobody to tell.
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        self.talk.say(format!("{text}\n").into_bytes());
     }
 }
 

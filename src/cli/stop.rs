@@ -1,6 +1,7 @@
 //! When a long-running command is to stop: SIGINT, SIGTERM, or the end of its standard input.
 
-use tokio::io::AsyncReadExt;
+use std::io::Read;
+
 use tokio_util::sync::CancellationToken;
 
 use super::{CliError, Printer};
@@ -39,6 +40,7 @@ pub(super) fn on_request(
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
+        printer.way().flush();
         std::process::exit(INTERRUPTED);
     });
     Ok(token)
@@ -47,8 +49,23 @@ pub(super) fn on_request(
 /// What a shell expects of a process that was interrupted.
 const INTERRUPTED: i32 = 130;
 
+/// Reads in a thread of its own: the runtime would wait at its end for a read that it began, and a
+/// process that was told to stop by a signal would stay until its input ends.
 async fn input_ended() {
-    let mut input = tokio::io::stdin();
-    let mut buffer = [0; 64];
-    while !matches!(input.read(&mut buffer).await, Ok(0) | Err(_)) {}
+    let (ended, end) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut input = std::io::stdin().lock();
+        let mut buffer = [0; 64];
+        loop {
+            match input.read(&mut buffer) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        // nobody waits any more when the process is stopping already
+        let _ = ended.send(());
+    });
+    // the thread tells it, or is gone
+    let _ = end.await;
 }

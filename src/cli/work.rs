@@ -1,5 +1,7 @@
 //! `tidegate work`: a process of the fleet.
 
+use std::time::Duration;
+
 use super::{CliError, Context, Exit, fleet, stop};
 use crate::engine::{Engine, Registry, Worked};
 
@@ -23,6 +25,13 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
+    let context = &Context {
+        config: context
+            .config
+            .clone()
+            .with_statement_timeout(STATEMENT_TIMEOUT),
+        printer: context.printer.clone(),
+    };
     let providers = fleet::providers(context, None)?;
     let mut settings = fleet::settings(context, "work");
     settings.workers = args.workers;
@@ -51,3 +60,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
     ));
     Ok(Exit::Ok)
 }
+
+/// A statement of a worker process takes no longer, so that a link that went silent is given up
+/// soon: its answers are waited for 5 s longer, and then it connects anew.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);

@@ -2,8 +2,13 @@
 //!
 //! Uses the decisions below and the store; never the engine: whoever enqueues need not work.
 
+mod enqueue;
+mod lanes;
 mod load;
+mod register;
 mod retry;
 
+pub use enqueue::{EnqueueFate, Enqueued, PayloadError, Task, enqueue_all};
 pub use load::{LoadError, LoadOptions, Loaded, Loader, Outlook};
+pub use register::register;
 pub use retry::{Retried, RetryError, retry};

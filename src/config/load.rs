@@ -9,7 +9,9 @@ use super::document::Document;
 use super::error::nearest;
 use super::models::{self, ModelEntry};
 use super::providers::{self, EntryError, ProviderEntry};
+use super::retention::{self, RetentionSettings};
 use super::section::{Section, check_keys, variable};
+use super::work::{self, WorkSettings};
 use super::{ConfigError, Environment, Origin, Set};
 use crate::local;
 use crate::provider::ProviderSettings;
@@ -18,9 +20,16 @@ use crate::store::{
     model::{ModelRow, ProviderRow},
 };
 
-const TOP_KEYS: &[&str] = &["database", "work", "log", "local", "providers", "models"];
-const DATABASE_KEYS: &[&str] = &["url", "max_connections"];
-const WORK_KEYS: &[&str] = &["slots", "poll_ms", "lease_s", "grace_s"];
+const TOP_KEYS: &[&str] = &[
+    "database",
+    "work",
+    "retention",
+    "log",
+    "local",
+    "providers",
+    "models",
+];
+const DATABASE_KEYS: &[&str] = &["url", "max_connections", "pooler"];
 const LOG_KEYS: &[&str] = &["filter", "format"];
 const LOCAL_KEYS: &[&str] = &["dir", "pg_bin"];
 
@@ -31,6 +40,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// `[work]`.
     pub work: WorkSettings,
+    /// `[retention]`.
+    pub keep: RetentionSettings,
     /// `[log]`.
     pub log: LogSettings,
     /// `[providers.<entry>]`, in the order of the file.
@@ -41,41 +52,11 @@ pub struct Config {
     pub warnings: Vec<String>,
     pub(super) url: Option<Set<SecretString>>,
     pub(super) max_connections: Set<u32>,
+    pub(super) pooler: Set<&'static str>,
+    pub(super) statement_timeout: Option<Duration>,
     pub(super) local_dir: Option<Set<String>>,
     pub(super) pg_bin: Option<Set<String>>,
     pub(super) env: Environment,
-}
-
-/// How a worker process works.
-#[derive(Clone, Debug)]
-pub struct WorkSettings {
-    /// `work.slots`: calls at once, 1 to 10,000. Default 32.
-    pub slots: Set<u32>,
-    /// `work.poll_ms`: how often an idle process looks for work, 10 to 60,000 ms. Default 200.
-    pub poll_ms: Set<u32>,
-    /// `work.lease_s`: how long a process may be silent before others take its tasks, 5 to 3,600 s.
-    /// Default 60.
-    pub lease_s: Set<u32>,
-    /// `work.grace_s`: how long calls under way may take to end when the process is stopped, 0 to
-    /// 3,600 s. Default 25.
-    pub grace_s: Set<u32>,
-}
-
-impl WorkSettings {
-    /// How often an idle process looks.
-    pub fn poll(&self) -> Duration {
-        Duration::from_millis(self.poll_ms.value.into())
-    }
-
-    /// The length of a lease.
-    pub fn lease(&self) -> Duration {
-        Duration::from_secs(self.lease_s.value.into())
-    }
-
-    /// The time to stop in.
-    pub fn grace(&self) -> Duration {
-        Duration::from_secs(self.grace_s.value.into())
-    }
 }
 
 /// What is logged, to stderr.
@@ -126,7 +107,13 @@ impl Config {
         let database = Section::top(&document, &env, "database", DATABASE_KEYS)?;
         let mut warnings = Vec::new();
         let url = url(&database, &env, &mut warnings)?;
-        let work = work(&Section::top(&document, &env, "work", WORK_KEYS)?)?;
+        let work = work::read(&Section::top(&document, &env, "work", work::KEYS)?)?;
+        let keep = retention::read(&Section::top(
+            &document,
+            &env,
+            "retention",
+            retention::KEYS,
+        )?)?;
         let log = log(&Section::top(&document, &env, "log", LOG_KEYS)?)?;
         let local = Section::top(&document, &env, "local", LOCAL_KEYS)?;
         let provider_entries = providers::read(&document, &env)?;
@@ -134,6 +121,9 @@ impl Config {
         let max_connections = database
             .integer("max_connections", 2, 100)?
             .unwrap_or(Set::default(6));
+        let pooler = database
+            .word("pooler", &["auto", "transaction", "none"])?
+            .unwrap_or(Set::default("auto"));
         let alias = |name: &str| {
             env.find(name).map(|(value, origin)| Set {
                 value: value.to_owned(),
@@ -153,12 +143,15 @@ impl Config {
         Ok(Self {
             file,
             work,
+            keep,
             log,
             provider_entries,
             model_entries,
             warnings,
             url,
             max_connections,
+            pooler,
+            statement_timeout: None,
             local_dir,
             pg_bin,
             env,
@@ -177,6 +170,13 @@ impl Config {
         self
     }
 
+    /// The same with so much time for each statement.
+    #[must_use]
+    pub fn with_statement_timeout(mut self, limit: Duration) -> Self {
+        self.statement_timeout = Some(limit);
+        self
+    }
+
     /// The database's URL. `None`: a private Postgres is to be used.
     pub fn database_url(&self) -> Option<&SecretString> {
         self.url.as_ref().map(|url| &url.value)
@@ -186,6 +186,14 @@ impl Config {
     pub fn store_settings(&self, url: impl Into<String>) -> store::Settings {
         let mut settings = store::Settings::new(url);
         settings.max_connections = self.max_connections.value;
+        if let Some(limit) = self.statement_timeout {
+            settings.statement_timeout = limit;
+        }
+        settings.pooler = match self.pooler.value {
+            "transaction" => store::Pooler::Transaction,
+            "none" => store::Pooler::None,
+            _ => store::Pooler::Auto,
+        };
         settings
     }
 
@@ -290,20 +298,6 @@ fn url(
     Ok(own.map(|url| secret(&url.value, url.origin)))
 }
 
-fn work(section: &Section<'_>) -> Result<WorkSettings, ConfigError> {
-    let number = |key, least, most, default| {
-        section
-            .integer(key, least, most)
-            .map(|set| set.unwrap_or(Set::default(default)))
-    };
-    Ok(WorkSettings {
-        slots: number("slots", 1, 10_000, 32)?,
-        poll_ms: number("poll_ms", 10, 60_000, 200)?,
-        lease_s: number("lease_s", 5, 3_600, 60)?,
-        grace_s: number("grace_s", 0, 3_600, 25)?,
-    })
-}
-
 fn log(section: &Section<'_>) -> Result<LogSettings, ConfigError> {
     let filter = section.text("filter")?;
     if let Some(filter) = &filter
@@ -334,7 +328,8 @@ fn log(section: &Section<'_>) -> Result<LogSettings, ConfigError> {
 fn misspelt(env: &Environment, providers: &[ProviderEntry], models: &[ModelEntry]) -> Vec<String> {
     let sections = [
         ("database", DATABASE_KEYS),
-        ("work", WORK_KEYS),
+        ("work", work::KEYS),
+        ("retention", retention::KEYS),
         ("log", LOG_KEYS),
         ("local", LOCAL_KEYS),
     ];

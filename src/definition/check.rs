@@ -126,6 +126,14 @@ impl Definition {
         ladder
     }
 
+    /// The family of a tier's cache keys: the name the worker gives it, else its models.
+    pub fn family(&self, tier: usize) -> Vec<String> {
+        match &self.cache.family {
+            Some(name) => vec![name.clone()],
+            None => self.ladder(tier).into_iter().map(String::from).collect(),
+        }
+    }
+
     /// Checks that the source has every column that is named: id, category, version, score, each
     /// signal, each variable of the templates. A variable counts as named even where the template
     /// asks first whether it is defined.

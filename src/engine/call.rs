@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     GRANT_TTL, Shared,
     heartbeat::Lease,
-    registry::Compiled,
+    registry::{Compiled, guarded},
     settle::{Closing, Outcome},
 };
 use crate::{
@@ -52,6 +52,9 @@ struct Failed {
 impl Call {
     /// Asks, calls and judges.
     pub(super) async fn run(self) -> Outcome {
+        if self.claimed.expired {
+            return self.expired();
+        }
         let compiled = match self
             .shared
             .registry
@@ -74,9 +77,10 @@ impl Call {
                 self.unsent("not_sent", "the item could not be read")
             };
         };
-        let request = match compiled.handler.request(&item) {
-            Ok(request) => request,
-            Err(error) => return self.refused("input", &error.0),
+        let request = match guarded(|| compiled.handler.request(&item)) {
+            Ok(Ok(request)) => request,
+            Ok(Err(error)) => return self.refused("input", &error.0),
+            Err(words) => return self.refused("panic", &words),
         };
         let (entry, wire_name) = self.claimed.model.split_once('/').unwrap_or_default();
         let Some(provider) = self.shared.providers.get(entry).cloned() else {
@@ -99,6 +103,15 @@ impl Call {
         let latency = sent_at.elapsed();
         match answer {
             Ok(reply) => self.judged(&compiled, &item, reply, latency),
+            Err(error @ CallError::Exhausted { .. }) => {
+                tracing::warn!(%error, "a task is given back, and its slot rests for a moment");
+                // the slot stays taken: fewer calls at once need less
+                tokio::select! {
+                    () = tokio::time::sleep(EXHAUSTED_PAUSE) => {}
+                    () = self.shared.abandon.cancelled() => {}
+                }
+                self.unsent("not_sent", &error.to_string())
+            }
             Err(error) => self.failed(failure_of(error), latency),
         }
     }
@@ -119,11 +132,13 @@ impl Call {
         reply: Reply,
         latency: Duration,
     ) -> Outcome {
-        match compiled.handler.judge(item, &reply) {
+        let judgement = guarded(|| compiled.handler.judge(item, &reply));
+        match judgement.unwrap_or_else(Judgement::Reject) {
             Judgement::Accept(answer) => {
                 let spent = self.spent(reply.usage, true, latency);
                 Outcome {
                     process: self.process,
+                    slot: None,
                     closing: Closing::Answered {
                         answered: Answered {
                             claim: ClaimKey::from(&self.claimed),
@@ -180,6 +195,7 @@ impl Call {
         let spent = self.spent(failed.usage, failed.may_have_cost, latency);
         Outcome {
             process: self.process,
+            slot: None,
             closing: Closing::Open {
                 attempt: Unanswered {
                     claim: ClaimKey::from(&self.claimed),
@@ -195,6 +211,15 @@ impl Call {
                 brief: failed.brief,
             },
         }
+    }
+
+    /// Not worth starting any more.
+    fn expired(self) -> Outcome {
+        let mut outcome = self.unsent("expired", "it was not worth starting any more");
+        if let Closing::Open { attempt, .. } = &mut outcome.closing {
+            attempt.fate = Fate::Expire;
+        }
+        outcome
     }
 
     /// Given back before anything was sent.
@@ -266,6 +291,8 @@ impl Call {
     }
 }
 
+/// How long a slot rests when this machine had nothing left to call with.
+const EXHAUSTED_PAUSE: Duration = Duration::from_secs(2);
 /// Output tokens assumed of a call that may have been billed and was not counted.
 const UNCOUNTED_OUTPUT_TOKENS: u64 = 256;
 

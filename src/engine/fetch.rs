@@ -7,17 +7,17 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Shared, TROUBLE_PAUSE_MAX, call::Call, heartbeat::Lease, nonce, pause, settle::Outcome,
+    Shared, TROUBLE_PAUSE_MAX, call::Call, heartbeat::Lease, local::LocalRun, nonce, pause,
+    settle::Outcome,
 };
 use crate::store::{
     StoreError,
-    claim::{ClaimRequest, Claimed, TaskBody},
+    claim::{ClaimRequest, TaskBody},
+    local::{LocalRequest, LocalTask},
 };
 
 /// No claim outlives its statement's and its locks' time limits.
 const UNHEARD_FOR: Duration = Duration::from_secs(75);
-/// Longest pause of an idle process between two looks; notifications shorten it.
-const IDLE_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// At most one claim in flight per process, for all its free slots.
 pub(super) struct Fetcher {
@@ -28,6 +28,7 @@ pub(super) struct Fetcher {
     /// Claims whose answer was lost on the way: what they took is given back first.
     unheard: Vec<(i64, Instant)>,
     idle: Duration,
+    local_first: bool,
 }
 
 impl Fetcher {
@@ -45,6 +46,7 @@ impl Fetcher {
             outcomes,
             unheard: Vec::new(),
             idle,
+            local_first: false,
         }
     }
 
@@ -65,7 +67,7 @@ impl Fetcher {
             };
             match self.turn(free).await {
                 Ok(taken) if taken == free => continue,
-                Ok(0) => self.idle = (self.idle * 2).min(IDLE_PAUSE_MAX),
+                Ok(0) => self.idle = (self.idle * 2).min(self.shared.wakes.idle_pause_max()),
                 Ok(_) => self.idle = self.shared.settings.poll,
                 Err(StoreError::LeaseLost) => return Ok(()),
                 Err(error) if error.is_passing() => {
@@ -90,36 +92,117 @@ impl Fetcher {
         }
     }
 
-    /// One claim. Returns how many tasks were started.
+    /// One claim of each sort, for all free slots. Returns how many tasks were started.
     async fn turn(&mut self, free: usize) -> Result<usize, StoreError> {
         self.release_unheard().await?;
         if !self.lease.holds() {
             return Err(StoreError::NoAnswer);
         }
+        // by turns, so that neither sort takes all slots for ever
+        self.local_first = !self.local_first;
+        let mut taken = 0;
+        for local in [self.local_first, !self.local_first] {
+            if taken < free {
+                taken += match local {
+                    true => self.take_local(free - taken).await?,
+                    false => self.take(free - taken).await?,
+                };
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Tasks that call a model.
+    async fn take(&mut self, slots: usize) -> Result<usize, StoreError> {
+        if self.shared.providers.is_empty() {
+            return Ok(0);
+        }
         let request = ClaimRequest {
             process: self.process,
-            slots: u32::try_from(free).unwrap_or(u32::MAX),
+            slots: u32::try_from(slots).unwrap_or(u32::MAX),
             nonce: nonce(),
             providers: self.shared.providers.keys().cloned().collect(),
             workers: self.shared.settings.workers.clone(),
         };
-        let claimed = match self.shared.store.claim(&request).await {
-            Ok(claimed) => claimed,
-            Err(error) => {
-                if error.is_passing() {
-                    self.unheard.push((request.nonce, Instant::now()));
-                }
-                return Err(error);
-            }
-        };
+        let claimed = self.shared.store.claim(&request).await;
+        let claimed = self.heard(request.nonce, claimed)?;
         let arrived_at = Instant::now();
         let taken = claimed.len();
         if taken > 0 {
             let ids: Vec<Uuid> = claimed.iter().map(|task| task.task).collect();
-            let bodies = self.shared.store.bodies(&ids).await;
-            self.start(claimed, bodies, arrived_at).await;
+            let (mut bodies, items_were_read) = self.bodies(&ids).await;
+            for task in claimed {
+                let call = Call {
+                    shared: self.shared.clone(),
+                    process: self.process,
+                    lease: self.lease.clone(),
+                    body: bodies.remove(&task.task),
+                    items_were_read,
+                    claimed: task,
+                    arrived_at,
+                };
+                self.start(call.run()).await;
+            }
         }
         Ok(taken)
+    }
+
+    /// Tasks that call none.
+    async fn take_local(&mut self, slots: usize) -> Result<usize, StoreError> {
+        let request = LocalRequest {
+            process: self.process,
+            slots: u32::try_from(slots).unwrap_or(u32::MAX),
+            nonce: nonce(),
+            programs: self.shared.registry.programs().keys().cloned().collect(),
+            workers: self.shared.settings.workers.clone(),
+        };
+        let claimed = self.shared.store.claim_local(&request).await;
+        let claimed = self.heard(request.nonce, claimed)?;
+        let taken = claimed.len();
+        let without_body = |task: &&LocalTask| task.payload.is_none() && !task.expired;
+        let ids: Vec<Uuid> = claimed
+            .iter()
+            .filter(without_body)
+            .map(|task| task.task)
+            .collect();
+        let (mut bodies, bodies_were_read) = match ids.is_empty() {
+            true => (HashMap::new(), true),
+            false => self.bodies(&ids).await,
+        };
+        for task in claimed {
+            let run = LocalRun {
+                shared: self.shared.clone(),
+                process: self.process,
+                lease: self.lease.clone(),
+                body: task.body().or_else(|| bodies.remove(&task.task)),
+                bodies_were_read,
+                task,
+            };
+            self.start(run.run()).await;
+        }
+        Ok(taken)
+    }
+
+    /// What a claim said; one whose answer was lost is remembered.
+    fn heard<T>(&mut self, nonce: i64, said: Result<T, StoreError>) -> Result<T, StoreError> {
+        if said.as_ref().is_err_and(StoreError::is_passing) {
+            self.unheard.push((nonce, Instant::now()));
+        }
+        said
+    }
+
+    /// Bodies by task, and whether they could be read at all.
+    async fn bodies(&self, ids: &[Uuid]) -> (HashMap<Uuid, TaskBody>, bool) {
+        match self.shared.store.bodies(ids).await {
+            Ok(bodies) => (
+                bodies.into_iter().map(|body| (body.task, body)).collect(),
+                true,
+            ),
+            Err(error) => {
+                tracing::warn!(%error, "could not read the items");
+                (HashMap::new(), false)
+            }
+        }
     }
 
     /// Gives back what claims took whose answer was lost. Such a claim may still be waiting for its
@@ -143,46 +226,31 @@ impl Fetcher {
         Ok(())
     }
 
-    async fn start(
-        &self,
-        claimed: Vec<Claimed>,
-        bodies: Result<Vec<TaskBody>, StoreError>,
-        arrived_at: Instant,
-    ) {
-        let bodies = bodies.map_err(|error| tracing::warn!(%error, "could not read the items"));
-        let items_were_read = bodies.is_ok();
-        let mut bodies: HashMap<Uuid, TaskBody> = bodies
-            .unwrap_or_default()
-            .into_iter()
-            .map(|body| (body.task, body))
-            .collect();
-        for task in claimed {
-            // a slot each; the claim asked for no more than were free
-            let Ok(slot) = self.shared.slots.clone().acquire_owned().await else {
-                return;
-            };
-            let call = Call {
-                shared: self.shared.clone(),
-                process: self.process,
-                lease: self.lease.clone(),
-                body: bodies.remove(&task.task),
-                items_were_read,
-                claimed: task,
-                arrived_at,
-            };
-            let outcomes = self.outcomes.clone();
-            let broken = self.shared.broken.clone();
-            self.shared.calls.spawn(async move {
-                let outcome = call.run().await;
-                // the slot is free when the call has ended; a full channel holds the next claim back
-                let sent = outcomes.send(outcome).await;
-                drop(slot);
-                if sent.is_err() {
-                    tracing::error!("an outcome could not be handed on: its task will be rescued");
-                    broken.cancel();
+    /// Starts one task in a slot of its own; the claim asked for no more than were free.
+    async fn start(&self, work: impl Future<Output = Outcome> + Send + 'static) {
+        let Ok(slot) = self.shared.slots.clone().acquire_owned().await else {
+            return;
+        };
+        let outcomes = self.outcomes.clone();
+        let broken = self.shared.broken.clone();
+        let sync = self.shared.settings.settle.sync;
+        self.shared.calls.spawn(async move {
+            let mut outcome = work.await;
+            // the slot is free when the call has ended; a full channel holds the next claim back
+            let slot = match sync {
+                true => {
+                    outcome.slot = Some(slot);
+                    None
                 }
-            });
-        }
+                false => Some(slot),
+            };
+            let sent = outcomes.send(outcome).await;
+            drop(slot);
+            if sent.is_err() {
+                tracing::error!("an outcome could not be handed on: its task will be rescued");
+                broken.cancel();
+            }
+        });
     }
 
     /// Waits for a notification, or the jittered poll.
@@ -190,7 +258,7 @@ impl Fetcher {
         let pause = self.idle.mul_f64(0.5 + rand::random::<f64>());
         tokio::select! {
             () = stop.cancelled() => {}
-            () = self.shared.wake.notified() => {}
+            () = self.shared.wakes.ready.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
     }

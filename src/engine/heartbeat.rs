@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::store::{self, StoreError, process::Pulse};
+use super::crowd::Crowd;
+use crate::store::{self, Store, StoreError, process::Pulse};
 
 /// How long this process may act, by its own steady clock: counted from before the last renewal
 /// was asked for, so that it ends here no later than in the database.
@@ -85,26 +86,70 @@ impl Lease {
 
 /// Beats until told to stop.
 pub(super) struct Heart {
+    store: Store,
     database: store::Settings,
     process: Uuid,
     lease: Lease,
+    crowd: Crowd,
 }
 
 impl Heart {
-    pub(super) fn new(database: store::Settings, process: Uuid, lease: Lease) -> Self {
+    pub(super) fn new(
+        store: Store,
+        database: store::Settings,
+        process: Uuid,
+        lease: Lease,
+        crowd: Crowd,
+    ) -> Self {
         Self {
+            crowd,
+            store,
             database,
             process,
             lease,
         }
     }
 
+    /// Beats on a thread of its own, where nothing that is parsed or waited for elsewhere holds it
+    /// up. `over` is dropped when it has stopped, however it did.
+    ///
+    /// # Errors
+    /// When the machine gives no thread.
+    pub(super) fn start<T: Send + 'static>(
+        self,
+        stop: CancellationToken,
+        over: T,
+    ) -> std::io::Result<()> {
+        let beating = move || {
+            let _over = over;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            match runtime {
+                Ok(runtime) => runtime.block_on(self.run(stop)),
+                Err(error) => {
+                    tracing::error!(%error, "the heart cannot beat; trying again in a moment");
+                    std::thread::sleep(PATIENCE_MIN);
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("heart".to_owned())
+            .spawn(beating)
+            .map(drop)
+    }
+
     /// Renews until `stop`, or until the process was declared lost.
-    pub(super) async fn run(self, stop: CancellationToken) {
+    async fn run(self, stop: CancellationToken) {
         let every = (self.lease.length / 4).max(Duration::from_millis(250));
         let mut pulse = None;
         while !stop.is_cancelled() {
-            match self.beat(&mut pulse, every).await {
+            let beaten = tokio::select! {
+                () = stop.cancelled() => return,
+                beaten = self.beat(&mut pulse, every) => beaten,
+            };
+            let failed = beaten.is_err();
+            match beaten {
                 Ok(true) => {}
                 Ok(false) => {
                     tracing::warn!(process.id = %self.process, "declared lost: starting again under a new id");
@@ -113,10 +158,16 @@ impl Heart {
                 }
                 Err(error) => {
                     self.lease.missed();
+                    if error.is_full() {
+                        self.crowd.seen();
+                        self.store.keep_none(true);
+                    }
+                    // what happened to this connection happened to others
+                    self.store.doubt();
                     tracing::warn!(%error, "heartbeat failed");
                 }
             }
-            let pause = if pulse.is_some() { every } else { every / 4 };
+            let pause = if failed { every / 4 } else { every };
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
@@ -132,11 +183,18 @@ impl Heart {
             None => Pulse::open(&self.database).await?,
         };
         let patience = every.max(PATIENCE_MIN);
-        *pulse = open.beat(self.process, self.lease.length, patience).await?;
-        if pulse.is_some() {
-            self.lease.renewed(asked_at);
+        let beaten = open.beat(self.process, self.lease.length, patience).await?;
+        let Some(beaten) = beaten else {
+            return Ok(false);
+        };
+        self.lease.renewed(asked_at);
+        if beaten.crowded {
+            self.crowd.seen();
         }
-        Ok(pulse.is_some())
+        self.store.keep_none(self.crowd.is_there());
+        // where connections are few, none is kept for the next beat
+        *pulse = (!self.crowd.is_there()).then_some(beaten.pulse);
+        Ok(true)
     }
 }
 

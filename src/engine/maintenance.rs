@@ -6,13 +6,15 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, heartbeat::Lease};
+use super::{Shared, heartbeat::Lease, render, wake::CROWD_PAUSE};
 use crate::store::StoreError;
 
 /// How often due tasks are looked for.
 const PROMOTE_EVERY: Duration = Duration::from_millis(250);
 /// How often ended runs are closed and ways of counting learned.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
+/// How often counts of runs are summed up, and attempts past their deadline are looked for.
+const SUM_EVERY: Duration = Duration::from_secs(15);
 /// How often partitions are made and the book is trimmed.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(60);
 
@@ -22,7 +24,10 @@ pub(super) struct Caretaker {
     lease: Lease,
     tidied: Option<Instant>,
     rescued: Option<Instant>,
+    summed: Option<Instant>,
     kept: Option<Instant>,
+    /// Retention is under way.
+    retaining: bool,
 }
 
 impl Caretaker {
@@ -32,7 +37,9 @@ impl Caretaker {
             lease,
             tidied: None,
             rescued: None,
+            summed: None,
             kept: None,
+            retaining: false,
         }
     }
 
@@ -42,33 +49,59 @@ impl Caretaker {
             if let Err(error) = self.turn().await {
                 tracing::debug!(%error, "care was cut short; the next turn goes on");
             }
-            let pause = PROMOTE_EVERY.mul_f64(0.5 + rand::random::<f64>());
+            let every = if self.shared.wakes.crowd.is_there() {
+                CROWD_PAUSE
+            } else {
+                PROMOTE_EVERY
+            };
+            let pause = every.mul_f64(0.5 + rand::random::<f64>());
             tokio::select! {
                 () = stop.cancelled() => return,
+                () = self.shared.wakes.care.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+
+    async fn housekeeping(&self) -> Result<(), StoreError> {
+        self.shared.store.housekeeping().await?;
+        self.shared
+            .store
+            .tidy_history(&self.shared.settings.keep)
+            .await
     }
 
     async fn turn(&mut self) -> Result<(), StoreError> {
         let store = &self.shared.store;
         // first: nothing below can write where the day has no partition
         if is_due(&mut self.kept, HOUSEKEEPING_EVERY)
-            && let Err(error) = store.housekeeping().await
+            && let Err(error) = self.housekeeping().await
         {
             tracing::warn!(%error, "housekeeping failed; it is tried again in a minute");
         }
+        // a step a turn: never a long statement, never a long transaction
+        if self.kept.is_some_and(|at| at.elapsed() < PROMOTE_EVERY) || self.retaining {
+            self.retaining = store.retain(&self.shared.settings.keep).await?;
+        }
         if store.promote().await? > 0 {
-            self.shared.wake.notify_one();
+            self.shared.wakes.ready.notify_one();
+        }
+        while store.settle_needs().await? > 0 {}
+        while render::turn(&self.shared).await? > 0 {
+            self.shared.wakes.ready.notify_one();
         }
         // who could not beat for a while must not judge others' silence
         let rescue_every = (self.lease.grace() / 2).max(PROMOTE_EVERY);
         if self.lease.healthy_for() >= self.lease.grace() && is_due(&mut self.rescued, rescue_every)
         {
-            let rescued = store.rescue(self.lease.grace()).await?;
+            let overdue = is_due(&mut self.summed, SUM_EVERY);
+            if overdue {
+                store.sum_counts().await?;
+            }
+            let rescued = store.rescue(self.lease.grace(), overdue).await?;
             if rescued > 0 {
                 tracing::info!(tasks = rescued, "took back what lost processes held");
-                self.shared.wake.notify_one();
+                self.shared.wakes.ready.notify_one();
             }
         }
         if is_due(&mut self.tidied, TIDY_EVERY) {

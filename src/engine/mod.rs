@@ -5,18 +5,22 @@
 //! vendor's word, a lock or a connection held while a provider is called.
 
 mod call;
+mod crowd;
 mod fetch;
 mod heartbeat;
+mod local;
 mod maintenance;
 mod registry;
+mod render;
 mod settle;
+mod wake;
 
-pub use registry::Registry;
+pub use registry::{Program, Registry};
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Notify, Semaphore, mpsc},
+    sync::{Semaphore, mpsc},
     task::JoinHandle,
     time::{Instant, timeout_at},
 };
@@ -25,7 +29,7 @@ use uuid::Uuid;
 
 use crate::{
     provider::Provider,
-    store::{self, Store, StoreError, process::Registration},
+    store::{self, Store, StoreError, process::Registration, retention::Keep},
 };
 
 /// How a process works.
@@ -41,6 +45,10 @@ pub struct Settings {
     pub grace: Duration,
     /// Workers it serves. `None`: all.
     pub workers: Option<Vec<String>>,
+    /// How answers are written down.
+    pub settle: SettleSettings,
+    /// How long what has ended is kept.
+    pub keep: Keep,
     /// Its role in `tidegate.processes`.
     pub role: &'static str,
 }
@@ -53,7 +61,31 @@ impl Default for Settings {
             lease: Duration::from_secs(60),
             grace: Duration::from_secs(25),
             workers: None,
+            settle: SettleSettings::default(),
+            keep: Keep::default(),
             role: "work",
+        }
+    }
+}
+
+/// How answers are written down: in batches, since a commit costs as much for one as for hundreds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettleSettings {
+    /// How long an answer may wait for others to be written with. Default 5 ms, 0 to 1 s.
+    pub flush: Duration,
+    /// Answers written by one statement at most. Default 500, 1 to 5,000.
+    pub batch: usize,
+    /// Free a slot only when its answer is durable: a crash then repeats no call but those under
+    /// way. Default: a slot is free as soon as its call has ended.
+    pub sync: bool,
+}
+
+impl Default for SettleSettings {
+    fn default() -> Self {
+        Self {
+            flush: Duration::from_millis(5),
+            batch: 500,
+            sync: false,
         }
     }
 }
@@ -82,7 +114,7 @@ struct Shared {
     registry: Registry,
     settings: Settings,
     slots: Arc<Semaphore>,
-    wake: Arc<Notify>,
+    wakes: wake::Wakes,
     /// Cancelled when calls under way are to be given back.
     abandon: CancellationToken,
     /// Cancelled by a part that broke: the process ends, and its tasks go to others.
@@ -138,7 +170,7 @@ impl Engine {
             registry: self.registry,
             slots: Arc::new(Semaphore::new(self.settings.slots as usize)),
             settings: self.settings,
-            wake: Arc::new(Notify::new()),
+            wakes: wake::Wakes::default(),
             abandon: CancellationToken::new(),
             broken: ending.clone(),
             calls: TaskTracker::new(),
@@ -151,7 +183,13 @@ impl Engine {
             let _watched = watched;
             settler.run(settling).await
         });
-        let listener = tokio::spawn(listen(shared.clone(), ending.clone()));
+        let listener = wake::Listener::new(
+            shared.store.clone(),
+            self.database.clone(),
+            shared.wakes.clone(),
+            shared.settings.lease,
+        );
+        let listener = tokio::spawn(listener.run(ending.clone()));
 
         let mut last = None;
         let mut result = Ok(());
@@ -201,7 +239,6 @@ struct Life {
     ended: CancellationToken,
     /// Cancelled when it need not beat any more.
     beating: CancellationToken,
-    heart: JoinHandle<()>,
     care: JoinHandle<()>,
 }
 
@@ -216,17 +253,29 @@ impl Life {
         let process = Registration::of_this_process(settings.role, settings.slots, settings.lease);
         let asked_at = Instant::now();
         shared.store.register(&process).await?;
+        for (name, program) in shared.registry.programs() {
+            shared
+                .store
+                .register_worker(&program.to_worker(name))
+                .await?;
+        }
         tracing::info!(process.id = %process.id, process.slots = process.slots, "working");
         let (ended, beating) = (CancellationToken::new(), CancellationToken::new());
         let lease = heartbeat::Lease::new(shared.settings.lease, asked_at);
-        let heart = heartbeat::Heart::new(database.clone(), process.id, lease.clone());
-        let watched = ended.clone().drop_guard();
-        let stop = beating.clone();
-        let heart = tokio::spawn(async move {
-            // however the heart stops, this life is over
-            let _watched = watched;
-            heart.run(stop).await;
-        });
+        let heart = heartbeat::Heart::new(
+            shared.store.clone(),
+            database.clone(),
+            process.id,
+            lease.clone(),
+            shared.wakes.crowd.clone(),
+        );
+        // however the heart stops, this life is over
+        heart
+            .start(beating.clone(), ended.clone().drop_guard())
+            .map_err(|error| {
+                tracing::error!(%error, "the heart has no thread to beat on");
+                StoreError::Broken
+            })?;
         let caretaker = maintenance::Caretaker::new(shared.clone(), lease.clone());
         let care = tokio::spawn(caretaker.run(ended.clone()));
         Ok(Self {
@@ -234,7 +283,6 @@ impl Life {
             lease,
             ended,
             beating,
-            heart,
             care,
         })
     }
@@ -274,7 +322,6 @@ impl Life {
             // best effort: without it, the lease ends by itself
             let _ = tokio::time::timeout(GOODBYE, shared.store.unregister(self.id)).await;
         }
-        self.heart.abort();
         self.care.abort();
     }
 }
@@ -288,24 +335,6 @@ impl Shared {
             self.abandon.cancel();
             // what hangs even now is left to the lease
             let _ = timeout_at(deadline, self.calls.wait()).await;
-        }
-    }
-}
-
-/// Keeps a listener up: wakes shorten waits, the poll finds everything without them.
-async fn listen(shared: Arc<Shared>, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            heard = shared.store.listen(&shared.wake) => {
-                if let Err(error) = heard {
-                    tracing::debug!(%error, "listening broke off; the poll goes on");
-                }
-            }
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(TROUBLE_PAUSE_MAX) => {}
         }
     }
 }

@@ -1,14 +1,18 @@
 //! Which code answers for which work: handlers by worker, definitions by hash.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
+use sha2::{Digest, Sha256};
+
 use crate::{
-    definition::{Definition, StoredDefinition, TemplateHandler},
-    store::{Store, StoreError},
-    task::Handler,
+    cache,
+    definition::{Definition, StoredDefinition, TemplateHandler, estimated_request_tokens},
+    store::{Store, StoreError, worker::NewWorker},
+    task::{Handler, Item, LocalHandler},
 };
 
 /// A definition made ready to work by.
@@ -17,12 +21,100 @@ pub(super) struct Compiled {
     pub(super) handler: Arc<dyn Handler>,
     /// The sink's statement.
     pub(super) sink: Option<String>,
+    /// Version of the cache, part of each request's key.
+    cache_version: String,
+    /// The cache's family, by tier.
+    families: Vec<Vec<String>>,
+}
+
+impl Compiled {
+    /// What a task's prompt weighs, and the key of its request; or why no prompt can be made of it.
+    pub(super) fn weigh(
+        &self,
+        item: &Item,
+        version: Option<&str>,
+        tier: usize,
+    ) -> Result<(i32, [u8; 32]), String> {
+        let request = guarded(|| self.handler.request(item))?.map_err(|error| error.0)?;
+        let key = cache::key(&cache::Parts {
+            request: &request,
+            cache_version: &self.cache_version,
+            item_version: version,
+            family: &self
+                .families
+                .get(tier)
+                .into_iter()
+                .flatten()
+                .map(String::as_str)
+                .collect::<Vec<_>>(),
+        });
+        let tokens = estimated_request_tokens(&request);
+        Ok((i32::try_from(tokens).unwrap_or(i32::MAX), key))
+    }
+}
+
+/// Runs a handler's code: a panic in it is the task's trouble, not the process's.
+pub(super) fn guarded<T>(code: impl FnOnce() -> T) -> Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(code))
+        .map_err(|_| "the handler panicked; see the process's log".to_owned())
+}
+
+/// Local work of one worker: who does it, and how.
+#[derive(Clone)]
+pub struct Program {
+    /// Does a task.
+    pub handler: Arc<dyn LocalHandler>,
+    /// Shown; a new one is a new definition.
+    pub version: String,
+    /// Attempts a task may have, where it says nothing itself. Default 4, 1 to 1,000.
+    pub max_attempts: i32,
+    /// How long one attempt may take. Default 60 s.
+    pub timeout: Duration,
+    /// Weight of each tier in a claim; one tier unless set.
+    pub mix: Vec<f32>,
+}
+
+impl Program {
+    /// The defaults, for this handler.
+    pub fn new(handler: Arc<dyn LocalHandler>) -> Self {
+        Self {
+            handler,
+            version: "1".to_owned(),
+            max_attempts: 4,
+            timeout: Duration::from_secs(60),
+            mix: vec![1.0],
+        }
+    }
+
+    /// As the database is told of it.
+    pub fn to_worker(&self, name: &str) -> NewWorker {
+        let folder = serde_json::json!({ "program": name, "version": self.version, "mix": self.mix,
+            "max_attempts": self.max_attempts, "timeout_ms": self.timeout_ms() });
+        let folder_json = folder.to_string();
+        NewWorker {
+            name: name.to_owned(),
+            version: self.version.clone(),
+            hash: Sha256::digest(&folder_json).to_vec(),
+            folder_json,
+            ladders: None,
+            program: true,
+            max_attempts: self.max_attempts,
+            mix: self.mix.clone(),
+            est_output: 0,
+            timeout_ms: self.timeout_ms(),
+        }
+    }
+
+    fn timeout_ms(&self) -> i32 {
+        i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX)
+    }
 }
 
 /// Handlers by worker. A worker without one works by its folder's template and schema.
 #[derive(Clone, Default)]
 pub struct Registry {
     handlers: HashMap<String, Arc<dyn Handler>>,
+    programs: BTreeMap<String, Program>,
     compiled: Arc<Mutex<HashMap<Vec<u8>, Arc<Compiled>>>>,
 }
 
@@ -37,6 +129,19 @@ impl Registry {
     pub fn with(mut self, worker: impl Into<String>, handler: Arc<dyn Handler>) -> Self {
         self.handlers.insert(worker.into(), handler);
         self
+    }
+
+    /// Lets this handler do the local tasks (those that ask no model) of the worker of this name. The
+    /// worker is made known when the process starts, so that tasks may be enqueued for it.
+    #[must_use]
+    pub fn with_program(mut self, worker: impl Into<String>, program: Program) -> Self {
+        self.programs.insert(worker.into(), program);
+        self
+    }
+
+    /// The programs, by worker.
+    pub(super) fn programs(&self) -> &BTreeMap<String, Program> {
+        &self.programs
     }
 
     /// The handler of a definition: the one registered for its worker, else its template.
@@ -72,7 +177,14 @@ impl Registry {
             .map_err(|error| StoreError::Refused(error.to_string()))?;
         let handler = self.handler(&definition).map_err(StoreError::Refused)?;
         let sink = definition.sink.as_ref().map(|sink| sink.sql.clone());
-        let compiled = Arc::new(Compiled { handler, sink });
+        let compiled = Arc::new(Compiled {
+            handler,
+            sink,
+            cache_version: definition.cache.version.clone(),
+            families: (0..definition.tiers.len())
+                .map(|tier| definition.family(tier))
+                .collect(),
+        });
         self.lock().insert(hash.to_vec(), compiled.clone());
         Ok(compiled)
     }

@@ -2,26 +2,30 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::{Instant, timeout_at},
+};
 use uuid::Uuid;
 
-use super::{ProcessId, Shared, TROUBLE_PAUSE_MAX, Worked};
+use super::{ProcessId, SettleSettings, Shared, TROUBLE_PAUSE_MAX, Worked};
 use crate::{
     llm::Verdict,
     store::{
         StoreError,
-        settle::{Answered, Fate, Settled, Unanswered},
+        local::{LocalDone, LocalTask},
+        settle::{Answered, ClaimKey, Fate, Settled, Spent, Unanswered},
     },
 };
 
 /// A refusal closes a model for at least so long.
 const COOLDOWN_MIN: Duration = Duration::from_secs(1);
-/// Outcomes written by one transaction at most.
-const BATCH_MAX: usize = 64;
 
 /// What a call came to.
 pub(super) struct Outcome {
     pub(super) process: ProcessId,
+    /// Held until the outcome is durable, where that was asked for.
+    pub(super) slot: Option<OwnedSemaphorePermit>,
     pub(super) closing: Closing,
 }
 
@@ -32,6 +36,12 @@ pub(super) enum Closing {
         answered: Answered,
         definition: Vec<u8>,
         sink: Option<String>,
+    },
+    /// Local work with its answer.
+    Local {
+        task: LocalTask,
+        answer: String,
+        took_ms: i32,
     },
     /// Without one; the verdict may close the model for all, for the reason in brief.
     Open {
@@ -66,8 +76,20 @@ impl Settler {
     }
 
     pub(super) async fn run(mut self, mut outcomes: mpsc::Receiver<Outcome>) -> Worked {
-        let mut batch = Vec::with_capacity(BATCH_MAX);
-        while outcomes.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        let SettleSettings {
+            flush, batch: most, ..
+        } = self.shared.settings.settle;
+        let mut batch = Vec::with_capacity(most);
+        while outcomes.recv_many(&mut batch, most).await > 0 {
+            // the first of a batch waits no longer than `flush`; at a stop nobody waits
+            let due = Instant::now() + flush;
+            while batch.len() < most {
+                let room = most - batch.len();
+                match timeout_at(due, outcomes.recv_many(&mut batch, room)).await {
+                    Ok(more) if more > 0 => {}
+                    _ => break,
+                }
+            }
             self.turn(std::mem::take(&mut batch)).await;
         }
         self.worked
@@ -76,9 +98,25 @@ impl Settler {
     async fn turn(&mut self, batch: Vec<Outcome>) {
         let mut groups: Vec<Group> = Vec::new();
         let mut opens: BTreeMap<ProcessId, Vec<Unanswered>> = BTreeMap::new();
+        let mut local: BTreeMap<ProcessId, Vec<(LocalTask, String, i32)>> = BTreeMap::new();
         let mut verdicts = Verdicts::default();
-        for Outcome { process, closing } in batch {
+        let mut slots = Vec::new();
+        for Outcome {
+            process,
+            slot,
+            closing,
+        } in batch
+        {
+            slots.extend(slot);
             match closing {
+                Closing::Local {
+                    task,
+                    answer,
+                    took_ms,
+                } => local
+                    .entry(process)
+                    .or_default()
+                    .push((task, answer, took_ms)),
                 Closing::Open {
                     attempt,
                     verdict,
@@ -114,6 +152,37 @@ impl Settler {
         }
         for group in groups {
             self.answered(group).await;
+        }
+        for (process, done) in local {
+            self.local(process, LocalDone::of(done)).await;
+        }
+        drop(slots);
+    }
+
+    async fn local(&mut self, process: ProcessId, done: LocalDone) {
+        match until_written(|| self.shared.store.settle_local(process, &done)).await {
+            Ok((_, superseded)) => {
+                self.worked.done += done.len() as u64 - superseded;
+                if superseded > 0 {
+                    tracing::info!(
+                        tasks = superseded,
+                        "the lease was lost and these tasks have ended"
+                    );
+                }
+            }
+            Err(error) if done.len() > 1 => {
+                tracing::warn!(%error, "a batch of answers could not be stored; storing each alone");
+                for alone in done.split() {
+                    Box::pin(self.local(process, alone)).await;
+                }
+            }
+            Err(error) => {
+                let attempts: Vec<_> = done
+                    .claims()
+                    .map(|claim| unstorable_local(claim, &error))
+                    .collect();
+                self.open(process, attempts).await;
+            }
         }
     }
 
@@ -195,6 +264,9 @@ impl Settler {
             Fate::Fail => {
                 self.worked.failed += 1;
                 tracing::warn!(task.id = %task, error.class = attempt.error_class, "failed: {}", attempt.error);
+            }
+            Fate::Expire => {
+                tracing::debug!(task.id = %task, "expired before it started");
             }
             Fate::Release => {
                 self.worked.released += 1;
@@ -302,6 +374,30 @@ fn unstorable(answered: Answered, error: &StoreError) -> Unanswered {
         sent: true,
         http_status: Some(200),
         spent: answered.spent,
+    }
+}
+
+fn unstorable_local((task, nonce, epoch): (Uuid, i64, i32), error: &StoreError) -> Unanswered {
+    Unanswered {
+        claim: ClaimKey {
+            task,
+            nonce,
+            epoch,
+            attempt: 0,
+            lane: 0,
+            priority: 0.0,
+            model: String::new(),
+            model_id: 0,
+            call: Uuid::nil(),
+            granted_at: chrono::DateTime::UNIX_EPOCH,
+        },
+        fate: Fate::Fail,
+        exhaust_rung: false,
+        error_class: "unstorable".to_owned(),
+        error: error.to_string(),
+        sent: false,
+        http_status: None,
+        spent: Spent::default(),
     }
 }
 

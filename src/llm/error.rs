@@ -47,6 +47,13 @@ pub enum CallError {
         /// What failed, without the URL's query.
         message: String,
     },
+    /// This machine had nothing left to call with (descriptors, ports): nothing was sent, and no
+    /// provider is to blame. Spends no attempt.
+    #[error("this machine could not open a connection: {message}")]
+    Exhausted {
+        /// What it has none of.
+        message: String,
+    },
     /// Sent, and no complete answer came: reset, cut or timed out. The outcome is unknown and may
     /// have been billed.
     #[error("no complete answer: {message}")]
@@ -197,9 +204,10 @@ impl CallError {
                     after: *retry_after,
                 }
             }
-            Self::Unreachable { .. } | Self::Unknown { .. } | Self::Damaged { .. } => {
-                Verdict::Retry { after: None }
-            }
+            Self::Unreachable { .. }
+            | Self::Exhausted { .. }
+            | Self::Unknown { .. }
+            | Self::Damaged { .. } => Verdict::Retry { after: None },
             Self::TooLong { .. } => Verdict::NextModel,
             Self::Truncated { .. } | Self::Filtered { .. } | Self::Rejected { .. } => {
                 Verdict::GiveUp
@@ -231,6 +239,7 @@ impl CallError {
             Self::Overloaded { .. } => "overloaded",
             Self::Failed { .. } => "provider_failed",
             Self::Unreachable { .. } => "unreachable",
+            Self::Exhausted { .. } => "exhausted",
             Self::Unknown { .. } => "unknown_outcome",
             Self::Damaged { .. } => "damaged",
             Self::Truncated { .. } => "truncated",

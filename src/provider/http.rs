@@ -9,6 +9,7 @@ use reqwest::{
     Client, Request, Response, Url,
     header::{CONTENT_TYPE, LOCATION},
 };
+use rustix::io::Errno;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -78,7 +79,7 @@ impl Door {
 
     /// Sends once and reads the whole answer.
     ///
-    /// Fails with `Unreachable` before sending, `Unknown` after, `Damaged` for a success above the
+    /// Fails with `Unreachable` (or `Exhausted`) before sending, `Unknown` after, `Damaged` for a success above the
     /// cap. The answer to an error status is definite: if its body is cut, what came is returned.
     pub(super) async fn exchange(
         &self,
@@ -168,12 +169,27 @@ fn out_of_time(limits: &CallLimits) -> CallError {
 /// A failure before the answer began: did anything leave?
 fn not_answered(error: reqwest::Error, veil: &Veil<'_>) -> CallError {
     let unsent = error.is_connect() || error.is_builder();
+    let ours = unsent && is_ours(&error);
     let message = veil.words(&chain(&error.without_url()));
-    if unsent {
+    if ours {
+        CallError::Exhausted { message }
+    } else if unsent {
         CallError::Unreachable { message }
     } else {
         CallError::Unknown { message }
     }
+}
+
+/// Whether it is this machine that has nothing left, whoever was to be called.
+fn is_ours(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .filter_map(|error| Errno::from_io_error(error.downcast_ref::<std::io::Error>()?))
+        .any(|error| {
+            matches!(
+                error,
+                Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::ADDRNOTAVAIL
+            )
+        })
 }
 
 /// An error and what caused it, in one line.

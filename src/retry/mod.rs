@@ -84,6 +84,19 @@ pub fn after(verdict: Verdict, tried: &Tried, jitter: f64) -> Step {
     }
 }
 
+/// The step after a failed attempt of local work, which has no ladder and no limit of time in all.
+/// `again`: trying again may help. Jitter in `[0, 1)`.
+pub fn after_local(again: bool, attempt: i32, max_attempts: i32, jitter: f64) -> Step {
+    if again && attempt < max_attempts {
+        Step::Again {
+            delay: backoff(i16::try_from(attempt).unwrap_or(i16::MAX), jitter),
+            exhaust_rung: false,
+        }
+    } else {
+        Step::Fail
+    }
+}
+
 /// Back-off before the call after `calls` failed ones: 0.5, 1, 2 s ... at most 4 s; jitter in
 /// `[0, 1)` takes off up to a quarter.
 pub fn backoff(calls: i16, jitter: f64) -> Duration {

@@ -21,22 +21,25 @@ impl Store {
     }
 
     /// Declares lost the processes silent for longer than lease and `grace`, then gives back what
-    /// lost processes held. Returns how many tasks came back.
+    /// lost processes held; with `overdue` also attempts past their deadline, which reads the whole
+    /// book. Returns how many tasks came back or were set aside.
     ///
     /// # Errors
     /// As every statement.
-    pub async fn rescue(&self, grace: Duration) -> Result<i32, StoreError> {
+    pub async fn rescue(&self, grace: Duration, overdue: bool) -> Result<i32, StoreError> {
         sqlx::query!(
             r#"select tidegate.declare_lost_v1(make_interval(secs => $1)) as "id!""#,
             grace.as_secs_f64()
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(
-            sqlx::query_scalar!(r#"select tidegate.rescue_v1($1) as "n!""#, CHUNK)
-                .fetch_one(&self.pool)
-                .await?,
+        Ok(sqlx::query_scalar!(
+            r#"select tidegate.rescue_v2($1, $2) as "n!""#,
+            CHUNK,
+            overdue
         )
+        .fetch_one(&self.pool)
+        .await?)
     }
 
     /// Ends active runs of which nothing is left. Returns how many.
@@ -46,6 +49,18 @@ impl Store {
     pub async fn finish_runs(&self) -> Result<i32, StoreError> {
         Ok(
             sqlx::query_scalar!(r#"select tidegate.finish_runs_v1() as "n!""#)
+                .fetch_one(&self.pool)
+                .await?,
+        )
+    }
+
+    /// Sums up old counts of runs. Returns how many rows were summed.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn sum_counts(&self) -> Result<i32, StoreError> {
+        Ok(
+            sqlx::query_scalar!(r#"select tidegate.sum_counts_v1() as "n!""#)
                 .fetch_one(&self.pool)
                 .await?,
         )

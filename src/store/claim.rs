@@ -73,6 +73,8 @@ pub struct Claimed {
     pub output_price: Option<i64>,
     /// The worker definition it belongs to.
     pub definition: Vec<u8>,
+    /// It is not worth starting any more.
+    pub expired: bool,
 }
 
 impl Store {
@@ -89,8 +91,8 @@ impl Store {
                       o_est_input as "est_input!", o_attempt as "attempt!", o_max_attempts as "max_attempts!", o_epoch as "epoch!",
                       o_tries as "tries!", o_rescues as "rescues!", o_spent_ms as "spent_ms!", o_call as "call!",
                       o_granted_at as "granted_at!", o_call_timeout_ms as "call_timeout_ms!", o_input_price as input_price,
-                      o_output_price as output_price, o_definition as "definition!"
-                 from tidegate.claim_v1($1, $2, $3, $4, $5)"#,
+                      o_output_price as output_price, o_definition as "definition!", o_expired as "expired!"
+                 from tidegate.claim_v2($1, $2, $3, $4, $5)"#,
             request.process,
             i32::try_from(request.slots).unwrap_or(i32::MAX),
             request.nonce,
@@ -127,6 +129,7 @@ impl Store {
                 input_price: row.input_price,
                 output_price: row.output_price,
                 definition: row.definition,
+                expired: row.expired,
             })
             .collect())
     }
@@ -151,16 +154,17 @@ impl Store {
         Ok(released.len())
     }
 
-    /// The items of these tasks, in any order.
+    /// The bodies of these tasks (their payload, or their item), in any order.
     ///
     /// # Errors
     /// As every statement.
     pub async fn bodies(&self, tasks: &[Uuid]) -> Result<Vec<TaskBody>, StoreError> {
         Ok(sqlx::query_as!(
             TaskBody,
-            "select t.id as task, i.item_id as item, i.body, i.version from tidegate.tasks t
-               join tidegate.items i on i.run_id = t.run_id and i.item_id = t.item_id
-              where t.id = any($1)",
+            r#"select t.id as "task!", coalesce(t.item_id, t.id::text) as "item!", coalesce(t.payload, i.body) as "body!", i.version as "version?"
+                 from tidegate.tasks t
+                 left join tidegate.items i on t.payload is null and i.run_id = t.run_id and i.item_id = t.item_id
+                where t.id = any($1) and (t.payload is not null or i.body is not null)"#,
             tasks
         )
         .fetch_all(&self.pool)

@@ -1,223 +1,214 @@
-//! Enqueue: items first, as they are read; then tasks in order of rank, a chunk a statement.
+//! Enqueue: tasks for a worker known by name, over any executor, so that they may be part of the
+//! caller's own transaction.
 
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgDatabaseError;
 use uuid::Uuid;
 
-use super::{Store, StoreError, run::taken_over};
+use super::{Executor, StoreError};
 
-/// Items or tasks written by one statement at most; also about the length of a sealed segment.
-pub const CHUNK: usize = 1_000;
+/// Most tasks of one statement. The caller splits more, or keeps them in one transaction.
+pub const TASKS_MAX: usize = 100_000;
 
-/// One row of the source, scored: as it is stored, and as it is read back in order of rank.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ScoredItem {
-    /// Unique in its run.
-    pub id: String,
-    /// JSON text, byte for byte.
-    pub body: String,
-    /// Its version, if the source has one.
-    pub version: Option<String>,
-    /// Its category, if the source has one.
-    pub category: Option<String>,
-    /// Finite.
-    pub score: f64,
-}
-
-/// One item ranked, with the prompt's estimate; an error makes a task that is born failed.
+/// One task to be: what is `None` has its default.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewTask {
-    /// The item.
-    pub item: String,
-    /// Its tier.
-    pub tier: i16,
-    /// Its lane.
-    pub lane: i32,
-    /// Orders tasks inside a tier, higher first.
-    pub priority: f64,
-    /// Input tokens, estimated from the rendered prompt.
-    pub est_tokens: i32,
-    /// Key of the normalised request.
-    pub cache_key: Vec<u8>,
-    /// Its category.
+    /// Its id, a uuid v7: `task::new_id()`.
+    pub id: Uuid,
+    /// JSON text, kept byte for byte. At most 16 MiB.
+    pub payload: String,
+    /// At most one unfinished task of a worker has it. 1 to 1,024 bytes.
+    pub key: Option<String>,
+    /// Higher goes first, within its tier. Finite; default 0.
+    pub priority: Option<f64>,
+    /// Default 0, the most valuable.
+    pub tier: Option<i16>,
+    /// Not before. Default: at once.
+    pub run_at: Option<DateTime<Utc>>,
+    /// Not worth starting after. Default: always.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// For people: progress is shown by it.
     pub category: Option<String>,
-    /// Why no prompt could be made of it.
-    pub error: Option<String>,
+    /// 1 to 1,000. Default: the worker's.
+    pub max_attempts: Option<i32>,
+    /// Tasks that must be done first.
+    pub needs: Vec<Uuid>,
 }
 
-/// What a chunk came to.
+/// What becomes of a task whose key another unfinished task of the worker has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Enqueued {
-    /// Tasks made ready.
-    pub enqueued: i64,
-    /// Items that wait in another run, or were answered meanwhile.
-    pub skipped: i64,
-    /// Tasks born failed.
-    pub refused: i64,
+pub enum OnKey {
+    /// It is dropped; the other one stays as it is.
+    #[default]
+    Skip,
+    /// The other one gets its payload, priority and times, as long as it waits; one that runs stays.
+    Replace,
+    /// An error ([`StoreError::BadInput`] with field `key`): nothing of the call is enqueued.
+    Refuse,
 }
 
-/// A lane to be.
-#[derive(Clone, Debug)]
-pub struct NewLane {
-    /// The tier.
-    pub tier: i16,
-    /// Numbers of the models, the primary first.
-    pub ladder: Vec<i32>,
-    /// Output tokens reserved per call.
-    pub est_output: i32,
-    /// How long a call may take, in milliseconds.
-    pub call_timeout_ms: i32,
+impl OnKey {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Skip => "skip",
+            Self::Replace => "replace",
+            Self::Refuse => "refuse",
+        }
+    }
 }
 
-impl Store {
-    /// Stores items of a run that is being loaded by this process. Returns the first id that the run
-    /// already has, if any: then nothing of the chunk is stored.
-    ///
-    /// # Errors
-    /// [`StoreError::Refused`] when the loading was taken over by another process.
-    pub async fn add_items(
-        &self,
-        run: Uuid,
-        loader: Uuid,
-        items: &[ScoredItem],
-    ) -> Result<Option<String>, StoreError> {
-        let mut ids = Vec::with_capacity(items.len());
-        let mut bodies = Vec::with_capacity(items.len());
-        let mut versions = Vec::with_capacity(items.len());
-        let mut categories = Vec::with_capacity(items.len());
-        let mut scores = Vec::with_capacity(items.len());
-        for item in items {
-            ids.push(item.id.as_str());
-            bodies.push(item.body.as_str());
-            versions.push(item.version.as_deref());
-            categories.push(item.category.as_deref());
-            scores.push(item.score);
-        }
-        let stored = sqlx::query!(
-            "with ours as (select id from tidegate.runs where id = $1 and loader_id = $7 and state = 'loading' and not source_read for share)
-             insert into tidegate.items (run_id, item_id, body, version, category, score)
-             select ours.id, g.* from ours, unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::float8[]) g",
-            run,
-            &ids as &[&str],
-            &bodies as &[&str],
-            &versions as &[Option<&str>],
-            &categories as &[Option<&str>],
-            &scores,
-            loader,
-        )
-        .execute(&self.pool)
-        .await;
-        match stored {
-            Ok(stored) if stored.rows_affected() == 0 && !items.is_empty() => Err(taken_over()),
-            Ok(_) => Ok(None),
-            Err(error) if is_duplicate(&error) => self.duplicate_of(run, &ids).await.map(Some),
-            Err(error) => Err(error.into()),
+/// What becomes of a task when one that it needs failed or was cancelled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailedNeed {
+    /// It is cancelled too.
+    #[default]
+    Cancel,
+    /// It starts as if the other were done.
+    Release,
+}
+
+impl OnFailedNeed {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Release => "release",
         }
     }
+}
 
-    async fn duplicate_of(&self, run: Uuid, ids: &[&str]) -> Result<String, StoreError> {
-        let mut seen = std::collections::HashSet::new();
-        if let Some(twice) = ids.iter().find(|id| !seen.insert(**id)) {
-            return Ok((*twice).to_owned());
-        }
-        Ok(sqlx::query_scalar!(
-            "select item_id from tidegate.items where run_id = $1 and item_id = any($2) limit 1",
-            run,
-            ids as &[&str],
-        )
-        .fetch_optional(&self.pool)
-        .await?
-        .unwrap_or_default())
+/// A task that did not simply come in: its key was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyTaken {
+    /// The id that was given.
+    pub given: Uuid,
+    /// The task that has the key.
+    pub task: Option<Uuid>,
+    /// Whether that task took over what was given.
+    pub replaced: bool,
+}
+
+/// Enqueues these tasks of one worker, in one statement: all of them or none. Returns those whose
+/// key was taken.
+///
+/// # Errors
+/// [`StoreError::BadInput`] with the first bad task's place and field; [`StoreError::Refused`] for a
+/// worker that is not known.
+pub async fn enqueue<'e>(
+    executor: impl Executor<'e>,
+    worker: &str,
+    tasks: &[NewTask],
+    on_key: OnKey,
+    on_failed_need: OnFailedNeed,
+) -> Result<Vec<KeyTaken>, StoreError> {
+    if tasks.is_empty() {
+        return Ok(Vec::new());
     }
-
-    /// The next items in order of rank (score descending, then id), after this one.
-    ///
-    /// # Errors
-    /// As every statement.
-    pub async fn items_by_rank(
-        &self,
-        run: Uuid,
-        after: Option<(f64, &str)>,
-        skip: i64,
-        limit: i64,
-    ) -> Result<Vec<ScoredItem>, StoreError> {
-        let (score, id) = after.unzip();
-        Ok(sqlx::query_as!(
-            ScoredItem,
-            "select item_id as id, body, version, category, score from tidegate.items
-              where run_id = $1
-                and ($2::float8 is null or score < $2 or (score = $2 and item_id > $3))
-              order by score desc, item_id
-             offset $4 limit $5",
-            run,
-            score,
-            id,
-            skip,
-            limit,
-        )
-        .fetch_all(&self.pool)
-        .await?)
+    if tasks.len() > TASKS_MAX {
+        return Err(StoreError::BadInput {
+            row: Some(TASKS_MAX as u64),
+            field: "tasks".to_owned(),
+            message: format!(
+                "{} tasks in one call, and {TASKS_MAX} are the most",
+                tasks.len()
+            ),
+            help: "split them; one transaction may hold several calls".to_owned(),
+        });
     }
-
-    /// The lane of a run, tier and ladder; made if it is not there.
-    ///
-    /// # Errors
-    /// As every statement.
-    pub async fn ensure_lane(&self, run: Uuid, lane: &NewLane) -> Result<i32, StoreError> {
-        Ok(sqlx::query_scalar!(
-            r#"select tidegate.ensure_lane_v1($1, '', 0, $2, $3, 1::smallint, $4, $5) as "lane!""#,
-            run,
-            lane.tier,
-            &lane.ladder,
-            lane.est_output,
-            lane.call_timeout_ms,
-        )
-        .fetch_one(&self.pool)
-        .await?)
+    if let Some((row, field)) = tasks.iter().enumerate().find_map(with_nul) {
+        return Err(StoreError::BadInput {
+            row: Some(row as u64),
+            field: field.to_owned(),
+            message: "holds the character U+0000, which Postgres cannot store in a text".to_owned(),
+            help: "leave it out; inside a payload write it as \\u0000".to_owned(),
+        });
     }
-
-    /// Makes one chunk of ranked items tasks, all or nothing. `from`: how many were ranked before.
-    ///
-    /// # Errors
-    /// [`StoreError::Refused`] when the loading was taken over by another process.
-    pub async fn enqueue_ranked(
-        &self,
-        run: Uuid,
-        loader: Uuid,
-        from: i64,
-        tasks: &[NewTask],
-    ) -> Result<Enqueued, StoreError> {
-        let column = |f: fn(&NewTask) -> &str| tasks.iter().map(f).collect::<Vec<_>>();
-        let row = sqlx::query!(
-            r#"select o_enqueued as "enqueued!", o_skipped as "skipped!", o_refused as "refused!"
-                 from tidegate.enqueue_ranked_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"#,
-            run,
-            loader,
-            from,
-            &tasks.iter().map(|_| crate::task::new_id()).collect::<Vec<_>>(),
-            &column(|t| &t.item) as &[&str],
-            &tasks.iter().map(|t| t.tier).collect::<Vec<_>>(),
-            &tasks.iter().map(|t| t.lane).collect::<Vec<_>>(),
-            &tasks.iter().map(|t| t.priority).collect::<Vec<_>>(),
-            &tasks.iter().map(|t| t.est_tokens).collect::<Vec<_>>(),
-            &tasks
-                .iter()
-                .map(|t| t.cache_key.as_slice())
-                .collect::<Vec<_>>() as &[&[u8]],
-            &tasks
-                .iter()
-                .map(|t| t.category.as_deref())
-                .collect::<Vec<_>>() as &[Option<&str>],
-            &tasks.iter().map(|t| t.error.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(Enqueued {
-            enqueued: row.enqueued.into(),
-            skipped: row.skipped.into(),
-            refused: row.refused.into(),
+    let ids: Vec<Uuid> = tasks.iter().map(|task| task.id).collect();
+    let payloads: Vec<&str> = tasks.iter().map(|task| task.payload.as_str()).collect();
+    let keys = column(tasks, |task| task.key.as_deref());
+    let priorities = column(tasks, |task| task.priority);
+    let tiers = column(tasks, |task| task.tier);
+    let run_ats = column(tasks, |task| task.run_at);
+    let expires = column(tasks, |task| task.expires_at);
+    let categories = column(tasks, |task| task.category.as_deref());
+    let attempts = column(tasks, |task| task.max_attempts);
+    let (needing, needs): (Vec<Uuid>, Vec<Uuid>) = tasks
+        .iter()
+        .flat_map(|task| task.needs.iter().map(|need| (task.id, *need)))
+        .unzip();
+    let (needing, needs) = match needs.is_empty() {
+        true => (None, None),
+        false => (Some(needing), Some(needs)),
+    };
+    let rows = sqlx::query!(
+        r#"select o_given as "given!", o_task as task, o_fate as "fate!"
+             from tidegate.enqueue_many_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"#,
+        worker,
+        &ids,
+        &payloads as &[&str],
+        keys.as_deref() as Option<&[Option<&str>]>,
+        priorities.as_deref() as Option<&[Option<f64>]>,
+        tiers.as_deref() as Option<&[Option<i16>]>,
+        run_ats.as_deref() as Option<&[Option<DateTime<Utc>>]>,
+        expires.as_deref() as Option<&[Option<DateTime<Utc>>]>,
+        categories.as_deref() as Option<&[Option<&str>]>,
+        attempts.as_deref() as Option<&[Option<i32>]>,
+        on_key.as_str(),
+        needing.as_deref(),
+        needs.as_deref(),
+        on_failed_need.as_str(),
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| KeyTaken {
+            given: row.given,
+            task: row.task,
+            replaced: row.fate == "replaced",
         })
-    }
+        .collect())
 }
 
-fn is_duplicate(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|e| e.code()).as_deref() == Some("23505")
+/// A column of values, or nothing where no task has one: then it is not even sent.
+fn column<'a, T>(
+    tasks: &'a [NewTask],
+    value: impl Fn(&'a NewTask) -> Option<T>,
+) -> Option<Vec<Option<T>>> {
+    tasks
+        .iter()
+        .any(|task| value(task).is_some())
+        .then(|| tasks.iter().map(value).collect())
+}
+
+/// The first text of a task that Postgres cannot store.
+fn with_nul((row, task): (usize, &NewTask)) -> Option<(usize, &'static str)> {
+    let has = |text: &str| text.contains('\0');
+    let field = if has(&task.payload) {
+        "payload"
+    } else if task.key.as_deref().is_some_and(has) {
+        "key"
+    } else if task.category.as_deref().is_some_and(has) {
+        "category"
+    } else {
+        return None;
+    };
+    Some((row, field))
+}
+
+/// Bad input as our functions raise it: the row in DETAIL, the field as COLUMN, what to do as HINT.
+pub(super) fn bad_input(error: &PgDatabaseError) -> StoreError {
+    let field = error.column().unwrap_or("input").to_owned();
+    let message = error.message();
+    StoreError::BadInput {
+        row: error
+            .detail()
+            .and_then(|detail| detail.strip_prefix("row "))
+            .and_then(|row| row.parse().ok()),
+        message: message
+            .strip_prefix(&format!("{field}: "))
+            .unwrap_or(message)
+            .to_owned(),
+        field,
+        help: error.hint().unwrap_or_default().to_owned(),
+    }
 }

@@ -1,5 +1,9 @@
 //! What can go wrong at the database's door, in words a person can act on.
 
+use sqlx::postgres::PgDatabaseError;
+
+use super::enqueue::bad_input;
+
 /// A statement or connection that failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -45,6 +49,18 @@ pub enum StoreError {
     /// Bad input, told by the database's own checks.
     #[error("{0}")]
     Refused(String),
+    /// Bad input of a task: nothing was changed.
+    #[error("{}{field}: {message}\n  help: {help}", row.map(|row| format!("task {row}: ")).unwrap_or_default())]
+    BadInput {
+        /// Its place in the call, from 0.
+        row: Option<u64>,
+        /// What is wrong with it.
+        field: String,
+        /// Why.
+        message: String,
+        /// What to do.
+        help: String,
+    },
     /// The user's source.sql or sink.sql failed.
     #[error("{file}: {message}")]
     UserSql {
@@ -65,7 +81,13 @@ impl From<sqlx::Error> for StoreError {
         };
         match database.code().as_deref() {
             Some("TG001") => Self::LeaseLost,
-            Some("TG404" | "TG409") => Self::Refused(database.message().to_owned()),
+            Some("TG422" | "TG404" | "TG409") => {
+                let raised = database.downcast_ref::<PgDatabaseError>();
+                match raised.column() {
+                    Some(_) => bad_input(raised),
+                    None => Self::Refused(database.message().to_owned()),
+                }
+            }
             Some("42501") => Self::NoRights(database.message().to_owned()),
             Some("3F000" | "42P01" | "42883" | "42703")
                 if database.message().contains("tidegate.")
@@ -109,6 +131,18 @@ impl StoreError {
 }
 
 impl StoreError {
+    /// Whether the server has no connection to give now (it is full, or starting): there is nothing
+    /// to mend but to wait.
+    pub fn is_full(&self) -> bool {
+        let Self::Connect(error) = self else {
+            return false;
+        };
+        error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code)
+            .is_some_and(|code| matches!(code.as_ref(), "53300" | "57P03"))
+    }
+
     /// Whether the failed statement took its whole transaction with it: lost connections, shutdowns,
     /// conflicts. Anything else can be undone to a savepoint.
     pub(super) fn ends_transaction(&self) -> bool {

@@ -11,27 +11,33 @@ use refinery_core::{
     traits::r#async::{AsyncMigrate, AsyncQuery, AsyncTransaction},
 };
 use sha2::{Digest, Sha256};
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Row};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, link::Conn};
 
 mod embedded {
     refinery::embed_migrations!("migrations");
 }
 
 /// Functions and views, in the order they are applied.
-const FUNCTIONS: [&str; 12] = [
+const FUNCTIONS: [&str; 18] = [
     include_str!("sql/functions/01_ids_and_days.sql"),
     include_str!("sql/functions/02_limit_room.sql"),
     include_str!("sql/functions/03_make_ready.sql"),
     include_str!("sql/functions/04_claim.sql"),
+    include_str!("sql/functions/04_claim_local.sql"),
     include_str!("sql/functions/05_settle.sql"),
+    include_str!("sql/functions/05_settle_local.sql"),
     include_str!("sql/functions/06_care.sql"),
     include_str!("sql/functions/07_by_hand.sql"),
     include_str!("sql/functions/08_views.sql"),
     include_str!("sql/functions/09_enqueue.sql"),
     include_str!("sql/functions/10_models.sql"),
+    include_str!("sql/functions/11_needs.sql"),
+    include_str!("sql/functions/12_enqueue.sql"),
+    include_str!("sql/functions/13_audit.sql"),
+    include_str!("sql/functions/14_retention.sql"),
     include_str!("sql/functions/20_health.sql"),
     include_str!("sql/functions/21_runs_and_models.sql"),
 ];
@@ -163,7 +169,7 @@ pub async fn state(store: &Store) -> Result<SchemaState, StoreError> {
     }
 }
 
-async fn apply_functions(connection: &mut PgConnection) -> Result<bool, StoreError> {
+async fn apply_functions(connection: &mut Conn) -> Result<bool, StoreError> {
     sqlx::raw_sql(
         "create table if not exists tidegate.function_sets (
            hash text primary key, applied_at timestamptz not null default clock_timestamp())",
@@ -211,7 +217,7 @@ fn words(error: &refinery_core::Error) -> StoreError {
 }
 
 /// refinery's three traits over an open transaction of sqlx.
-struct OverSqlx<'c>(&'c mut PgConnection);
+struct OverSqlx<'c>(&'c mut Conn);
 
 impl AsyncTransaction for OverSqlx<'_> {
     type Error = sqlx::Error;

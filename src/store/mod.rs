@@ -5,6 +5,7 @@
 //! epoch); no row back means the lease was lost, which is a normal answer. Never: a decision that
 //! could be a pure function, a call to a provider, a transaction that a timeout may drop half-way.
 
+pub mod bench;
 pub mod by_hand;
 pub mod care;
 pub mod claim;
@@ -13,25 +14,34 @@ pub mod enqueue;
 mod error;
 pub mod export;
 pub mod health;
+mod link;
 pub mod listen;
+pub mod load;
+pub mod local;
 pub mod migrate;
 pub mod model;
 pub mod process;
+pub mod retention;
 pub mod run;
 pub mod sample;
 pub mod settle;
 pub mod source;
 pub mod stats;
 pub mod task;
+pub mod unrendered;
+pub mod worker;
 
 pub use error::StoreError;
 
-use std::{str::FromStr, time::Duration};
+use std::time::Duration;
 
-use sqlx::{
-    Executor, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::PgPool;
+
+use self::link::{Between, Link};
+
+/// A pool, a connection or a transaction of the driver's: where a statement of the caller's may run.
+pub trait Executor<'e>: sqlx::PgExecutor<'e> {}
+impl<'e, T: sqlx::PgExecutor<'e>> Executor<'e> for T {}
 
 /// How the database is reached.
 #[derive(Clone)]
@@ -43,6 +53,25 @@ pub struct Settings {
     pub max_connections: u32,
     /// How long to wait for a connection. Default 10 s.
     pub acquire_timeout: Duration,
+    /// How long a statement may take at the server. Default 60 s. The answer is waited for 5 s
+    /// longer, then the connection is given up.
+    pub statement_timeout: Duration,
+    /// What is between us and the server. Default: found out.
+    pub pooler: Pooler,
+}
+
+/// Whether a pooler in transaction mode is between us and the server (PgBouncer and the like).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pooler {
+    /// Found out at each connection of its own: a session that does not keep what it was opened
+    /// with is a pooler's.
+    #[default]
+    Auto,
+    /// There is one: no statement has a name, each is in a transaction that sets what it relies on,
+    /// and nobody listens.
+    Transaction,
+    /// There is none, or one in session mode.
+    None,
 }
 
 impl Settings {
@@ -52,27 +81,19 @@ impl Settings {
             url: secrecy::SecretString::from(url.into()),
             max_connections: 6,
             acquire_timeout: Duration::from_secs(10),
+            statement_timeout: STATEMENT_TIMEOUT,
+            pooler: Pooler::Auto,
         }
     }
 }
 
-/// What every connection sets for itself, whatever the server, role or database say.
-///
-/// Statement and idle limits bound every wait; `synchronous_commit` keeps what
-/// was acknowledged.
-const SESSION: &str = "set synchronous_commit = on; \
-     set default_transaction_isolation = 'read committed'; \
-     set timezone = 'UTC'; \
-     set standard_conforming_strings = on; \
-     set jit = off; \
-     set lock_timeout = '10s'; \
-     set statement_timeout = '60s'; \
-     set idle_in_transaction_session_timeout = '60s'";
+/// How long a statement may take unless settings say otherwise.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The database, as all the verbs of this room use it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pool: PgPool,
+    pool: Link,
 }
 
 impl Store {
@@ -82,17 +103,7 @@ impl Store {
     /// [`StoreError::Url`], [`StoreError::Connect`] with the server's words, or
     /// [`StoreError::ServerTooOld`].
     pub async fn connect(settings: &Settings) -> Result<Self, StoreError> {
-        let options = connect_options(settings)?;
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.max_connections)
-            .acquire_timeout(settings.acquire_timeout)
-            .idle_timeout(Duration::from_secs(300))
-            .after_connect(|connection, _| {
-                Box::pin(async move { connection.execute(SESSION).await.map(drop) })
-            })
-            .connect_with(options)
-            .await
-            .map_err(StoreError::Connect)?;
+        let pool = Link::connect(settings).await?;
         let store = Self { pool };
         store.check_version().await?;
         Ok(store)
@@ -104,7 +115,7 @@ impl Store {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn probe(settings: &Settings) -> Result<(), StoreError> {
-        let connection = connect_alone(settings).await?;
+        let (connection, _) = link::alone(settings).await?;
         // it was only to see whether it opens
         let _ = sqlx::Connection::close(connection).await;
         Ok(())
@@ -112,12 +123,33 @@ impl Store {
 
     /// A store over a pool of the caller's own.
     pub fn over(pool: PgPool) -> Self {
-        Self { pool }
+        Self {
+            pool: Link::over(pool),
+        }
     }
 
     /// The pool, for statements of the application's own.
     pub fn pool(&self) -> &PgPool {
-        &self.pool
+        self.pool.pool()
+    }
+
+    /// What was found to be between us and the server.
+    pub fn pooler(&self) -> Pooler {
+        match self.pool.between() {
+            Between::Nothing => Pooler::None,
+            Between::Pooler => Pooler::Transaction,
+        }
+    }
+
+    /// Says that a connection went silent: others that idle are made anew before they are used.
+    pub fn doubt(&self) {
+        self.pool.doubt();
+    }
+
+    /// Whether to keep no connection that is not in use, since the server has few left. Each is then
+    /// opened for its statement alone.
+    pub fn keep_none(&self, none: bool) {
+        self.pool.keep_none(none);
     }
 
     async fn check_version(&self) -> Result<(), StoreError> {
@@ -152,31 +184,3 @@ where
 
 /// Times an act is tried that loses against others.
 const CONFLICTS_MAX: u32 = 6;
-
-/// One connection of its own, outside any pool, with the same session settings.
-async fn connect_alone(settings: &Settings) -> Result<sqlx::PgConnection, StoreError> {
-    use sqlx::ConnectOptions;
-    let options = connect_options(settings)?;
-    let opening = async {
-        let mut connection = options.connect().await?;
-        connection.execute(SESSION).await?;
-        Ok(connection)
-    };
-    tokio::time::timeout(settings.acquire_timeout, opening)
-        .await
-        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
-        .map_err(StoreError::Connect)
-}
-
-fn connect_options(settings: &Settings) -> Result<PgConnectOptions, StoreError> {
-    use secrecy::ExposeSecret;
-    let url = settings.url.expose_secret();
-    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        return Err(StoreError::Url(
-            "it does not begin with postgres://".to_owned(),
-        ));
-    }
-    PgConnectOptions::from_str(settings.url.expose_secret())
-        .map(|options| options.application_name("tidegate"))
-        .map_err(|error| StoreError::Url(error.to_string()))
-}

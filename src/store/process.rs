@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Settings, Store, StoreError, connect_alone};
+use super::{
+    Settings, Store, StoreError,
+    link::{self, Conn},
+};
 
 /// What is known of a process when it starts.
 #[derive(Clone, Debug)]
@@ -69,7 +71,21 @@ impl Store {
     /// As every statement.
     pub async fn beat(&self, id: Uuid, lease: Duration) -> Result<bool, StoreError> {
         let mut connection = self.pool.acquire().await?;
-        heartbeat(&mut connection, id, lease).await
+        Ok(heartbeat(&mut connection, id, lease).await?.is_some())
+    }
+
+    /// How many processes of this role hold a lease.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn processes_alive(&self, role: &str) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"select count(*) as "n!" from tidegate.processes
+                where role = $1 and stopped_at is null and lost_at is null and lease_until > now()"#,
+            role
+        )
+        .fetch_one(&self.pool)
+        .await?)
     }
 
     /// Closes the row of a process that holds nothing any more.
@@ -90,7 +106,7 @@ impl Store {
 /// A connection reserved for heartbeats, outside any pool: work that waits for a connection never
 /// holds one back.
 #[derive(Debug)]
-pub struct Pulse(PgConnection);
+pub struct Pulse(Conn);
 
 impl Pulse {
     /// Opens it.
@@ -98,7 +114,12 @@ impl Pulse {
     /// # Errors
     /// As [`Store::connect`].
     pub async fn open(settings: &Settings) -> Result<Self, StoreError> {
-        connect_alone(settings).await.map(Self)
+        let (connection, between) = link::alone(settings).await?;
+        Ok(Self(Conn::alone(
+            connection,
+            between,
+            settings.statement_timeout,
+        )))
     }
 
     /// Renews the lease, within `patience`, and gives the connection back where it is still good.
@@ -112,29 +133,42 @@ impl Pulse {
         id: Uuid,
         lease: Duration,
         patience: Duration,
-    ) -> Result<Option<Self>, StoreError> {
+    ) -> Result<Option<Beaten>, StoreError> {
         let renewal = heartbeat(&mut self.0, id, lease);
         let held = tokio::time::timeout(patience, renewal)
             .await
             .map_err(|_| StoreError::NoAnswer)??;
-        Ok(held.then_some(self))
+        Ok(held.map(|crowded| Beaten {
+            pulse: self,
+            crowded,
+        }))
     }
 }
 
-/// `false`: the process was declared lost.
+/// A lease that was renewed.
+#[derive(Debug)]
+pub struct Beaten {
+    /// The connection, still good.
+    pub pulse: Pulse,
+    /// Whether four fifths of the server's connections are taken: leave some to others.
+    pub crowded: bool,
+}
+
+/// `None`: the process was declared lost. Else whether the server is crowded.
 async fn heartbeat(
-    connection: &mut PgConnection,
+    connection: &mut Conn,
     id: Uuid,
     lease: Duration,
-) -> Result<bool, StoreError> {
-    let done = sqlx::query!(
-        "update tidegate.processes
+) -> Result<Option<bool>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"update tidegate.processes
             set heartbeat_at = clock_timestamp(), lease_until = clock_timestamp() + make_interval(secs => $2)
-          where id = $1 and lost_at is null and stopped_at is null",
+          where id = $1 and lost_at is null and stopped_at is null
+          returning (select coalesce(sum(d.numbackends), 0) * 5 >= 4 * (current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int)
+                       from pg_stat_database d) as "crowded!""#,
         id,
         lease.as_secs_f64(),
     )
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    .fetch_optional(connection)
+    .await?)
 }

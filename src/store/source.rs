@@ -1,13 +1,17 @@
 //! Runs the user's own source.sql: checked first, then streamed; read only, whatever it says.
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use sqlx::{AssertSqlSafe, Column, Connection, Executor, SqlSafeStr, Statement};
 use tokio::sync::mpsc;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, link::Link};
 
 /// Rows on their way at once at most.
 const BUFFER: usize = 256;
+/// The server may take an hour for a source; an answer is not waited for longer than that.
+const ROW_WITHIN: Duration = Duration::from_secs(3_660);
 
 impl Store {
     /// The columns that source.sql gives, without running it.
@@ -34,10 +38,10 @@ impl Store {
     pub fn stream_source(&self, sql: &str) -> mpsc::Receiver<Result<String, StoreError>> {
         let (sender, receiver) = mpsc::channel(BUFFER);
         let text = wrapped("select row_to_json(source_row)::text", sql);
-        let pool = self.pool.clone();
+        let link = self.pool.clone();
         // its own task: it ends when the receiver is dropped, and rolls back by then
         tokio::spawn(async move {
-            if let Err(error) = stream(&pool, text, &sender).await {
+            if let Err(error) = stream(&link, text, &sender).await {
                 // nobody listens any more: nothing to tell
                 let _ = sender.send(Err(error)).await;
             }
@@ -47,26 +51,34 @@ impl Store {
 }
 
 async fn stream(
-    pool: &sqlx::PgPool,
+    link: &Link,
     text: String,
     sender: &mpsc::Sender<Result<String, StoreError>>,
 ) -> Result<(), StoreError> {
     // Detached: where nobody takes the rest of the rows, or one fails, the connection is dropped
     // with what it still has to say, instead of being read to the end for the pool.
-    let mut connection = pool.acquire().await?.detach();
+    let mut connection = link.acquire().await?.detach()?;
     connection.execute("begin read only").await?;
     connection
         .execute("set local statement_timeout = '1h'")
         .await?;
     {
-        let mut rows = sqlx::query_scalar::<_, String>(AssertSqlSafe(text)).fetch(&mut connection);
-        while let Some(row) = rows.next().await {
+        // without a name: it is said once, and a pooler would keep the name for others
+        let rows = sqlx::query_scalar::<_, String>(AssertSqlSafe(text)).persistent(false);
+        let mut rows = rows.fetch(&mut connection);
+        // the server's own limit strikes first, where it is heard
+        while let Some(row) = tokio::time::timeout(ROW_WITHIN, rows.next())
+            .await
+            .map_err(|_| StoreError::NoAnswer)?
+        {
             let row = row.map_err(user_words)?;
             if sender.send(Ok(row)).await.is_err() {
                 return Ok(());
             }
         }
     }
+    // a pooler drops a server whose client goes away in a transaction
+    connection.execute("commit").await?;
     Ok(connection.close().await?)
 }
 

@@ -42,7 +42,7 @@ pub struct TaskRow {
     /// Its priority, higher first.
     pub priority: f64,
     /// Assigned primary.
-    pub model: String,
+    pub model: Option<String>,
     /// The rest of its ladder.
     pub fallback_models: Vec<String>,
     /// The model that answered.
@@ -174,7 +174,7 @@ impl Store {
     pub async fn attempts(&self, task: Uuid) -> Result<Vec<AttemptRow>, StoreError> {
         Ok(sqlx::query_as!(
             AttemptRow,
-            r#"select a.generation as "generation!", a.attempt as "attempt!", a.model as "model!", a.outcome as "outcome!",
+            r#"select a.generation as "generation!", a.attempt as "attempt!", coalesce(a.model, '') as "model!", a.outcome as "outcome!",
                       a.charged as "charged!", a.error_class, a.error, a.started_at as "started_at!", a.finished_at,
                       c.input_tokens, c.output_tokens, c.cost_microusd, c.latency_ms
                  from tidegate.task_attempts a

@@ -5,10 +5,12 @@
 
 mod answer;
 mod handler;
+mod local;
 mod state;
 
 pub use answer::Answer;
 pub use handler::{Handler, HandlerError, Item, Judgement};
+pub use local::{LocalError, LocalHandler, typed};
 pub use state::{Event, State};
 
 use uuid::Uuid;

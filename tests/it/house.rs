@@ -106,12 +106,14 @@ const EVERYTHING: &[&str] = &[
 /// All that `config` may name of the rooms above floor 0: settings, and the rows that models and
 /// providers of the file are synced as.
 const CONFIG_NAMES: &[&str] = &[
+    "engine::SettleSettings",
     "local",
     "provider::Kind",
     "provider::ProviderSettings",
     "store::self",
     "store::model::ModelRow",
     "store::model::ProviderRow",
+    "store::retention::Keep",
 ];
 
 /// One place where a law is broken.

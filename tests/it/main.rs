@@ -1,5 +1,6 @@
 //! Integration tests: one binary, folders mirror src/.
 
+mod chaos;
 mod cli;
 mod config;
 mod definition;

@@ -17,7 +17,7 @@ use tokio::{
 
 use super::scene;
 use crate::{
-    cli::{CliError, Context, Opened},
+    cli::{CliError, Context, Opened, memory},
     simulator::Counters,
     store::model::ProviderRow,
 };
@@ -151,7 +151,7 @@ impl Children {
 
     fn measure(&mut self) {
         for pid in self.workers.iter().filter_map(Child::id) {
-            if let Some(kb) = peak_kb(pid) {
+            if let Some(kb) = memory::peak_kb(pid) {
                 self.memory_kb = self.memory_kb.max(kb);
             }
         }
@@ -218,13 +218,6 @@ async fn end(child: &mut Child) {
         // it had its time
         let _ = child.kill().await;
     }
-}
-
-/// The most memory a process held, as Linux tells it.
-fn peak_kb(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn io_error(doing: &str, source: io::Error) -> CliError {

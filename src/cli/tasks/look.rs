@@ -43,7 +43,8 @@ pub(super) async fn list(
             task.tier.to_string(),
             task.model_used
                 .clone()
-                .unwrap_or_else(|| task.model.clone()),
+                .or_else(|| task.model.clone())
+                .unwrap_or_else(|| "local".to_owned()),
             format!("{}/{}", task.attempts, task.max_attempts),
             brief(task.created_at, printer),
             cut(failure.unwrap_or("-"), 60),
@@ -86,7 +87,10 @@ fn screen(printer: &Printer, whole: &Whole) -> Result<(), CliError> {
         ("category", text(&task.category)),
         ("tier", task.tier.to_string()),
         ("priority", task.priority.to_string()),
-        ("model", task.model.clone()),
+        (
+            "model",
+            task.model.clone().unwrap_or_else(|| "local".to_owned()),
+        ),
         ("fallbacks", task.fallback_models.join(", ")),
         ("answered by", text(&task.model_used)),
         (

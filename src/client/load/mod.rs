@@ -16,12 +16,13 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::lanes;
 use crate::{
     definition::{Definition, StoredDefinition},
     priority::{Shares, Weights},
     store::{
         Store,
-        enqueue::Enqueued,
+        load::Enqueued,
         process::Registration,
         run::{Begun, NewRun},
     },
@@ -98,7 +99,7 @@ impl Loader {
     /// [`LoadError`]; a source that is at fault leaves nothing behind.
     pub async fn load(&self) -> Result<Loaded, LoadError> {
         self.check_source().await?;
-        let ladders = self.model_ladders().await?;
+        let ladders = lanes::ladders(&self.store, &self.definition).await?;
         let process = Registration {
             id: self.process,
             ..Registration::of_this_process("run", 0, LOADER_LEASE)
@@ -139,31 +140,11 @@ impl Loader {
             worker: self.definition.name.clone(),
             definition_hash: hash.to_vec(),
             source: self.options.source_name.clone(),
-            mix: self
-                .definition
-                .tiers
-                .iter()
-                .map(|tier| tier.mix as f32)
-                .collect(),
+            mix: lanes::mix(&self.definition),
             weight: self.options.weight,
             loader: self.process,
             max_concurrency: self.definition.limits.max_concurrency,
         }
-    }
-
-    /// The models' numbers of each tier's ladder.
-    async fn model_ladders(&self) -> Result<Vec<Vec<i32>>, LoadError> {
-        let mut ladders = Vec::with_capacity(self.definition.tiers.len());
-        for tier in 0..self.definition.tiers.len() {
-            let names: Vec<String> = self
-                .definition
-                .ladder(tier)
-                .into_iter()
-                .map(String::from)
-                .collect();
-            ladders.push(self.store.model_ids(&names).await?);
-        }
-        Ok(ladders)
     }
 
     async fn read_then_rank(&self, run: Uuid, ladders: &[Vec<i32>]) -> Result<Loaded, LoadError> {

@@ -7,10 +7,11 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{LoadError, Loaded, Loader};
+use crate::client::lanes;
 use crate::{
     cache,
     definition::estimated_request_tokens,
-    store::enqueue::{CHUNK, Enqueued, NewLane, NewTask, ScoredItem},
+    store::load::{CHUNK, Enqueued, NewLane, RankedTask, ScoredItem},
     task::Item,
 };
 
@@ -98,7 +99,7 @@ impl Loader {
             let Some(end) = items.last() else { break };
             last = Some((end.score, end.id.clone()));
             let count = i64::try_from(items.len()).unwrap_or(i64::MAX);
-            let tasks: Vec<NewTask> = items
+            let tasks: Vec<RankedTask> = items
                 .into_iter()
                 .zip(ranked + 1..)
                 .map(|(item, rank)| self.task(item, Tier::of(&tiers, rank)))
@@ -128,9 +129,6 @@ impl Loader {
         ladders: &[Vec<i32>],
         total: i64,
     ) -> Result<Vec<Tier>, LoadError> {
-        let params = &self.definition.prompt.params;
-        let est_output = params.max_output_tokens.unwrap_or(EST_OUTPUT_TOKENS);
-        let timeout = self.definition.limits.call_timeout.as_millis();
         let ends = self.shares.ends(u64::try_from(total).unwrap_or_default());
         let mut tiers = Vec::with_capacity(ladders.len());
         for ((place, ladder), last_rank) in ladders.iter().enumerate().zip(ends) {
@@ -138,34 +136,21 @@ impl Loader {
             let lane = NewLane {
                 tier: number,
                 ladder: ladder.clone(),
-                est_output: i32::try_from(est_output).unwrap_or(i32::MAX),
-                call_timeout_ms: i32::try_from(timeout).unwrap_or(i32::MAX),
+                est_output: lanes::est_output(&self.definition),
+                call_timeout_ms: lanes::call_timeout_ms(&self.definition),
             };
             tiers.push(Tier {
                 number,
                 lane: self.store.ensure_lane(run, &lane).await?,
                 last_rank: i64::try_from(last_rank).unwrap_or(i64::MAX),
-                family: self.family(place),
+                family: self.definition.family(place),
                 tokens_per_minute: self.store.tokens_per_minute(ladder).await?,
             });
         }
         Ok(tiers)
     }
 
-    /// The family of a tier's cache keys: the name the worker gives it, else its models.
-    fn family(&self, tier: usize) -> Vec<String> {
-        match &self.definition.cache.family {
-            Some(name) => vec![name.clone()],
-            None => self
-                .definition
-                .ladder(tier)
-                .into_iter()
-                .map(String::from)
-                .collect(),
-        }
-    }
-
-    fn task(&self, item: ScoredItem, tier: &Tier) -> NewTask {
+    fn task(&self, item: ScoredItem, tier: &Tier) -> RankedTask {
         let request = RawValue::from_string(item.body)
             .map_err(|error| error.to_string())
             .and_then(|body| {
@@ -175,7 +160,7 @@ impl Loader {
                 };
                 self.handler.request(&asked).map_err(|error| error.0)
             });
-        let mut task = NewTask {
+        let mut task = RankedTask {
             item: item.id,
             tier: tier.number,
             lane: tier.lane,
@@ -243,6 +228,3 @@ fn short_hash(id: &str) -> [u8; 16] {
     short.copy_from_slice(&hash[..16]);
     short
 }
-
-/// Output tokens reserved per call where the worker sets no limit.
-const EST_OUTPUT_TOKENS: u32 = 256;

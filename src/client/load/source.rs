@@ -17,7 +17,7 @@ use crate::{
     },
     store::{
         StoreError,
-        enqueue::{CHUNK, ScoredItem},
+        load::{CHUNK, ScoredItem},
     },
 };
 

@@ -4,10 +4,10 @@ mod rows;
 mod sink;
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, types::Json};
+use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, link::Conn};
 use crate::task::Answer;
 use rows::{DoneRow, OpenRow};
 use sink::{SinkRow, apply_sink};
@@ -64,6 +64,8 @@ pub enum Fate {
     },
     /// Ended.
     Fail,
+    /// Not worth starting any more: cancelled; no attempt is spent.
+    Expire,
 }
 
 /// What identifies a claim, and the call made under it.
@@ -104,6 +106,24 @@ impl From<&super::claim::Claimed> for ClaimKey {
             model_id: claimed.model_id,
             call: claimed.call,
             granted_at: claimed.granted_at,
+        }
+    }
+}
+
+impl From<&super::local::LocalTask> for ClaimKey {
+    /// Local work has no call.
+    fn from(task: &super::local::LocalTask) -> Self {
+        Self {
+            task: task.task,
+            nonce: task.nonce,
+            epoch: task.epoch,
+            attempt: task.attempt,
+            lane: task.lane,
+            priority: task.priority,
+            model: String::new(),
+            model_id: 0,
+            call: Uuid::nil(),
+            granted_at: task.granted_at,
         }
     }
 }
@@ -228,7 +248,7 @@ impl Store {
 
 /// One pass over the answers, in their order.
 async fn settle_rows(
-    connection: &mut PgConnection,
+    connection: &mut Conn,
     process: Uuid,
     meta: &[DoneRow<'_>],
     texts: &[String],

@@ -69,6 +69,7 @@ impl<'a> From<&'a Unanswered> for OpenRow<'a> {
             Fate::Release => ("release", 0),
             Fate::Reschedule { delay_ms } => ("reschedule", delay_ms),
             Fate::Fail => ("fail", 0),
+            Fate::Expire => ("expire", 0),
         };
         Self {
             task: attempt.claim.task,

@@ -3,12 +3,12 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Either, Executor, PgConnection, SqlSafeStr, Statement, types::Json};
+use sqlx::{AssertSqlSafe, Either, Executor, SqlSafeStr, Statement, types::Json};
 use uuid::Uuid;
 
 use super::{Answered, rows::cut};
 use crate::{
-    store::{Store, StoreError},
+    store::{Store, StoreError, link::Conn},
     task::Answer,
 };
 
@@ -68,7 +68,7 @@ impl Store {
     ) -> Result<(Vec<Uuid>, Vec<(Uuid, String)>), StoreError> {
         let mut transaction = self.pool.begin().await?;
         let rows = sqlx::query!(
-            r#"select t.id, t.item_id, i.version as "version?", r.answer, r.model, r.finished_at
+            r#"select t.id, t.item_id, i.version as "version?", r.answer, coalesce(r.model, '') as "model!", r.finished_at
                  from tidegate.tasks t
                  left join tidegate.items i on i.run_id = t.run_id and i.item_id = t.item_id
                  join tidegate.task_results r on r.task_id = t.id and r.generation = t.generation
@@ -106,7 +106,7 @@ impl Store {
 
 /// Runs the user's sink for these rows; when it refuses, for each alone. Returns who was refused.
 pub(super) async fn apply_sink(
-    connection: &mut PgConnection,
+    connection: &mut Conn,
     sink: &str,
     rows: &[SinkRow],
 ) -> Result<Vec<(Uuid, String)>, StoreError> {
@@ -131,7 +131,7 @@ pub(super) async fn apply_sink(
 
 /// One execution of the sink under a savepoint. `Some`: refused, with the server's words.
 async fn try_sink(
-    connection: &mut PgConnection,
+    connection: &mut Conn,
     sink: &str,
     rows: &[SinkRow],
 ) -> Result<Option<String>, StoreError> {

@@ -270,6 +270,25 @@ async fn an_export_has_every_task_once_and_answers_byte_for_byte() {
 }
 
 #[tokio::test]
+async fn tasks_without_an_item_are_exported_and_cancelled_after_the_others() {
+    let scene = Scene::of(1_203).await;
+    // as if they had been enqueued by themselves
+    let lone = "update tidegate.tasks set item_id = null where item_id > 'i00400';
+                delete from tidegate.open_keys where item_id > 'i00400'";
+    sqlx::raw_sql(lone)
+        .execute(scene.fleet.store.pool())
+        .await
+        .unwrap();
+    let id = scene.run.to_string();
+    let records = scene.program.run(&["runs", "export", &id]).ok().objects();
+    let tasks: std::collections::HashSet<_> =
+        records.iter().map(|it| it["task_id"].to_string()).collect();
+    assert_eq!((records.len(), tasks.len()), (1_203, 1_203));
+    assert!(records[401..].iter().all(|it| it["item_id"].is_null()));
+    assert_eq!(scene.act("cancel", &[])["cancelled"], 1_203);
+}
+
+#[tokio::test]
 async fn an_exported_file_is_private_and_its_formulas_are_harmless() {
     let scene = exported().await;
     let path = |name: &str| scene.program.folder().join(name);

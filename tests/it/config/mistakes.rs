@@ -43,6 +43,11 @@ const MISTAKES: &[(&str, usize, &[&str])] = &[
     ("work = 3\n", 1, &["must be a table", "[work]"]),
     ("[database]\nmax_connections = 1\n", 2, &["2 to 100"]),
     ("[database]\nurl = \"\"\n", 2, &["is empty"]),
+    (
+        "[database]\npooler = \"transactions\"\n",
+        2,
+        &["did you mean \"transaction\""],
+    ),
     ("[log]\nformat = \"jsn\"\n", 2, &["did you mean \"json\""]),
     (
         "[log]\nfilter = \"tidegate=loud\"\n",

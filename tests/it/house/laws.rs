@@ -127,6 +127,10 @@ pub(super) const LAWS: &[Law] = &[
                 "provider/http.rs",
                 "the deadline of a call under way: tokio's instant, which tests pause",
             ),
+            (
+                "store/link/doubt.rs",
+                "how long ago a connection went silent, beside the ages that the driver tells",
+            ),
             ("task/mod.rs", "ids come from one function, new_id"),
         ],
         broken_by: &[

@@ -18,7 +18,10 @@ async fn only_the_dead_are_rescued_and_a_death_counts() {
     claim(&store, dead, 4).await;
     claim(&store, alive, 3).await;
     assert_eq!(
-        store.rescue(Duration::from_secs(10)).await.expect("looked"),
+        store
+            .rescue(Duration::from_secs(10), true)
+            .await
+            .expect("looked"),
         0,
         "both beat"
     );
@@ -31,13 +34,16 @@ async fn only_the_dead_are_rescued_and_a_death_counts() {
     .expect("silent");
     assert_eq!(
         store
-            .rescue(Duration::from_secs(10))
+            .rescue(Duration::from_secs(10), true)
             .await
             .expect("rescued"),
         4
     );
     assert_eq!(
-        store.rescue(Duration::from_secs(10)).await.expect("again"),
+        store
+            .rescue(Duration::from_secs(10), true)
+            .await
+            .expect("again"),
         0,
         "safe to run twice"
     );
@@ -59,7 +65,7 @@ async fn only_the_dead_are_rescued_and_a_death_counts() {
 }
 
 #[tokio::test]
-async fn a_task_that_outlives_its_attempts_in_deaths_fails() {
+async fn f09_a_task_whose_process_died_three_times_is_set_aside_with_the_reason() {
     let (db, store) = a_store(&[("a", None), ("b", None)]).await;
     load(&store, ONE_TIER, &items(1)).await.expect("a run");
     let mut deaths = 0;
@@ -73,13 +79,16 @@ async fn a_task_that_outlives_its_attempts_in_deaths_fails() {
             .execute(db.pool())
             .await
             .expect("dead");
-        store.rescue(Duration::from_secs(1)).await.expect("rescued");
+        store
+            .rescue(Duration::from_secs(1), true)
+            .await
+            .expect("rescued");
     }
-    assert_eq!(deaths, 8, "four calls for each of two models");
+    assert_eq!(deaths, 3);
     assert_eq!(
         count(
             &db,
-            "select count(*) from tidegate.tasks where state = 'failed' and error_class = 'lost'"
+            "select count(*) from tidegate.tasks where state = 'failed' and error_class = 'quarantined' and rescues = 3 and last_error like '%3 processes died%'"
         )
         .await,
         1

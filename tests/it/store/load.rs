@@ -79,6 +79,8 @@ async fn a_half_loaded_run_is_taken_up_where_its_dead_loader_left_it() {
          delete from tidegate.ready where id in (select id from later);
          delete from tidegate.open_keys where task_id in (select id from later);
          delete from tidegate.tasks where id in (select id from later);
+         delete from tidegate.run_counts;
+         insert into tidegate.run_counts (run_id, tier, state, n) select run_id, tier, state, count(*) from tidegate.tasks group by 1, 2, 3;
          update tidegate.segments set open = exists (select from tidegate.ready r where r.lane = segments.lane and r.seg = segments.seg);
          update tidegate.runs set state = 'loading', ranked = 1000, loaded_at = null;
          drop table later",
@@ -108,7 +110,7 @@ async fn a_run_whose_source_was_half_read_is_read_anew() {
     let (db, store) = a_store(&[("a", None), ("b", None)]).await;
     let first = load(&store, ONE_TIER, &items(5)).await.expect("a run");
     sqlx::raw_sql(
-        "delete from tidegate.ready; delete from tidegate.open_keys; delete from tidegate.tasks;
+        "delete from tidegate.ready; delete from tidegate.open_keys; delete from tidegate.tasks; delete from tidegate.run_counts;
          delete from tidegate.items where item_id > 'i00002';
          update tidegate.segments set open = false;
          update tidegate.runs set state = 'loading', ranked = 0, source_read = false, loaded_at = null",

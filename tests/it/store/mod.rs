@@ -3,6 +3,7 @@
 mod by_hand;
 mod care;
 mod claim;
+mod enqueue;
 mod limits;
 mod load;
 mod migrate;

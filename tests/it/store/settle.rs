@@ -54,7 +54,10 @@ async fn a_late_answer_completes_a_task_that_waits_again() {
         .await
         .expect("over");
     assert_eq!(
-        store.rescue(Duration::from_secs(1)).await.expect("rescued"),
+        store
+            .rescue(Duration::from_secs(1), true)
+            .await
+            .expect("rescued"),
         1
     );
     let late = store
@@ -88,7 +91,10 @@ async fn a_late_answer_never_overwrites_another_holders_work() {
         .execute(db.pool())
         .await
         .expect("over");
-    store.rescue(Duration::from_secs(1)).await.expect("rescued");
+    store
+        .rescue(Duration::from_secs(1), true)
+        .await
+        .expect("rescued");
     let other = a_process(&store, LEASE).await;
     let again = claim(&store, other, 1).await.remove(0);
     assert_eq!(
@@ -318,7 +324,7 @@ async fn an_answer_that_meets_a_rescue_in_progress_is_not_thrown_away() {
         .await
         .expect("declared lost");
     let mut rescue = db.pool().begin().await.expect("a rescuer");
-    sqlx::query("select tidegate.rescue_v1(10)")
+    sqlx::query("select tidegate.rescue_v2(10, true)")
         .execute(&mut *rescue)
         .await
         .expect("it moves the row");

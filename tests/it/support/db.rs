@@ -79,26 +79,44 @@ impl TestDb {
 }
 
 impl Drop for TestDb {
+    /// Whatever the test did, the books agree with `tasks` in the end.
+    ///
     /// Waits: at the end of the last test the process ends, and would take a thread with it.
     fn drop(&mut self) {
         let drop_it = format!("drop database if exists {} with (force)", self.name);
-        let admin_url = self.admin_url.clone();
+        let (url, admin_url) = (self.url.clone(), self.admin_url.clone());
         let helper = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
             runtime.block_on(async {
+                let audit = audit(&url).await;
                 let mut admin = PgConnection::connect(&admin_url).await?;
                 sqlx::raw_sql(AssertSqlSafe(drop_it))
                     .execute(&mut admin)
                     .await?;
                 admin.close().await?;
-                anyhow::Ok(())
+                anyhow::Ok(audit.unwrap_or_default())
             })
         });
         // Best effort: what stays is swept up by the next run.
-        let _ = helper.join();
+        let found = helper.join().ok().and_then(Result::ok).unwrap_or_default();
+        if !std::thread::panicking() {
+            assert!(found.is_empty(), "the books disagree: {found:?}");
+        }
     }
+}
+
+/// Each sort of disagreement between books and tasks, with how often and an example.
+async fn audit(url: &str) -> sqlx::Result<Vec<(String, i64, Option<String>)>> {
+    let mut connection = PgConnection::connect(url).await?;
+    let found = sqlx::query_as(
+        "select o_what, o_n, o_example::text from tidegate.audit_v1() order by o_what",
+    )
+    .fetch_all(&mut connection)
+    .await;
+    connection.close().await?;
+    found
 }
 
 /// The one server of the test run, shared by its threads and processes.

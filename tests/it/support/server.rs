@@ -27,13 +27,26 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// Makes a server and its database, and migrates it.
     pub(crate) async fn private() -> Self {
+        Self::of(test_settings()).await
+    }
+
+    /// The same, with so few connections.
+    pub(crate) async fn with_connections(max_connections: u32) -> Self {
+        Self::of(Settings {
+            max_connections,
+            ..test_settings()
+        })
+        .await
+    }
+
+    async fn of(settings: Settings) -> Self {
         let (folder, binaries) = (TestFolder::new(), binaries().await);
         let janitor = Janitor::of_ours(folder.path(), folder.path(), &binaries);
         let settings = Settings {
             data_dir: Some(folder.path().into()),
             // A crash of the server, not of the machine, must keep what was committed.
             server_options: vec!["synchronous_commit=on".into()],
-            ..test_settings()
+            ..settings
         };
         let local = start(&settings).await.expect("a private server starts");
         let url = local.url();

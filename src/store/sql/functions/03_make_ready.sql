@@ -1,12 +1,16 @@
--- Puts rows into the ready book, in small numbers (released, due, rescued, retried by hand): into an unsealed segment of each
--- lane, so that such rows do not make a segment each. Who adds to a segment holds it FOR SHARE, and who closes a segment
--- takes it FOR UPDATE SKIP LOCKED and looks again: a segment that gets a row is never closed under it.
-create or replace function tidegate.open_segment_v1(p_lane int) returns int language plpgsql as $$
+-- How a task's row comes into the ready book, and how the counts of a run are kept.
+
+-- A few rows (released, due, rescued, enqueued one by one) go into an unsealed segment of each lane, so that such rows do not
+-- make a segment each. Who adds to a segment holds it FOR SHARE, and who closes a segment takes it FOR UPDATE SKIP LOCKED and
+-- looks again: a segment that gets a row is never closed under it. Young segments only: a claim walks over the dead rows of
+-- an unsealed one, and while another session holds an old snapshot those stay.
+create or replace function tidegate.open_segment_v2(p_lane int) returns int language plpgsql as $$
 declare
+  c_life constant interval := '5 s';
   v_seg int;
 begin
   select s.seg into v_seg from tidegate.segments s
-   where s.lane = p_lane and s.open and not s.sealed and s.created_at > now() - interval '60 s'
+   where s.lane = p_lane and s.open and not s.sealed and s.created_at > now() - c_life
    order by s.seg desc
    limit 1
    for share;
@@ -17,19 +21,31 @@ begin
   return v_seg;
 end $$;
 
-create or replace function tidegate.make_ready_v1(
-  p_ids uuid[], p_lanes int[], p_priorities float8[], p_est int[], p_attempts int[], p_epochs int[],
-  p_tries text[], p_rescues smallint[], p_spent_ms bigint[]
-) returns void language plpgsql as $$
+-- Makes these rows ready (their `seg` is not looked at). Many rows of a lane make sealed segments of their own, in order of rank.
+create or replace function tidegate.make_ready_v2(p_rows tidegate.ready[]) returns void language plpgsql as $$
 declare
-  v_lane int;
+  c_many constant int := 200;
+  c_segment constant int := 1000;
+  v record;
 begin
-  for v_lane in select distinct u from unnest(p_lanes) u order by u loop
-    insert into tidegate.ready (lane, seg, priority, id, est_input, attempts, epoch, tries, rescues, spent_ms)
-    select u.lane, tidegate.open_segment_v1(v_lane), u.priority, u.id, u.est, u.attempts, u.epoch, u.tries::smallint[], u.rescues, u.spent_ms
-      from unnest(p_ids, p_lanes, p_priorities, p_est, p_attempts, p_epochs, p_tries, p_rescues, p_spent_ms)
-           as u (id, lane, priority, est, attempts, epoch, tries, rescues, spent_ms)
-     where u.lane = v_lane;
+  for v in select r.lane, count(*) as n from unnest(p_rows) r group by r.lane order by r.lane loop
+    if v.n < c_many then
+      insert into tidegate.ready (lane, seg, priority, id, est_input, attempts, epoch, tries, rescues, spent_ms)
+      select r.lane, tidegate.open_segment_v2(v.lane), r.priority, r.id, r.est_input, r.attempts, r.epoch, r.tries, r.rescues, r.spent_ms
+        from unnest(p_rows) r where r.lane = v.lane;
+    else
+      with ranked as materialized (
+        select r.*, (row_number() over (order by r.priority desc, r.id) - 1) / c_segment as nth from unnest(p_rows) r where r.lane = v.lane
+      ), segs as materialized (
+        select z.nth, nextval('tidegate.segment_numbers')::int as number, z.top
+          from (select k.nth, max(k.priority) as top from ranked k group by k.nth order by k.nth) z
+      ), sealed as (
+        insert into tidegate.segments (lane, seg, top, sealed) select v.lane, g.number, g.top, true from segs g
+      )
+      insert into tidegate.ready (lane, seg, priority, id, est_input, attempts, epoch, tries, rescues, spent_ms)
+      select k.lane, g.number, k.priority, k.id, k.est_input, k.attempts, k.epoch, k.tries, k.rescues, k.spent_ms
+        from ranked k join segs g on g.nth = k.nth order by k.nth, k.priority desc, k.id;
+    end if;
   end loop;
 end $$;
 
@@ -58,3 +74,12 @@ begin
   get diagnostics v_closed = row_count;
   return v_closed;
 end $$;
+
+-- Books a transition of these tasks in the counts of their runs. The hot paths (claim, settle) do it within their own statement.
+create or replace function tidegate.count_moves_v1(p_tasks uuid[], p_from text, p_to text) returns void language sql volatile as $$
+  insert into tidegate.run_counts (run_id, tier, state, n)
+  select k.run_id, k.tier, z.state, z.sign * k.n
+    from (select t.run_id, t.tier, count(*) as n from tidegate.tasks t where t.id = any (p_tasks) group by t.run_id, t.tier) k
+    cross join lateral (values (p_from, -1), (p_to, 1)) z (state, sign)
+   where z.state is not null
+$$;

@@ -7,7 +7,7 @@
 -- fallbacks, then what others left. So a fallback's own first-choice tasks come before those that fall back to it.
 --
 -- The lock and the sums are two statements on purpose: one statement would sum by a snapshot taken before it waited.
-create or replace function tidegate.claim_v1(
+create or replace function tidegate.claim_v2(
   p_process uuid,
   p_slots int,
   p_nonce bigint,
@@ -19,7 +19,7 @@ create or replace function tidegate.claim_v1(
   o_task uuid, o_run uuid, o_item text, o_generation int, o_lane int, o_tier smallint, o_model text, o_model_id int, o_rung smallint,
   o_ladder_len smallint, o_priority float8, o_est_input int, o_attempt int, o_max_attempts int, o_epoch int, o_tries smallint[], o_rescues smallint,
   o_spent_ms bigint, o_call uuid, o_granted_at timestamptz, o_call_timeout_ms int, o_input_price bigint, o_output_price bigint,
-  o_definition bytea
+  o_definition bytea, o_expired boolean
 ) language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -62,6 +62,7 @@ declare
   v_picked_rungs smallint[] := '{}';
   v_dirty int[] := '{}';
   v_progress boolean;
+  v_suspect_free boolean;
 begin
   if p_slots <= 0 then
     return;
@@ -76,8 +77,9 @@ begin
   select array_agg(n.lane order by n.lane) into v_lanes
     from tidegate.lanes n
     join tidegate.runs u on u.id = n.run_id
-   where n.open and u.state = 'active'
+   where n.open and n.ladder <> '{}' and u.state = 'active'
      and (p_workers is null or u.worker = any (p_workers))
+     and not exists (select from tidegate.worker_pauses z where z.worker = u.worker)
      and exists (select from tidegate.segments s where s.lane = n.lane and s.open);
   if v_lanes is null then
     return;
@@ -138,6 +140,10 @@ begin
     return;
   end if;
 
+  -- a task whose process died twice (a literal 2: partial indexes know it) is taken alone of its kind: if it kills
+  -- again, it was not for its neighbours
+  v_suspect_free := not exists (select from tidegate.running r where r.process_id = p_process and r.rescues >= 2);
+
   -- 3. shares: a cell is one tier of one run
   select array_agg(z.run_id order by z.tier, z.run_id), array_agg(z.tier order by z.tier, z.run_id),
          array_agg(z.share order by z.tier, z.run_id)
@@ -172,32 +178,32 @@ begin
       continue when v_want <= 0;
       v_got := 0;
       for row_ in
-        select n.lane, n.ladder, n.est_output, n.run_limit, p.tid, p.id, p.est_input, p.tries, p.stale
+        select n.lane, n.ladder, n.est_output, n.run_limit, p.tid, p.id, p.est_input, p.tries, p.rescues, p.stale
           from (select n.lane, n.ladder, n.est_output, n.component_priority,
                        (select l.limit_id from tidegate.limits l where l.worker = u.worker) as run_limit
                   from tidegate.lanes n join tidegate.runs u on u.id = n.run_id
                  where n.lane = any (v_lanes) and n.run_id = c_run[i] and n.tier = c_tier[i] and n.ladder && v_models) n
           cross join lateral (
-            select w.tid, w.id, w.priority, w.est_input, w.tries, w.stale from (
-              (select w.tid, w.id, w.priority, w.est_input, w.tries, false as stale
+            select w.tid, w.id, w.priority, w.est_input, w.tries, w.rescues, w.stale from (
+              (select w.tid, w.id, w.priority, w.est_input, w.tries, w.rescues, false as stale
                  from (select s.seg from tidegate.segments s where s.lane = n.lane and s.open and not s.sealed
                         order by s.top desc, s.seg limit 50) s
                  cross join lateral (
-                   select w.ctid as tid, w.id, w.priority, w.est_input, w.tries from tidegate.ready w
-                    where w.lane = n.lane and w.seg = s.seg and w.ctid <> all (v_tids)
+                   select w.ctid as tid, w.id, w.priority, w.est_input, w.tries, w.rescues from tidegate.ready w
+                    where w.lane = n.lane and w.seg = s.seg and w.ctid <> all (v_tids) and (w.rescues < 2 or v_suspect_free)
                       -- rows whose open models are used up for them must not stand before those that can be served
                       and (w.tries = '{}' or exists (
                             select from unnest(n.ladder) with ordinality z (model_id, rung)
                              where z.model_id = any (v_models) and coalesce(w.tries[z.rung], 0) < c_calls_per_model))
                     order by w.priority desc, w.id limit v_want + 16) w)
               union all
-              (select w.tid, w.id, w.priority, w.est_input, w.tries, s.nth > 1 as stale
+              (select w.tid, w.id, w.priority, w.est_input, w.tries, w.rescues, s.nth > 1 as stale
                  from (select s.seg, row_number() over (order by s.top desc, s.seg) as nth
                          from tidegate.segments s where s.lane = n.lane and s.open and s.sealed
                         order by s.top desc, s.seg limit 50) s
                  cross join lateral (
-                   select w.ctid as tid, w.id, w.priority, w.est_input, w.tries from tidegate.ready w
-                    where w.lane = n.lane and w.seg = s.seg and w.ctid <> all (v_tids)
+                   select w.ctid as tid, w.id, w.priority, w.est_input, w.tries, w.rescues from tidegate.ready w
+                    where w.lane = n.lane and w.seg = s.seg and w.ctid <> all (v_tids) and (w.rescues < 2 or v_suspect_free)
                       -- rows whose open models are used up for them must not stand before those that can be served
                       and (w.tries = '{}' or exists (
                             select from unnest(n.ladder) with ordinality z (model_id, rung)
@@ -212,6 +218,7 @@ begin
           v_dirty := v_dirty || row_.lane;
         end if;
         continue when row_.run_limit is not null and v_room[row_.run_limit] <= 0;
+        continue when row_.rescues >= 2 and not v_suspect_free;
         for v_rung in 1..array_length(row_.ladder, 1) loop
           -- a rung whose calls are used up for this task is as if it were not there
           continue when coalesce(row_.tries[v_rung], 0) >= c_calls_per_model;
@@ -247,6 +254,7 @@ begin
               v_picked_models := v_picked_models || v_model;
               v_picked_rungs := v_picked_rungs || v_rung::smallint;
               v_got := v_got + 1;
+              v_suspect_free := v_suspect_free and row_.rescues < 2;
               exit;
             end if;
           end if;
@@ -297,7 +305,13 @@ begin
            started_at = v_now, run_at = null
       from now_running r
      where t.id = r.id
-    returning t.id, t.run_id, t.worker, t.component, t.item_id, t.tier, t.generation, t.max_attempts
+    returning t.id, t.run_id, t.worker, t.component, t.item_id, t.tier, t.generation, t.max_attempts,
+              coalesce(t.expires_at <= v_now, false) as expired
+  ), counted as (
+    insert into tidegate.run_counts (run_id, tier, state, n)
+    select k.run_id, k.tier, z.state, z.sign * k.n
+      from (select t.run_id, t.tier, count(*) as n from told t group by t.run_id, t.tier) k
+      cross join lateral (values ('ready', -1), ('running', 1)) z (state, sign)
   ), booked as (
     insert into tidegate.limit_book (limit_id, at, total, full_at)
     select x.limit_id, greatest(coalesce(p_now, clock_timestamp()), newest.at + interval '1 us'), coalesce(newest.total, 0) + x.used,
@@ -332,7 +346,7 @@ begin
   )
   select r.id, t.run_id, t.item_id, t.generation, r.lane, t.tier, m.model, r.model_id, r.rung, array_length(n.ladder, 1)::smallint,
          r.priority, r.est_input, r.attempts, t.max_attempts, r.epoch, r.tries, r.rescues, r.spent_ms, r.call_id, r.granted_at, n.call_timeout_ms,
-         m.input_price_microusd, m.output_price_microusd, u.definition_hash
+         m.input_price_microusd, m.output_price_microusd, u.definition_hash, t.expired
     from now_running r
     join told t on t.id = r.id
     join tidegate.models m on m.model_id = r.model_id
@@ -340,9 +354,9 @@ begin
     join tidegate.runs u on u.id = t.run_id;
 end $$;
 -- generic statistics make the planner read whole segments and sort them; a disabled node costs 1e10, which would switch JIT on
-alter function tidegate.claim_v1 set plan_cache_mode = force_generic_plan;
-alter function tidegate.claim_v1 set jit = off;
-alter function tidegate.claim_v1 set enable_mergejoin = off;
-alter function tidegate.claim_v1 set enable_seqscan = off;
-alter function tidegate.claim_v1 set enable_bitmapscan = off;
-alter function tidegate.claim_v1 set enable_sort = off;
+alter function tidegate.claim_v2 set plan_cache_mode = force_generic_plan;
+alter function tidegate.claim_v2 set jit = off;
+alter function tidegate.claim_v2 set enable_mergejoin = off;
+alter function tidegate.claim_v2 set enable_seqscan = off;
+alter function tidegate.claim_v2 set enable_bitmapscan = off;
+alter function tidegate.claim_v2 set enable_sort = off;

@@ -5,7 +5,10 @@
 -- Fate: done; salvaged (the lease was lost, but the task waited again: a late paid answer completes it);
 -- superseded (somebody else ended it: only the cost is kept).
 create or replace function tidegate.settle_done_v1(p_process uuid, p_meta jsonb, p_answers text[])
-returns table (o_task uuid, o_fate text) language sql volatile as $$
+returns table (o_task uuid, o_fate text) language plpgsql as $$
+#variable_conflict use_column
+begin
+  return query
   with given as materialized (
     select m.*
       from rows from (
@@ -31,9 +34,9 @@ returns table (o_task uuid, o_fate text) language sql volatile as $$
   ), from_scheduled as (
     delete from tidegate.scheduled s using late g where s.id = g.task returning s.id
   ), fates as materialized (
-    select f.id, 'done' as fate from fenced f
-    union all select id, 'salvaged' from from_ready
-    union all select id, 'salvaged' from from_scheduled
+    select f.id, 'done' as fate, 'running' as was from fenced f
+    union all select id, 'salvaged', 'ready' from from_ready
+    union all select id, 'salvaged', 'scheduled' from from_scheduled
   ), told as (
     update tidegate.tasks t
        set state = 'done', finished_at = clock_timestamp(), model_used = g.model, error_class = null, last_error = null, run_at = null,
@@ -41,7 +44,12 @@ returns table (o_task uuid, o_fate text) language sql volatile as $$
            spent_ms = t.spent_ms + coalesce(g.latency_ms, 0)
       from fates f join given g on g.task = f.id
      where t.id = f.id
-    returning t.id, t.generation, t.run_id, t.worker, t.component, t.item_id
+    returning t.id, t.generation, t.run_id, t.tier, t.worker, t.component, t.item_id, f.was
+  ), counted as (
+    insert into tidegate.run_counts (run_id, tier, state, n)
+    select k.run_id, k.tier, z.state, z.sign * k.n
+      from (select t.run_id, t.tier, t.was, count(*) as n from told t group by t.run_id, t.tier, t.was) k
+      cross join lateral (values (k.was, -1), ('done', 1)) z (state, sign)
   ), results as (
     insert into tidegate.task_results (task_id, generation, run_id, answer, model, model_version, attempt, epoch, process_id, call_id, started_at, salvaged)
     select t.id, t.generation, t.run_id, g.answer, g.model, g.model_version, g.attempt, g.epoch, p_process, g.call_id, g.granted_at, f.fate = 'salvaged'
@@ -75,8 +83,9 @@ returns table (o_task uuid, o_fate text) language sql volatile as $$
     insert into tidegate.event_batches (kind, process_id, task_ids)
     select f.fate, p_process, array_agg(f.id) from fates f group by f.fate
   )
-  select g.task, coalesce(f.fate, 'superseded') from given g left join fates f on f.id = g.task
-$$;
+  select g.task, coalesce(f.fate, 'superseded') from given g left join fates f on f.id = g.task;
+  perform tidegate.mark_needs_v1(array(select (m ->> 'task')::uuid from jsonb_array_elements(p_meta) m));
+end $$;
 
 -- The user's sink refused these answers (within the same transaction): the answers stay, the tasks fail with class `sink`,
 -- and `retry` applies them again without a call.
@@ -85,7 +94,10 @@ language sql volatile as $$
   with told as (
     update tidegate.tasks t set state = 'failed', error_class = 'sink', last_error = p_error
      where t.id = any (p_tasks) and t.state = 'done'
-    returning t.id, t.run_id
+    returning t.id, t.run_id, t.tier
+  ), counted as (
+    insert into tidegate.run_counts (run_id, tier, state, n)
+    select k.run_id, k.tier, z.state, z.sign from told k cross join lateral (values ('done', -1), ('failed', 1)) z (state, sign)
   ), booked as (
     insert into tidegate.failed (id, run_id, error_class) select id, run_id, 'sink' from told
     on conflict (id) do update set error_class = excluded.error_class, failed_at = excluded.failed_at
@@ -94,7 +106,8 @@ language sql volatile as $$
   select 'failed', p_process, 'sink', array_agg(id) from told having count(*) > 0
 $$;
 
--- Attempts that brought no answer. Fate: release (back to ready, uncharged), reschedule (after delay_ms, charged), fail.
+-- Attempts that brought no answer. Fate: release (back to ready, uncharged), reschedule (after delay_ms, charged), fail,
+-- expire (not worth starting any more: cancelled, uncharged).
 -- exhaust_rung: this model is asked no more for this task. Returns the tasks whose lease still held.
 create or replace function tidegate.settle_open_v1(p_process uuid, p_meta jsonb) returns setof uuid language plpgsql as $$
 #variable_conflict use_column
@@ -120,28 +133,33 @@ begin
     ), moved as materialized (
       select r.id, r.lane, r.priority, r.est_input, r.epoch, r.rescues, r.process_id, r.model_id, r.call_id, r.granted_at, r.attempts as attempt,
              g.fate, g.delay_ms, g.error_class, g.error,
-             r.attempts - case when g.fate = 'release' then 1 else 0 end as attempts,
+             r.attempts - case when g.fate in ('release', 'expire') then 1 else 0 end as attempts,
              r.spent_ms + coalesce(g.latency_ms, 0) + case when g.fate = 'reschedule' then g.delay_ms else 0 end as spent_ms,
              (select array_agg((case when i = r.rung and g.exhaust_rung then 4
-                                     when i = r.rung and g.fate <> 'release' then coalesce(r.tries[i], 0) + 1
+                                     when i = r.rung and g.fate not in ('release', 'expire') then coalesce(r.tries[i], 0) + 1
                                      else coalesce(r.tries[i], 0) end)::smallint order by i)
                 from generate_series(1, greatest(r.rung, coalesce(array_length(r.tries, 1), 0))) i) as tries
         from fenced r join given g on g.task = r.id
     ), told as (
       update tidegate.tasks t
-         set state = case m.fate when 'release' then 'ready' when 'reschedule' then 'scheduled' else 'failed' end,
+         set state = case m.fate when 'release' then 'ready' when 'reschedule' then 'scheduled' when 'expire' then 'cancelled' else 'failed' end,
              attempts = m.attempts, tries = m.tries, spent_ms = m.spent_ms, process_id = null,
              deferrals = t.deferrals + case when m.fate = 'release' then 1 else 0 end,
              run_at = case when m.fate = 'reschedule' then clock_timestamp() + make_interval(secs => m.delay_ms / 1000.0) end,
-             finished_at = case when m.fate = 'fail' then clock_timestamp() end,
+             finished_at = case when m.fate in ('fail', 'expire') then clock_timestamp() end,
              error_class = m.error_class, last_error = m.error
         from moved m where t.id = m.id
-      returning t.id, t.run_id, t.worker, t.component, t.item_id, t.generation, t.run_at, t.state
+      returning t.id, t.run_id, t.tier, t.worker, t.component, t.item_id, t.generation, t.run_at, t.state
+    ), counted as (
+      insert into tidegate.run_counts (run_id, tier, state, n)
+      select k.run_id, k.tier, z.state, z.sign * k.n
+        from (select t.run_id, t.tier, t.state, count(*) as n from told t group by t.run_id, t.tier, t.state) k
+        cross join lateral (values ('running', -1), (k.state, 1)) z (state, sign)
     ), closed as (
       insert into tidegate.task_attempts_closed (task_id, generation, attempt, epoch, process_id, model, call_id, outcome, charged, error_class, error, started_at)
       select m.id, t.generation, m.attempt, m.epoch, m.process_id, d.model, m.call_id,
-             case m.fate when 'release' then 'released' else 'failed' end, m.fate <> 'release', m.error_class, m.error, m.granted_at
-        from moved m join told t on t.id = m.id join tidegate.models d on d.model_id = m.model_id
+             case m.fate when 'release' then 'released' when 'expire' then 'cancelled' else 'failed' end, m.fate not in ('release', 'expire'), m.error_class, m.error, m.granted_at
+        from moved m join told t on t.id = m.id left join tidegate.models d on d.model_id = m.model_id
     ), later as (
       insert into tidegate.scheduled (id, run_at, lane, priority, est_input, attempts, epoch, tries, rescues, spent_ms)
       select m.id, t.run_at, m.lane, m.priority, m.est_input, m.attempts, m.epoch, m.tries, m.rescues, m.spent_ms
@@ -151,27 +169,23 @@ begin
       select t.id, t.run_id, m.error_class from moved m join told t on t.id = m.id where m.fate = 'fail'
     ), keys as (
       delete from tidegate.open_keys k using told t
-       where t.state = 'failed' and k.worker = t.worker and k.component = t.component and k.item_id = t.item_id and k.task_id = t.id
+       where t.state in ('failed', 'cancelled') and k.worker = t.worker and k.component = t.component and k.item_id = t.item_id and k.task_id = t.id
     ), event as (
       insert into tidegate.event_batches (kind, process_id, detail, task_ids)
-      select case m.fate when 'release' then 'released' when 'reschedule' then 'rescheduled' else 'failed' end, p_process, m.error_class, array_agg(m.id)
+      select case m.fate when 'release' then 'released' when 'reschedule' then 'rescheduled' when 'expire' then 'cancelled' else 'failed' end, p_process, m.error_class, array_agg(m.id)
         from moved m group by m.fate, m.error_class
     )
     select array_agg(m.id order by m.id) as ids_all,
-           array_agg(m.id order by m.id) filter (where m.fate = 'release') as ids,
-           array_agg(m.lane order by m.id) filter (where m.fate = 'release') as lanes,
-           array_agg(m.priority order by m.id) filter (where m.fate = 'release') as priorities,
-           array_agg(m.est_input order by m.id) filter (where m.fate = 'release') as est,
-           array_agg(m.attempts order by m.id) filter (where m.fate = 'release') as attempts,
-           array_agg(m.epoch order by m.id) filter (where m.fate = 'release') as epochs,
-           array_agg(m.tries::text order by m.id) filter (where m.fate = 'release') as tries,
-           array_agg(m.rescues order by m.id) filter (where m.fate = 'release') as rescues,
-           array_agg(m.spent_ms order by m.id) filter (where m.fate = 'release') as spent
+           array_agg((m.lane, 0, m.priority, m.id, m.est_input, m.attempts, m.epoch, m.tries, m.rescues, m.spent_ms)::tidegate.ready order by m.id)
+             filter (where m.fate = 'release') as rows_,
+           bool_or(m.fate in ('fail', 'expire')) as some_ended
       from moved m
   loop
-    if v_back.ids is not null then
-      perform tidegate.make_ready_v1(v_back.ids, v_back.lanes, v_back.priorities, v_back.est, v_back.attempts, v_back.epochs,
-                                     v_back.tries, v_back.rescues, v_back.spent);
+    if v_back.rows_ is not null then
+      perform tidegate.make_ready_v2(v_back.rows_);
+    end if;
+    if v_back.some_ended then
+      perform tidegate.mark_needs_v1(v_back.ids_all);
     end if;
     return query select unnest(v_back.ids_all);
   end loop;
@@ -183,7 +197,10 @@ create or replace function tidegate.sink_applied_v1(p_tasks uuid[]) returns void
     update tidegate.tasks t
        set state = 'done', generation = t.generation + 1, error_class = null, last_error = null, finished_at = clock_timestamp()
      where t.id = any (p_tasks) and t.state = 'failed' and t.error_class = 'sink'
-    returning t.id, t.generation
+    returning t.id, t.generation, t.run_id, t.tier
+  ), counted as (
+    insert into tidegate.run_counts (run_id, tier, state, n)
+    select k.run_id, k.tier, z.state, z.sign from told k cross join lateral (values ('failed', -1), ('done', 1)) z (state, sign)
   ), results as (
     update tidegate.task_results r set generation = told.generation
       from told where r.task_id = told.id and r.generation = told.generation - 1

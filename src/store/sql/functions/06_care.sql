@@ -3,7 +3,8 @@
 -- Due rows become ready. Returns how many.
 create or replace function tidegate.promote_v1(p_limit int) returns int language plpgsql as $$
 declare
-  v record;
+  v_rows tidegate.ready[];
+  v_ids uuid[];
 begin
   with due as materialized (
     select s.id from tidegate.scheduled s where s.run_at <= now() order by s.run_at limit p_limit for update skip locked
@@ -14,15 +15,15 @@ begin
   ), event as (
     insert into tidegate.event_batches (kind, task_ids) select 'due', array_agg(id) from taken having count(*) > 0
   )
-  select array_agg(id order by id) as ids, array_agg(lane order by id) as lanes, array_agg(priority order by id) as priorities,
-         array_agg(est_input order by id) as est, array_agg(attempts order by id) as attempts, array_agg(epoch order by id) as epochs,
-         array_agg(tries::text order by id) as tries, array_agg(rescues order by id) as rescues, array_agg(spent_ms order by id) as spent
-    into v from taken;
-  if v.ids is null then
+  select array_agg((k.lane, 0, k.priority, k.id, k.est_input, k.attempts, k.epoch, k.tries, k.rescues, k.spent_ms)::tidegate.ready order by k.id),
+         array_agg(k.id)
+    into v_rows, v_ids from taken k;
+  if v_ids is null then
     return 0;
   end if;
-  perform tidegate.make_ready_v1(v.ids, v.lanes, v.priorities, v.est, v.attempts, v.epochs, v.tries, v.rescues, v.spent);
-  return array_length(v.ids, 1);
+  perform tidegate.make_ready_v2(v_rows);
+  perform tidegate.count_moves_v1(v_ids, 'scheduled', 'ready');
+  return array_length(v_ids, 1);
 end $$;
 
 -- Declares lost the processes whose lease is over by p_grace (commit this before sweeping). Returns their ids.
@@ -32,48 +33,73 @@ create or replace function tidegate.declare_lost_v1(p_grace interval) returns se
   returning p.id
 $$;
 
--- Gives back what lost processes held, and attempts past their deadline. A death counts as an attempt.
-create or replace function tidegate.rescue_v1(p_limit int) returns int language plpgsql as $$
+-- Gives back what lost processes held, and attempts past their deadline. A death counts as an attempt. A task whose process
+-- died three times is set aside (class `quarantined`): from the second death on it was claimed alone of its kind, so that
+-- whoever died beside it is not taken for it. p_overdue: look for attempts past their deadline too, which reads the whole book.
+create or replace function tidegate.rescue_v2(p_limit int, p_overdue boolean) returns int language plpgsql as $$
 declare
-  v record;
+  c_deaths constant smallint := 3;
+  v_n int;
+  v_rows tidegate.ready[];
+  v_ended uuid[];
 begin
+  if not p_overdue and not exists (
+       select from tidegate.processes p where (p.lost_at is not null or p.stopped_at is not null)
+          and coalesce(p.lost_at, p.stopped_at) > now() - interval '10 min') then
+    return 0;
+  end if;
   with dead as materialized (
     select r.id from tidegate.running r
-     where r.deadline_at < now()
+     where (p_overdue and r.deadline_at < now())
         or not exists (select from tidegate.processes p where p.id = r.process_id and p.lost_at is null and p.stopped_at is null)
      order by r.id limit p_limit for update skip locked
   ), taken as (
     delete from tidegate.running r using dead where r.id = dead.id returning r.*
+  ), judged as (
+    select k.*, k.rescues + 1 >= c_deaths as poison, k.rescues + 1 >= c_deaths or k.attempts >= t.max_attempts as ends
+      from taken k join tidegate.tasks t on t.id = k.id
   ), told as (
     update tidegate.tasks t
-       set state = case when k.attempts >= t.max_attempts then 'failed' else 'ready' end,
-           rescues = t.rescues + 1, process_id = null, error_class = 'lost',
-           last_error = 'its process died or hung while it held this task',
-           finished_at = case when k.attempts >= t.max_attempts then clock_timestamp() end
-      from taken k where t.id = k.id
-    returning t.id, t.run_id, t.generation, t.state, t.worker, t.component, t.item_id
+       set state = case when k.ends then 'failed' else 'ready' end,
+           rescues = t.rescues + 1, process_id = null,
+           error_class = case when k.poison then 'quarantined' else 'lost' end,
+           last_error = case when k.poison then 'set aside: ' || c_deaths || ' processes died or hung while they held this task, the last one with no other such task; see tidegate.task_attempts, mend the cause, then retry it'
+                             else 'its process died or hung while it held this task' end,
+           finished_at = case when k.ends then clock_timestamp() end
+      from judged k where t.id = k.id
+    returning t.id, t.run_id, t.tier, t.generation, t.state, t.worker, t.component, t.item_id, t.error_class
+  ), counted as (
+    insert into tidegate.run_counts (run_id, tier, state, n)
+    select k.run_id, k.tier, z.state, z.sign * k.n
+      from (select t.run_id, t.tier, t.state, count(*) as n from told t group by t.run_id, t.tier, t.state) k
+      cross join lateral (values ('running', -1), (k.state, 1)) z (state, sign)
   ), closed as (
     insert into tidegate.task_attempts_closed (task_id, generation, attempt, epoch, process_id, model, call_id, outcome, charged, error_class, started_at)
     select k.id, t.generation, k.attempts, k.epoch, k.process_id, d.model, k.call_id, 'lost', true, 'lost', k.granted_at
-      from taken k join told t on t.id = k.id join tidegate.models d on d.model_id = k.model_id
+      from taken k join told t on t.id = k.id left join tidegate.models d on d.model_id = k.model_id
   ), ended as (
-    insert into tidegate.failed (id, run_id, error_class) select id, run_id, 'lost' from told where state = 'failed'
+    insert into tidegate.failed (id, run_id, error_class) select t.id, t.run_id, t.error_class from told t where t.state = 'failed'
   ), keys as (
     delete from tidegate.open_keys k using told t
      where t.state = 'failed' and k.worker = t.worker and k.component = t.component and k.item_id = t.item_id and k.task_id = t.id
   ), event as (
-    insert into tidegate.event_batches (kind, detail, task_ids) select 'rescued', 'lost', array_agg(id) from taken having count(*) > 0
-  ), back as (
-    select k.* from taken k join told t on t.id = k.id where t.state = 'ready'
+    insert into tidegate.event_batches (kind, detail, task_ids)
+    select case when t.state = 'ready' then 'rescued' when t.error_class = 'quarantined' then 'quarantined' else 'failed' end, 'lost', array_agg(t.id)
+      from told t group by 1
   )
-  select (select count(*) from taken)::int as n, array_agg(id order by id) as ids, array_agg(lane order by id) as lanes, array_agg(priority order by id) as priorities,
-         array_agg(est_input order by id) as est, array_agg(attempts order by id) as attempts, array_agg(epoch order by id) as epochs,
-         array_agg(tries::text order by id) as tries, array_agg((rescues + 1)::smallint order by id) as rescues, array_agg(spent_ms order by id) as spent
-    into v from back;
-  if v.ids is not null then
-    perform tidegate.make_ready_v1(v.ids, v.lanes, v.priorities, v.est, v.attempts, v.epochs, v.tries, v.rescues, v.spent);
+  select (select count(*) from taken)::int,
+         array_agg((k.lane, 0, k.priority, k.id, k.est_input, k.attempts, k.epoch, k.tries, k.rescues + 1, k.spent_ms)::tidegate.ready order by k.id)
+           filter (where t.state = 'ready'),
+         array_agg(t.id) filter (where t.state = 'failed')
+    into v_n, v_rows, v_ended
+    from taken k join told t on t.id = k.id;
+  if v_rows is not null then
+    perform tidegate.make_ready_v2(v_rows);
   end if;
-  return v.n;
+  if v_ended is not null then
+    perform tidegate.mark_needs_v1(v_ended);
+  end if;
+  return v_n;
 end $$;
 
 -- Ends active runs of which nothing is left in any book. Returns how many.
@@ -89,6 +115,9 @@ begin
     select u.id from tidegate.runs u
      where u.state = 'active'
        and not exists (select from tidegate.lanes n join tidegate.segments s on s.lane = n.lane and s.open where n.run_id = u.id)
+       and not exists (select from tidegate.workers w where w.run_id = u.id)
+       and (select coalesce(sum(c.n), 0) from tidegate.run_counts c
+             where c.run_id = u.id and c.state in ('blocked', 'scheduled', 'ready', 'running', 'in_batch')) = 0
      for update skip locked) z;
   if v_over is null then
     return 0;
@@ -97,8 +126,8 @@ begin
     update tidegate.runs u set state = 'done', finished_at = clock_timestamp()
      where u.id = any (v_over) and u.state = 'active'
        and not exists (select from tidegate.lanes n join tidegate.segments s on s.lane = n.lane and s.open where n.run_id = u.id)
-       and not exists (select from tidegate.running r join tidegate.lanes n on n.lane = r.lane where n.run_id = u.id)
-       and not exists (select from tidegate.scheduled r join tidegate.lanes n on n.lane = r.lane where n.run_id = u.id)
+       and (select coalesce(sum(c.n), 0) from tidegate.run_counts c
+             where c.run_id = u.id and c.state in ('blocked', 'scheduled', 'ready', 'running', 'in_batch')) = 0
     returning u.id
   ), shut as (
     update tidegate.lanes n set open = false from over where n.run_id = over.id
@@ -119,3 +148,26 @@ create or replace function tidegate.trim_book_v1() returns void language sql vol
                   where k.limit_id = b.limit_id and k.at > b.at and k.at < now() - interval '3 days');
   delete from tidegate.limit_settlements s where s.at < now() - interval '5 min';
 $$;
+
+-- Sums up counts that have grown old (the pace of a run is read from young ones). One at a time. Returns how many rows were summed.
+create or replace function tidegate.sum_counts_v1() returns int language plpgsql as $$
+declare
+  v_n int;
+begin
+  if not pg_try_advisory_xact_lock(hashtext('tidegate.sum_counts')) then
+    return 0;
+  end if;
+  with old as materialized (
+    select c.ctid as tid from tidegate.run_counts c
+     where c.at < now() - interval '70 s'
+       and c.run_id in (select k.run_id from tidegate.run_counts k where k.at > '-infinity' and k.at < now() - interval '70 s')
+     limit 20000
+  ), gone as (
+    delete from tidegate.run_counts c where c.ctid = any (array(select o.tid from old o)) returning c.*
+  ), summed as (
+    insert into tidegate.run_counts (run_id, tier, state, n, at)
+    select g.run_id, g.tier, g.state, sum(g.n), '-infinity' from gone g group by 1, 2, 3 having sum(g.n) <> 0
+  )
+  select count(*) into v_n from gone;
+  return v_n;
+end $$;

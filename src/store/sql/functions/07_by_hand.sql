@@ -1,18 +1,29 @@
 -- What people and other programs do by hand: callable from any language, in the caller's own transaction.
 
--- Ends tasks that have not ended. A call in flight is not cut off; its answer is dropped and its cost kept. Returns how many.
+-- Wakes idle processes: `ready` (something may be claimed) or `care` (something is to be rendered or looked at). One
+-- notification a transaction, however many tasks. Where so many transactions enqueue that the notifications' lock slows
+-- their commits: `set tidegate.notify = off` (session, role or database); then the polls find what there is.
+create or replace function tidegate.wake_v1(p_what text) returns void language sql volatile as $$
+  select pg_notify('tidegate', p_what) where coalesce(current_setting('tidegate.notify', true), 'on') <> 'off'
+$$;
+
+-- Ends tasks that have not ended: those that wait, and with p_running those that run. A call in flight is not cut off; its
+-- answer is dropped and its cost kept. Returns how many.
 -- The books first, then `tasks`, as everyone does. A row may move from one book to another meanwhile: those are looked for again.
-create or replace function tidegate.cancel(p_tasks uuid[]) returns int language plpgsql as $$
+create or replace function tidegate.cancel_v1(p_tasks uuid[], p_running boolean, p_class text, p_words text) returns int language plpgsql as $$
 declare
   v_left uuid[] := p_tasks;
   v_gone uuid[];
+  v_was text[];
   v_n int := 0;
   v_turn int;
 begin
   for v_turn in 1..5 loop
     with open_ as materialized (
       select t.id, t.lane, t.priority, t.generation from tidegate.tasks t
-       where t.id = any (v_left) and t.state in ('blocked', 'scheduled', 'ready', 'running')
+       where t.id = any (v_left) and (t.state in ('blocked', 'scheduled', 'ready') or (p_running and t.state = 'running'))
+    ), from_blocked as (
+      delete from tidegate.blocked b using open_ o where b.id = o.id returning b.id
     ), from_ready as (
       delete from tidegate.ready w using open_ o
        where w.lane = o.lane and w.priority = o.priority and w.id = o.id
@@ -21,32 +32,49 @@ begin
     ), from_scheduled as (
       delete from tidegate.scheduled s using open_ o where s.id = o.id returning s.id
     ), from_running as (
-      delete from tidegate.running r using open_ o where r.id = o.id returning r.*
+      delete from tidegate.running r using open_ o where p_running and r.id = o.id returning r.*
     ), closed as (
       insert into tidegate.task_attempts_closed (task_id, generation, attempt, epoch, process_id, model, call_id, outcome, charged, started_at)
       select r.id, o.generation, r.attempts, r.epoch, r.process_id, d.model, r.call_id, 'cancelled', true, r.granted_at
-        from from_running r join open_ o on o.id = r.id join tidegate.models d on d.model_id = r.model_id
+        from from_running r join open_ o on o.id = r.id left join tidegate.models d on d.model_id = r.model_id
     )
-    select array_agg(z.id order by z.id) into v_gone
-      from (select id from from_ready union all select id from from_scheduled union all select id from from_running) z;
+    select array_agg(z.id order by z.id), array_agg(z.was order by z.id) into v_gone, v_was
+      from (select id, 'blocked' as was from from_blocked union all select id, 'ready' from from_ready
+            union all select id, 'scheduled' from from_scheduled union all select id, 'running' from from_running) z;
     if v_gone is not null then
       with told as (
-        update tidegate.tasks t set state = 'cancelled', finished_at = clock_timestamp(), run_at = null
-         where t.id = any (v_gone)
-        returning t.id, t.worker, t.component, t.item_id
+        update tidegate.tasks t set state = 'cancelled', finished_at = clock_timestamp(), run_at = null, process_id = null,
+                                    error_class = p_class, last_error = p_words
+          from unnest(v_gone, v_was) as g (id, was)
+         where t.id = g.id
+        returning t.id, t.run_id, t.tier, t.worker, t.component, t.item_id, g.was
+      ), counted as (
+        insert into tidegate.run_counts (run_id, tier, state, n)
+        select k.run_id, k.tier, z.state, z.sign * k.n
+          from (select t.run_id, t.tier, t.was, count(*) as n from told t group by t.run_id, t.tier, t.was) k
+          cross join lateral (values (k.was, -1), ('cancelled', 1)) z (state, sign)
       ), keys as (
         delete from tidegate.open_keys k using told t
          where k.worker = t.worker and k.component = t.component and k.item_id = t.item_id and k.task_id = t.id
       )
-      insert into tidegate.event_batches (kind, task_ids) select 'cancelled', array_agg(id) from told having count(*) > 0;
+      insert into tidegate.event_batches (kind, detail, task_ids) select 'cancelled', p_class, array_agg(id) from told having count(*) > 0;
+      perform tidegate.mark_needs_v1(v_gone);
       v_n := v_n + array_length(v_gone, 1);
     end if;
     select array_agg(t.id) into v_left from tidegate.tasks t
-     where t.id = any (v_left) and t.state in ('blocked', 'scheduled', 'ready', 'running');
+     where t.id = any (v_left) and (t.state in ('blocked', 'scheduled', 'ready') or (p_running and t.state = 'running'));
     exit when v_left is null;
   end loop;
   return v_n;
 end $$;
+
+create or replace function tidegate.cancel_waiting_v1(p_tasks uuid[], p_class text, p_words text) returns int language sql as $$
+  select tidegate.cancel_v1(p_tasks, false, p_class, p_words)
+$$;
+
+create or replace function tidegate.cancel(p_tasks uuid[]) returns int language sql as $$
+  select tidegate.cancel_v1(p_tasks, true, null, null)
+$$;
 
 create or replace function tidegate.cancel(p_task uuid) returns boolean language sql as $$
   select tidegate.cancel(array[p_task]) = 1
@@ -73,10 +101,20 @@ begin
   ), back as materialized (
     select e.* from ended e where e.item_id is null or e.id in (select task_id from keyed)
   ), told as (
+    -- what was never rendered is rendered first
     update tidegate.tasks t
-       set state = 'ready', generation = t.generation + 1, attempts = 0, tries = '{}', spent_ms = 0, rescues = 0,
-           finished_at = null, started_at = null, process_id = null, error_class = null, last_error = null, run_at = null
+       set state = case when back.cache_key is null and back.model is not null then 'blocked' else 'ready' end,
+           generation = t.generation + 1, attempts = 0, tries = '{}', spent_ms = 0, rescues = 0,
+           finished_at = null, started_at = null, process_id = null, error_class = null, last_error = null, run_at = null, expires_at = null
       from back where t.id = back.id
+    returning t.*, back.state as was
+  ), counted as (
+    insert into tidegate.run_counts (run_id, tier, state, n)
+    select k.run_id, k.tier, z.state, z.sign * k.n
+      from (select t.run_id, t.tier, t.was, t.state, count(*) as n from told t group by t.run_id, t.tier, t.was, t.state) k
+      cross join lateral (values (k.was, -1), (k.state, 1)) z (state, sign)
+  ), held as (
+    insert into tidegate.blocked (id, lane, needs, unrendered) select t.id, t.lane, 0, true from told t where t.state = 'blocked'
   ), unbooked as (
     delete from tidegate.failed f using back where f.id = back.id
   ), lanes_open as (
@@ -86,13 +124,17 @@ begin
   ), event as (
     insert into tidegate.event_batches (kind, task_ids) select 'retried', array_agg(id) from back having count(*) > 0
   )
-  select count(*)::int as n, array_agg(id order by id) as ids, array_agg(lane order by id) as lanes, array_agg(priority order by id) as priorities,
-         array_agg(est_tokens order by id) as est, array_agg(0 order by id) as attempts, array_agg(epoch order by id) as epochs,
-         array_agg('{}'::text order by id) as tries, array_agg(0::smallint order by id) as rescues, array_agg(0::bigint order by id) as spent
-    into v from back;
+  select count(*)::int as n, count(*) filter (where t.state = 'blocked') as blocked_,
+         array_agg((t.lane, 0, t.priority, t.id, t.est_tokens, 0, t.epoch, '{}', 0, 0)::tidegate.ready order by t.id) filter (where t.state = 'ready') as rows_
+    into v from told t;
   if v.n > 0 then
-    perform tidegate.make_ready_v1(v.ids, v.lanes, v.priorities, v.est, v.attempts, v.epochs, v.tries, v.rescues, v.spent);
-    perform pg_notify('tidegate', 'ready');
+    if v.rows_ is not null then
+      perform tidegate.make_ready_v2(v.rows_);
+    end if;
+    perform tidegate.wake_v1('ready');
+    if v.blocked_ > 0 then
+      perform tidegate.wake_v1('care');
+    end if;
   end if;
   return v.n;
 end $$;
@@ -167,7 +209,7 @@ begin
   update tidegate.providers p set parked = null, parked_at = null where p.name = v_provider and p.parked is not null;
   get diagnostics v_n = row_count;
   if v_hit + v_n > 0 then
-    perform pg_notify('tidegate', 'ready');
+    perform tidegate.wake_v1('ready');
   end if;
   return v_hit + v_n > 0;
 end $$;
@@ -182,7 +224,7 @@ create or replace function tidegate.resume_run(p_run uuid) returns boolean langu
 begin
   update tidegate.runs u set state = 'active' where u.id = p_run and u.state = 'paused';
   if found then
-    perform pg_notify('tidegate', 'ready');
+    perform tidegate.wake_v1('ready');
     return true;
   end if;
   return false;

@@ -3,7 +3,7 @@
 create or replace view tidegate.task_attempts as
   select r.id as task_id, t.generation, r.attempts as attempt, r.epoch, r.process_id, m.model, r.call_id, 'running' as outcome,
          true as charged, null::text as error_class, null::text as error, r.granted_at as started_at, null::timestamptz as finished_at
-    from tidegate.running r join tidegate.tasks t on t.id = r.id join tidegate.models m on m.model_id = r.model_id
+    from tidegate.running r join tidegate.tasks t on t.id = r.id left join tidegate.models m on m.model_id = r.model_id
   union all
   select s.task_id, s.generation, s.attempt, s.epoch, s.process_id, s.model, s.call_id, 'ok', true, null, null, s.started_at, s.finished_at
     from tidegate.task_results s
@@ -70,13 +70,15 @@ create or replace view tidegate.model_status as
 create or replace view tidegate.lane_waits as
   select n.lane, n.run_id, n.tier,
          case when u.state <> 'active' then 'its run is ' || u.state
+              when z.worker is not null then 'its worker is paused: ' || z.reason
               when w.all_closed then 'every model of its ladder is closed: ' || w.reasons
               when w.first_closed is not null then 'its turn (first model closed: ' || w.first_closed || '; a fallback is open)'
               else 'its turn' end as reason,
-         case when u.state = 'active' and w.all_closed then w.until end as until
+         case when u.state = 'active' and z.worker is null and w.all_closed then w.until end as until
     from tidegate.lanes n
     join tidegate.runs u on u.id = n.run_id
-    join (select z.lane, bool_and(g.closed_by is not null) as all_closed, min(g.until) as until,
+    left join tidegate.worker_pauses z on z.worker = u.worker
+    left join (select z.lane, bool_and(g.closed_by is not null) as all_closed, min(g.until) as until,
                  string_agg(g.model || ' (' || g.closed_by || ')', '; ' order by z.rung) filter (where g.closed_by is not null) as reasons,
                  max(g.closed_by) filter (where z.rung = 1) as first_closed
             from (select l.lane, m.model_id, m.rung from tidegate.lanes l cross join lateral unnest(l.ladder) with ordinality m (model_id, rung)
@@ -88,12 +90,13 @@ create or replace view tidegate.lane_waits as
 -- Why each waiting task waits, and until when (the earliest of its models). until null: for a call in flight, or for a person.
 create or replace view tidegate.task_waits as
   select t.id as task_id, t.run_id, t.worker, t.item_id, t.tier, t.model, t.state,
-         case t.state when 'scheduled' then 'back-off after: ' || coalesce(t.error_class, 'scheduled')
-                      when 'blocked' then 'other tasks, or its prompt'
+         case t.state when 'scheduled' then case when t.error_class is null then 'its moment' else 'back-off after: ' || t.error_class end
+                      when 'blocked' then case when b.needs > 0 then 'tasks that it needs: ' || b.needs else 'its prompt to be rendered' end
                       else w.reason end as reason,
          case t.state when 'scheduled' then t.run_at when 'ready' then w.until end as until
     from tidegate.tasks t
     left join tidegate.lane_waits w on w.lane = t.lane
+    left join tidegate.blocked b on t.state = 'blocked' and b.id = t.id
    where t.state in ('blocked', 'scheduled', 'ready');
 
 -- The same, counted: how many tasks wait for what.
@@ -102,7 +105,10 @@ create or replace view tidegate.wait_counts as
     from (select r.lane, 'ready' as state, null::text as reason, null::timestamptz as until, count(*) as tasks
             from tidegate.ready r group by r.lane
           union all
-          select s.lane, 'scheduled', 'back-off', min(s.run_at), count(*) from tidegate.scheduled s group by s.lane) z
+          select s.lane, 'scheduled', 'its moment, or back-off', min(s.run_at), count(*) from tidegate.scheduled s group by s.lane
+          union all
+          select b.lane, 'blocked', case when b.needs > 0 then 'tasks that it needs' else 'its prompt to be rendered' end, null, count(*)
+            from tidegate.blocked b group by b.lane, 3) z
     join tidegate.lanes n on n.lane = z.lane
     join tidegate.runs u on u.id = n.run_id
     left join tidegate.lane_waits w on w.lane = z.lane;
@@ -137,31 +143,44 @@ create or replace view tidegate.run_progress as
          coalesce(s.cost_estimated_microusd, 0) as cost_estimated_microusd
     from tidegate.runs u
     cross join lateral (
-      select count(*) as total,
-             count(*) filter (where k.state in ('blocked', 'scheduled', 'ready')) as waiting,
-             count(*) filter (where k.state in ('running', 'in_batch')) as running,
-             count(*) filter (where k.state = 'done') as done,
-             count(*) filter (where k.state = 'failed') as failed,
-             count(*) filter (where k.state = 'cancelled') as cancelled,
+      -- the kept counts: nothing here counts tasks
+      select coalesce(sum(k.n), 0)::bigint as total,
+             coalesce(sum(k.n) filter (where k.state in ('blocked', 'scheduled', 'ready')), 0)::bigint as waiting,
+             coalesce(sum(k.n) filter (where k.state in ('running', 'in_batch')), 0)::bigint as running,
+             coalesce(sum(k.n) filter (where k.state = 'done'), 0)::bigint as done,
+             coalesce(sum(k.n) filter (where k.state = 'failed'), 0)::bigint as failed,
+             coalesce(sum(k.n) filter (where k.state = 'cancelled'), 0)::bigint as cancelled,
              -- over the last minute, or since the run was loaded
-             (count(*) filter (where k.finished_at > greatest(now() - interval '60 s', u.loaded_at)))
+             coalesce(sum(k.n) filter (where k.state in ('done', 'failed') and k.at > greatest(now() - interval '60 s', u.loaded_at)), 0)
                / greatest(1, extract(epoch from least(now() - u.loaded_at, interval '60 s')))::float8 as rate_per_second
-        from tidegate.tasks k where k.run_id = u.id) t
+        from tidegate.run_counts k where k.run_id = u.id) t
     left join lateral (
       select sum(p.calls)::bigint as calls, sum(p.calls_429)::bigint as calls_429, sum(p.input_tokens)::bigint as input_tokens,
              sum(p.output_tokens)::bigint as output_tokens, sum(p.cost_microusd)::bigint as cost_microusd,
              sum(p.cost_estimated_microusd)::bigint as cost_estimated_microusd
         from tidegate.spend p where p.run_id = u.id) s on true;
 
+-- Tasks by run, tier and state, from the kept counts.
+create or replace view tidegate.run_states as
+  select c.run_id, c.tier, c.state, sum(c.n)::bigint as tasks
+    from tidegate.run_counts c group by c.run_id, c.tier, c.state having sum(c.n) <> 0;
+
 -- What an autoscaler needs: tasks that could start now (rate-limit room included), and what runs.
 create or replace view tidegate.scaling as
-  select u.worker,
-         count(*) filter (where t.state in ('ready', 'scheduled')) as waiting,
-         count(*) filter (where t.state = 'running') as running,
-         case when bool_or(t.state = 'ready' and g.closed_by is null) then count(*) filter (where t.state = 'ready' and g.closed_by is null) else 0 end as startable,
-         extract(epoch from now() - min(t.created_at) filter (where t.state = 'ready'))::float8 as oldest_ready_seconds
-    from tidegate.runs u
-    join tidegate.tasks t on t.run_id = u.id and t.state in ('ready', 'scheduled', 'running')
-    left join tidegate.model_gates g on g.model = t.model
-   where u.state = 'active'
-   group by u.worker;
+  select z.worker,
+         coalesce(sum(z.tasks) filter (where z.state in ('ready', 'scheduled')), 0)::bigint as waiting,
+         coalesce(sum(z.tasks) filter (where z.state = 'running'), 0)::bigint as running,
+         coalesce(sum(z.tasks) filter (where z.state = 'ready' and z.can_start), 0)::bigint as startable,
+         max(z.oldest_seconds) as oldest_ready_seconds
+    from (select u.worker, c.state, c.tasks,
+                 -- some lane of the tier has an open model, or asks none
+                 exists (select from tidegate.lanes n
+                          where n.run_id = u.id and n.tier = c.tier and n.open
+                            and (n.ladder = '{}' or exists (select from tidegate.model_gates g where g.model_id = any (n.ladder) and g.closed_by is null))) as can_start,
+                 -- the oldest waiting row's segment tells within seconds
+                 (select extract(epoch from now() - min(s.created_at)) from tidegate.lanes n join tidegate.segments s on s.lane = n.lane and s.open
+                   where n.run_id = u.id and n.tier = c.tier and c.state = 'ready')::float8 as oldest_seconds
+            from tidegate.runs u
+            join tidegate.run_states c on c.run_id = u.id and c.state in ('ready', 'scheduled', 'running')
+           where u.state = 'active') z
+   group by z.worker;

@@ -69,7 +69,9 @@ begin
                             from unnest(n.ladder) with ordinality z (model_id, rung) join tidegate.models m on m.model_id = z.model_id) w
       left join keyed k on k.item_id = g.item_id
      where k.task_id is not null or g.error is not null
-    returning id, lane, priority, est_tokens, state
+    returning id, tier, lane, priority, est_tokens, state
+  ), counted as (
+    insert into tidegate.run_counts (run_id, tier, state, n) select p_run, b.tier, b.state, count(*) from born b group by b.tier, b.state
   ), queued as (
     insert into tidegate.ready (lane, seg, priority, id, est_input, attempts, epoch, tries, rescues, spent_ms)
     select b.lane, s.seg, b.priority, b.id, b.est_tokens, 0, 0, '{}', 0, 0

@@ -1,0 +1,43 @@
+//! What the database must know of a definition to make its lanes.
+
+use crate::{
+    definition::Definition,
+    store::{Store, StoreError},
+};
+
+/// Output tokens reserved per call where the worker sets no limit.
+const EST_OUTPUT_TOKENS: u32 = 256;
+
+/// The models' numbers of each tier's ladder.
+pub(super) async fn ladders(
+    store: &Store,
+    definition: &Definition,
+) -> Result<Vec<Vec<i32>>, StoreError> {
+    let mut ladders = Vec::with_capacity(definition.tiers.len());
+    for tier in 0..definition.tiers.len() {
+        let ladder = definition.ladder(tier);
+        let names: Vec<String> = ladder.into_iter().map(String::from).collect();
+        ladders.push(store.model_ids(&names).await?);
+    }
+    Ok(ladders)
+}
+
+/// The weight of each tier in a claim.
+pub(super) fn mix(definition: &Definition) -> Vec<f32> {
+    definition
+        .tiers
+        .iter()
+        .map(|tier| tier.mix as f32)
+        .collect()
+}
+
+/// Output tokens that a claim reserves per call.
+pub(super) fn est_output(definition: &Definition) -> i32 {
+    let tokens = definition.prompt.params.max_output_tokens;
+    i32::try_from(tokens.unwrap_or(EST_OUTPUT_TOKENS)).unwrap_or(i32::MAX)
+}
+
+/// How long a call may take, in milliseconds.
+pub(super) fn call_timeout_ms(definition: &Definition) -> i32 {
+    i32::try_from(definition.limits.call_timeout.as_millis()).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,37 @@
+//! Making a worker folder known by name, so that tasks may be enqueued for it.
+
+use uuid::Uuid;
+
+use super::lanes;
+use crate::{
+    definition::{Definition, StoredDefinition},
+    retry::CALLS_PER_MODEL,
+    store::{Store, StoreError, worker::NewWorker},
+};
+
+/// Makes this worker known by name. A definition that is in force already changes nothing; a new one
+/// holds for tasks enqueued from now. Returns the standing run that such tasks belong to.
+///
+/// # Errors
+/// [`StoreError::Refused`] for a model whose provider entry the database does not know; as every
+/// statement.
+pub async fn register(store: &Store, definition: &Definition) -> Result<Uuid, StoreError> {
+    let ladders = lanes::ladders(store, definition).await?;
+    let longest = ladders.iter().map(Vec::len).max().unwrap_or(1);
+    let worker = NewWorker {
+        name: definition.name.clone(),
+        version: definition.version.clone(),
+        hash: definition.hash().to_vec(),
+        folder_json: StoredDefinition::of(definition).to_json(),
+        ladders: Some(ladders),
+        program: false,
+        // as of a run's tasks
+        max_attempts: i32::from(CALLS_PER_MODEL)
+            .saturating_mul(i32::try_from(longest).unwrap_or(i32::MAX))
+            .min(1_000),
+        mix: lanes::mix(definition),
+        est_output: lanes::est_output(definition),
+        timeout_ms: lanes::call_timeout_ms(definition),
+    };
+    store.register_worker(&worker).await
+}

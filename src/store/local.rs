@@ -1,0 +1,203 @@
+//! Local work: tasks that ask no model are taken and settled without admission and without a call.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Store, StoreError, claim::TaskBody};
+
+/// What a process asks for.
+#[derive(Clone, Debug)]
+pub struct LocalRequest {
+    /// The process, whose lease must hold.
+    pub process: Uuid,
+    /// Tasks it can work on at once from now: 1 to 10,000.
+    pub slots: u32,
+    /// Drawn at random for this claim: with the epoch it is the claim's identity.
+    pub nonce: i64,
+    /// Workers whose handler this process brought.
+    pub programs: Vec<String>,
+    /// Workers it serves. `None`: all.
+    pub workers: Option<Vec<String>>,
+}
+
+/// One local task taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LocalTask {
+    /// The task.
+    pub task: Uuid,
+    /// Its worker.
+    pub worker: String,
+    /// The worker definition it belongs to.
+    pub definition: Vec<u8>,
+    /// Its item's id or key.
+    pub item: Option<String>,
+    /// Its lane.
+    pub lane: i32,
+    /// Its priority.
+    pub priority: f64,
+    /// This attempt, from 1.
+    pub attempt: i32,
+    /// Attempts it may have.
+    pub max_attempts: i32,
+    /// Raised at every claim; fences every write.
+    pub epoch: i32,
+    /// The claim's nonce; fences every write.
+    pub nonce: i64,
+    /// Milliseconds of work and back-off so far.
+    pub spent_ms: i64,
+    /// When it was taken, by the database's clock.
+    pub granted_at: DateTime<Utc>,
+    /// How long the attempt may take, in milliseconds.
+    pub timeout_ms: i32,
+    /// It is not worth starting any more.
+    pub expired: bool,
+    /// Its payload, unless that is large or stands in `items`: see [`Store::bodies`].
+    pub payload: Option<String>,
+}
+
+impl LocalTask {
+    /// Its body, where it came with the claim.
+    pub fn body(&self) -> Option<TaskBody> {
+        Some(TaskBody {
+            task: self.task,
+            item: self.item.clone().unwrap_or_else(|| self.task.to_string()),
+            body: self.payload.clone()?,
+            version: None,
+        })
+    }
+}
+
+/// Local tasks that are done, column by column, in ascending order of their ids.
+#[derive(Clone, Debug, Default)]
+pub struct LocalDone {
+    tasks: Vec<Uuid>,
+    nonces: Vec<i64>,
+    epochs: Vec<i32>,
+    answers: Vec<String>,
+    spent_ms: Vec<i32>,
+    lanes: Vec<i32>,
+    priorities: Vec<f64>,
+}
+
+impl LocalDone {
+    /// These tasks with their answers (JSON text) and the milliseconds they took.
+    pub fn of(mut done: Vec<(LocalTask, String, i32)>) -> Self {
+        // one order everywhere, so that two processes never wait for each other
+        done.sort_by_key(|(task, ..)| task.task);
+        let mut columns = Self::default();
+        for (task, answer, spent_ms) in done {
+            columns.tasks.push(task.task);
+            columns.nonces.push(task.nonce);
+            columns.epochs.push(task.epoch);
+            columns.answers.push(answer);
+            columns.spent_ms.push(spent_ms);
+            columns.lanes.push(task.lane);
+            columns.priorities.push(task.priority);
+        }
+        columns
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// Each alone.
+    pub fn split(self) -> impl Iterator<Item = Self> {
+        let mut answers = self.answers.into_iter();
+        (0..self.tasks.len()).map(move |at| Self {
+            tasks: vec![self.tasks[at]],
+            nonces: vec![self.nonces[at]],
+            epochs: vec![self.epochs[at]],
+            answers: answers.next().into_iter().collect(),
+            spent_ms: vec![self.spent_ms[at]],
+            lanes: vec![self.lanes[at]],
+            priorities: vec![self.priorities[at]],
+        })
+    }
+
+    /// What identifies the claims.
+    pub fn claims(&self) -> impl Iterator<Item = (Uuid, i64, i32)> + '_ {
+        self.tasks
+            .iter()
+            .zip(&self.nonces)
+            .zip(&self.epochs)
+            .map(|((task, nonce), epoch)| (*task, *nonce, *epoch))
+    }
+}
+
+impl Store {
+    /// Takes up to `slots` local tasks. An empty answer is normal: nothing waits.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`] when the process was declared lost. When the connection broke, it
+    /// is not known whether tasks were taken: see [`release_unheard`](Self::release_unheard).
+    pub async fn claim_local(&self, request: &LocalRequest) -> Result<Vec<LocalTask>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select o_task as "task!", o_item as item, o_lane as "lane!", o_priority as "priority!", o_attempt as "attempt!",
+                      o_max_attempts as "max_attempts!", o_epoch as "epoch!", o_spent_ms as "spent_ms!", o_granted_at as "granted_at!",
+                      o_call_timeout_ms as "timeout_ms!", o_definition as "definition!", o_worker as "worker!",
+                      o_expired as "expired!", o_payload as payload
+                 from tidegate.claim_local_v1($1, $2, $3, $4, $5)"#,
+            request.process,
+            i32::try_from(request.slots).unwrap_or(i32::MAX),
+            request.nonce,
+            &request.programs,
+            request.workers.as_deref(),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| LocalTask {
+                task: row.task,
+                worker: row.worker,
+                definition: row.definition,
+                item: row.item,
+                lane: row.lane,
+                priority: row.priority,
+                attempt: row.attempt,
+                max_attempts: row.max_attempts,
+                epoch: row.epoch,
+                nonce: request.nonce,
+                spent_ms: row.spent_ms,
+                granted_at: row.granted_at,
+                timeout_ms: row.timeout_ms,
+                expired: row.expired,
+                payload: row.payload,
+            })
+            .collect())
+    }
+
+    /// Writes down local tasks that are done, in one statement. Returns how many late ones were
+    /// salvaged, and how many somebody else had ended.
+    ///
+    /// # Errors
+    /// As every statement; nothing is written then, and the same call may be made again.
+    pub async fn settle_local(
+        &self,
+        process: Uuid,
+        done: &LocalDone,
+    ) -> Result<(u64, u64), StoreError> {
+        let fates = sqlx::query_scalar!(
+            r#"select o_fate as "fate!" from tidegate.settle_local_v1($1, $2, $3, $4, $5, $6, $7, $8)"#,
+            process,
+            &done.tasks,
+            &done.nonces,
+            &done.epochs,
+            &done.answers,
+            &done.spent_ms,
+            &done.lanes,
+            &done.priorities,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let salvaged = fates.iter().filter(|fate| *fate == "salvaged").count() as u64;
+        Ok((salvaged, fates.len() as u64 - salvaged))
+    }
+}
