@@ -20,6 +20,10 @@ use crate::{
 const TOLD_MAX: usize = 12;
 const TASKS_MAX: usize = 2;
 
+/// The run of each task.
+const OF_RUNS: &str =
+    "(select u.*, t.id as of_task from tidegate.runs u join tidegate.tasks t on t.run_id = u.id)";
+
 /// One line.
 pub(crate) fn say(line: impl Display) {
     // whoever stopped reading is told nothing
@@ -109,9 +113,8 @@ fn figures(world: &World, fleet: &Fleet, history: &History) {
 
 /// All there is of a task.
 async fn rows(world: &World, task: Uuid) {
-    let runs = "(select u.*, t.id as of_task from tidegate.runs u join tidegate.tasks t on t.run_id = u.id)";
     for (table, column, order) in [
-        (runs, "of_task", "id"),
+        (OF_RUNS, "of_task", "id"),
         ("tidegate.tasks", "id", "id"),
         ("tidegate.ready", "id", "id"),
         ("tidegate.running", "id", "id"),
@@ -129,7 +132,8 @@ async fn rows(world: &World, task: Uuid) {
             .fetch_all(&world.admin)
             .await;
         for row in rows.unwrap_or_default() {
-            say(format_args!("  {table}: {row}"));
+            let shown = if table == OF_RUNS { "its run" } else { table };
+            say(format_args!("  {shown}: {row}"));
         }
     }
 }

@@ -30,9 +30,9 @@ pub(super) async fn measure(
     store: &Store,
     database: &store::Settings,
     per_second: u32,
-    lasting: Duration,
+    seconds: u32,
 ) -> Result<Latency, CliError> {
-    let count = (f64::from(per_second) * lasting.as_secs_f64()).ceil() as usize;
+    let count = per_second as usize * seconds as usize;
     let started: Arc<Mutex<Vec<Option<Instant>>>> = Arc::new(Mutex::new(vec![None; count]));
     let seen = started.clone();
     let handler = typed(move |number: usize| {
@@ -81,17 +81,17 @@ pub(super) async fn measure(
         })
         .collect();
     took.sort_by(f64::total_cmp);
-    let at = |share: f64| {
-        let place = (took.len() as f64 * share).ceil() as usize;
+    let at = |percent: usize| {
+        let place = (took.len() * percent).div_ceil(100);
         took.get(place.saturating_sub(1))
             .copied()
             .unwrap_or(f64::NAN)
     };
     Ok(Latency {
         tasks: took.len(),
-        p50_ms: at(0.5),
-        p99_ms: at(0.99),
-        max_ms: at(1.0),
+        p50_ms: at(50),
+        p99_ms: at(99),
+        max_ms: at(100),
     })
 }
 

@@ -98,8 +98,7 @@ async fn measure(
         }
     }
     say(format!("latency at {} tasks/s", args.rate));
-    let lasting = Duration::from_secs(args.seconds.into());
-    let latency = latency::measure(&store, settings, args.rate, lasting).await?;
+    let latency = latency::measure(&store, settings, args.rate, args.seconds).await?;
     let server = store.server_facts().await?;
     store.pool().close().await;
     Ok(Measured {

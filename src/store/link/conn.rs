@@ -11,16 +11,16 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use sqlx::{
-    AssertSqlSafe, Connection, Either, Execute, Executor, PgConnection, Postgres, SqlSafeStr,
-    SqlStr,
+    AssertSqlSafe, Connection, Either, Execute, Executor, PgConnection, Postgres, SqlStr,
     pool::PoolConnection,
-    postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo},
+    postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
 
 use super::{
     PATIENCE_MARGIN, PROOF,
     doubt::Doubt,
     open::{Between, begin_words},
+    words::{Answer, Words, ends_session, first_row, gone, is_read_only, no_answer},
 };
 
 /// A connection, and what is known of it. Dropped, it goes back to its pool, unless an answer is
@@ -187,19 +187,17 @@ impl Drop for Conn {
         let Some(Raw::Pooled(mut connection)) = self.raw.take() else {
             return;
         };
+        // however this ends, what was not given back whole is closed
+        connection.close_on_drop();
         if self.unheard {
-            connection.close_on_drop();
             return;
         }
         let in_transaction = self.in_transaction;
         // giving back asks the server whether it is still there: without a bound, a silent one would
         // hold the place in the pool
         let giving_back = async move {
-            let whole = !in_transaction || connection.execute("rollback").await.is_ok();
-            if whole {
+            if !in_transaction || connection.execute("rollback").await.is_ok() {
                 connection.return_to_pool().await;
-            } else {
-                connection.close_on_drop();
             }
         };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -238,66 +236,6 @@ impl Deref for Tx {
 impl DerefMut for Tx {
     fn deref_mut(&mut self) -> &mut Conn {
         &mut self.0
-    }
-}
-
-/// What the server said to one statement.
-pub(super) type Answer = Vec<Either<PgQueryResult, PgRow>>;
-
-/// The first row, as it is understood where at most one is expected.
-pub(super) fn first_row(answer: Answer) -> Option<PgRow> {
-    answer.into_iter().find_map(Either::right)
-}
-
-/// A statement and its parameters, to be said once or again.
-#[derive(Clone, Debug)]
-pub(super) struct Words {
-    sql: SqlStr,
-    arguments: Option<PgArguments>,
-    named: bool,
-}
-
-impl Words {
-    /// Of a query. An error is one of its parameters'.
-    pub(super) fn of<'q>(mut query: impl Execute<'q, Postgres>) -> Result<Self, sqlx::Error> {
-        let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?;
-        Ok(Self {
-            arguments,
-            named: query.persistent(),
-            sql: query.sql(),
-        })
-    }
-
-    /// Statements of one message, without parameters.
-    fn simple(sql: impl SqlSafeStr) -> Self {
-        Self {
-            sql: sql.into_sql_str(),
-            arguments: None,
-            named: false,
-        }
-    }
-
-    /// Whether it is said in two steps (to which a pooler might give two servers).
-    pub(super) fn is_prepared(&self) -> bool {
-        self.arguments.is_some()
-    }
-}
-
-impl Execute<'static, Postgres> for Words {
-    fn sql(self) -> SqlStr {
-        self.sql
-    }
-
-    fn statement(&self) -> Option<&PgStatement> {
-        None
-    }
-
-    fn take_arguments(&mut self) -> Result<Option<PgArguments>, sqlx::error::BoxDynError> {
-        Ok(self.arguments.take())
-    }
-
-    fn persistent(&self) -> bool {
-        self.named
     }
 }
 
@@ -350,36 +288,4 @@ impl<'c> Executor<'c> for &'c mut Conn {
         let words = "statements are described at compile time";
         async move { Err(sqlx::Error::Protocol(words.to_owned())) }.boxed()
     }
-}
-
-/// Whether nothing more can be said after this: the session is over, may only read (and would go on
-/// so when the server is not read-only any more), or what it is at is not known.
-fn ends_session(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_none_or(|database| {
-        database.code().is_some_and(|code| {
-            code.starts_with("57P") || matches!(code.as_ref(), "25006" | "25P03")
-        })
-    })
-}
-
-/// After a failover: this server takes no writes, and others connected with us.
-fn is_read_only(error: &sqlx::Error) -> bool {
-    let code = error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code);
-    code.as_deref() == Some("25006")
-}
-
-fn no_answer() -> sqlx::Error {
-    sqlx::Error::Io(std::io::Error::new(
-        std::io::ErrorKind::TimedOut,
-        "the database did not answer in time",
-    ))
-}
-
-fn gone() -> sqlx::Error {
-    sqlx::Error::Io(std::io::Error::new(
-        std::io::ErrorKind::NotConnected,
-        "the connection is gone",
-    ))
 }

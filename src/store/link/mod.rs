@@ -8,6 +8,7 @@
 mod conn;
 mod doubt;
 mod open;
+mod words;
 
 pub(super) use conn::{Conn, Tx};
 pub(super) use open::{Between, alone, plain_options};
@@ -30,7 +31,10 @@ use sqlx::{
     postgres::{PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
 
-use self::{conn::Words, doubt::Doubt};
+use self::{
+    doubt::Doubt,
+    words::{Answer, Words, first_row},
+};
 use super::Settings;
 
 /// How long an idle connection may take to prove that it still lives.
@@ -144,7 +148,7 @@ impl Link {
     }
 
     /// Says a statement on whatever connection is free, and again where it lost against another.
-    async fn answer(&self, words: Words) -> Result<Vec<Either<PgQueryResult, PgRow>>, sqlx::Error> {
+    async fn answer(&self, words: Words) -> Result<Answer, sqlx::Error> {
         let mut lost = 0;
         loop {
             let mut conn = self.acquire().await?;
@@ -199,7 +203,7 @@ impl<'c> Executor<'c> for &'c Link {
         E: 'q + Execute<'q, Postgres>,
     {
         let words = Words::of(query);
-        async move { Ok(conn::first_row(self.answer(words?).await?)) }.boxed()
+        async move { Ok(first_row(self.answer(words?).await?)) }.boxed()
     }
 
     fn prepare_with<'e>(

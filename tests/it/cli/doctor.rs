@@ -193,6 +193,7 @@ async fn a_key_that_is_missing_or_refused_is_a_fault_that_names_the_variable() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_holds_a_fleet_back_is_told_with_who_it_is() {
     let fleet = Fleet::with(vec![a_model("a"), a_model("b")]).await;
+    fleet.unaudited();
     load(&fleet.store, ONE_TIER, &items(3)).await.unwrap();
     let process = a_process(&fleet.store, Duration::from_secs(60)).await;
     claim(&fleet.store, process, 3).await;

@@ -291,7 +291,8 @@ async fn f29_bulk_acts_on_the_same_ids_in_any_order_are_whole_and_nobody_sees_a_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn f30_a_claim_never_takes_more_than_it_may_whatever_the_statistics_say() {
-    let (_fleet, store) = a_fleet(1).await;
+    let (fleet, store) = a_fleet(1).await;
+    fleet.unaudited();
     let old = "alter table tidegate.tasks set (autovacuum_enabled = false);
         alter table tidegate.ready set (autovacuum_enabled = false);
         insert into tidegate.tasks (id, run_id, worker, item_id, model, state, max_attempts, lane, finished_at)

@@ -20,6 +20,9 @@ use crate::support::{TestDb, work::a_process};
 
 const LEASE: Duration = Duration::from_secs(60);
 
+/// How a task is spoiled, and which field is to be named.
+type Spoiled = (fn(Task) -> Task, &'static str);
+
 /// A database that knows the local worker `thumbs` of two tiers.
 async fn a_store() -> (TestDb, Store) {
     let db = TestDb::new().await;
@@ -211,7 +214,7 @@ async fn f62_a_bulk_with_one_bad_task_names_it_and_changes_nothing() {
             })
             .collect::<Vec<_>>()
     };
-    let cases: [(fn(Task) -> Task, &str); 6] = [
+    let cases: [Spoiled; 6] = [
         (|task| task.priority(f64::NAN), "priority"),
         (|task| task.tier(2), "tier"),
         (|task| task.key(""), "key"),

@@ -1,9 +1,11 @@
 //! Loading a run.
 
+use std::time::Duration;
+
 use tidegate::client::LoadError;
 
 use super::{a_store, count};
-use crate::support::work::{ONE_TIER, items, load};
+use crate::support::work::{ONE_TIER, a_process, answered, claim, items, load};
 
 #[tokio::test]
 async fn an_id_that_comes_twice_is_told_and_nothing_stays() {
@@ -197,4 +199,40 @@ async fn a_prompt_larger_than_a_whole_minute_of_every_model_fails_alone_at_once(
     assert_eq!((loaded.sum.enqueued, loaded.sum.refused), (2, 1));
     let told = "select count(*) from tidegate.tasks where state = 'failed' and last_error like '%larger than what any model%(400)'";
     assert_eq!(count(&db, told).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it is: the rule knows when an answer was stamped, and not when its commit was seen"]
+async fn i2_an_item_whose_answer_is_being_stored_as_the_next_run_begins_is_not_asked_again() {
+    let (db, store) = a_store(&[("a", None), ("b", None)]).await;
+    load(&store, ONE_TIER, &items(1)).await.expect("a run");
+    let process = a_process(&store, Duration::from_secs(60)).await;
+    let claimed = claim(&store, process, 1).await;
+    let mut holder = db.pool().acquire().await.expect("a connection");
+    let hold = sqlx::query("select pg_advisory_lock(42)");
+    hold.execute(&mut *holder).await.expect("it is free");
+    let waiting = async |statements: i64| {
+        let sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        while count(&db, sql).await < statements {
+            tokio::task::yield_now().await;
+        }
+    };
+
+    // the answer is stamped, and its transaction waits in the sink
+    let (behind, answers) = (store.clone(), vec![answered(&claimed[0], "yes")]);
+    let sink = "select pg_advisory_xact_lock(42) where $1::jsonb is not null".to_owned();
+    let settling =
+        tokio::spawn(async move { behind.settle_done(process, answers, Some(sink)).await });
+    waiting(1).await;
+    // a run begins, reads its source without that answer, and waits for the item's key
+    let lines = items(1);
+    let release = async {
+        waiting(2).await;
+        let release = sqlx::query("select pg_advisory_unlock(42)");
+        release.execute(&mut *holder).await.expect("it was held");
+    };
+    let (loaded, ()) = tokio::join!(load(&store, ONE_TIER, &lines), release);
+    settling.await.expect("it ends").expect("it is settled");
+    let sum = loaded.expect("a run").sum;
+    assert_eq!((sum.enqueued, sum.skipped), (0, 1));
 }

@@ -29,7 +29,7 @@ pub(crate) fn shipped(name: &str) -> std::path::PathBuf {
 /// A database with a simulated provider before it.
 pub(crate) struct Fleet {
     /// Dropped with the fleet, where the database is not a server's of its own.
-    _db: Option<TestDb>,
+    db: Option<TestDb>,
     url: String,
     pub(crate) store: Store,
     pub(crate) simulator: Running,
@@ -73,13 +73,20 @@ impl Fleet {
             .await
             .expect("a simulator starts");
         let fleet = Self {
-            _db: db,
+            db,
             url,
             store,
             simulator,
         };
         fleet.tell(&models).await;
         fleet
+    }
+
+    /// For a test that writes rows of its own making, which no book knows.
+    pub(crate) fn unaudited(&self) {
+        if let Some(db) = &self.db {
+            db.unaudited();
+        }
     }
 
     /// The database's URL.

@@ -1,24 +1,20 @@
 -- By hand, for a whole run or a model. Many tasks are moved in chunks by the program (`tidegate runs cancel`, `runs delete`), so that
 -- no transaction is long.
 
--- Ends a run of which nothing is left waiting or running: its state becomes `cancelled`, but for one that a worker's tasks are
--- enqueued into. False: something is left (again), or it
--- had ended. One that is loading stops loading; its loader is refused from then on.
+-- Ends a run of which nothing is left waiting or running: its state becomes `cancelled`. False: something is left (again), it had
+-- ended. The standing run of a worker takes what is enqueued by name: it is emptied, and open again. One that is loading stops loading; its loader is refused from then on.
 create or replace function tidegate.end_run_v1(p_run uuid) returns boolean language plpgsql as $$
 begin
   -- the run's row first, as `retry` and `finish_runs` do: judged by a snapshot that is taken after the wait
   perform 1 from tidegate.runs u where u.id = p_run for update;
-  -- what is enqueued by a worker's name comes into this run: it is emptied, and stays open
   if exists (select from tidegate.workers w where w.run_id = p_run) then
     update tidegate.runs u set state = 'active' where u.id = p_run and u.state = 'paused';
     return true;
   end if;
   update tidegate.runs u set state = 'cancelled', loader_id = null, finished_at = clock_timestamp()
    where u.id = p_run and u.state in ('loading', 'active', 'paused')
-     and not exists (select from tidegate.lanes n join tidegate.ready r on r.lane = n.lane where n.run_id = p_run)
-     and not exists (select from tidegate.lanes n join tidegate.blocked r on r.lane = n.lane where n.run_id = p_run)
-     and not exists (select from tidegate.lanes n join tidegate.scheduled r on r.lane = n.lane where n.run_id = p_run)
-     and not exists (select from tidegate.lanes n join tidegate.running r on r.lane = n.lane where n.run_id = p_run);
+     and (select coalesce(sum(c.n), 0) from tidegate.run_counts c
+           where c.run_id = p_run and c.state in ('blocked', 'scheduled', 'ready', 'running', 'in_batch')) = 0;
   if not found then
     return false;
   end if;
@@ -48,10 +44,14 @@ begin
     select t.id from tidegate.tasks t where t.run_id = p_run order by t.item_id limit p_limit for update) z;
   if v_ids is not null then
     delete from tidegate.failed f where f.id = any (v_ids);
-    delete from tidegate.needs n where n.task_id = any (v_ids) or n.need_id = any (v_ids);
     delete from tidegate.task_results r where r.task_id = any (v_ids);
     delete from tidegate.task_attempts_closed c where c.task_id = any (v_ids);
-    delete from tidegate.tasks t where t.id = any (v_ids);
+    delete from tidegate.needs n where n.task_id = any (v_ids);
+    update tidegate.needs n set due = true where n.need_id = any (v_ids);
+    with gone as (
+      delete from tidegate.tasks t where t.id = any (v_ids) returning t.tier, t.state
+    )
+    insert into tidegate.run_counts (run_id, tier, state, n) select p_run, g.tier, g.state, -count(*) from gone g group by g.tier, g.state;
     return array_length(v_ids, 1);
   end if;
   delete from tidegate.items i
@@ -61,9 +61,9 @@ begin
   if v_n > 0 then
     return v_n;
   end if;
-  delete from tidegate.run_counts c where c.run_id = p_run;
   delete from tidegate.segments s using tidegate.lanes n where n.run_id = p_run and s.lane = n.lane;
   delete from tidegate.lanes n where n.run_id = p_run;
+  delete from tidegate.run_counts c where c.run_id = p_run;
   delete from tidegate.runs u where u.id = p_run;
   return null;
 end $$;
@@ -93,7 +93,7 @@ begin
   end if;
   update tidegate.models m set parked = null, parked_at = null where m.model = p_model and m.parked is not null;
   if found then
-    perform pg_notify('tidegate', 'ready');
+    perform tidegate.wake_v1('ready');
   end if;
   return v_parked is not null;
 end $$;
