@@ -12,10 +12,17 @@ use crate::task::Answer;
 /// Where a page ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The item of its last task; empty: it has none.
-    pub item: String,
+    /// The item of its last task. Tasks without one come last, in order of id.
+    pub item: Option<String>,
     /// Its last task.
     pub task: Uuid,
+}
+
+impl Place {
+    fn parts(place: Option<&Self>) -> (Option<&str>, Option<Uuid>) {
+        let item = place.and_then(|it| it.item.as_deref());
+        (item, place.map(|it| it.task))
+    }
 }
 
 /// A task with what became of it, its answer left out.
@@ -23,8 +30,8 @@ pub struct Place {
 pub struct Outcome {
     /// The task.
     pub task: Uuid,
-    /// Its item; empty: it has none.
-    pub item: String,
+    /// Its item. `None`: it was enqueued by itself.
+    pub item: Option<String>,
     /// The step of the worker it belongs to; empty: the worker is one step.
     pub component: String,
     /// Its category.
@@ -33,8 +40,8 @@ pub struct Outcome {
     pub tier: i16,
     /// Where it stands.
     pub state: String,
-    /// The model that answered, else its primary.
-    pub model: String,
+    /// The model that answered, else its primary. `None`: local work.
+    pub model: Option<String>,
     /// Charged calls.
     pub attempts: i32,
     /// Micro-dollars of all its calls, estimates included.
@@ -73,22 +80,49 @@ impl Store {
         states: &[String],
         limit: i64,
     ) -> Result<Vec<Outcome>, StoreError> {
-        Ok(sqlx::query_as!(
-            Outcome,
-            r#"select t.id as task, coalesce(t.item_id, '') as "item!", t.component, t.category, t.tier, t.state,
-                      coalesce(t.model_used, t.model) as "model!", t.attempts, t.error_class, t.last_error as error, t.finished_at,
+        let (item, task) = Place::parts(after);
+        if after.is_none() || item.is_some() {
+            let page = sqlx::query_as!(
+                Outcome,
+                r#"select t.id as task, t.item_id as item, t.component, t.category, t.tier, t.state,
+                      coalesce(t.model_used, t.model) as model, t.attempts, t.error_class, t.last_error as error, t.finished_at,
                       t.generation, coalesce(octet_length(r.answer), 0)::bigint as "answer_bytes!",
                       coalesce((select sum(case when not c.sent then 0 when c.ended_at is null then c.est_cost_microusd
                                                 else coalesce(c.cost_microusd, 0) end)
                                   from tidegate.calls c where c.task_id = t.id), 0)::bigint as "cost_microusd!"
                  from tidegate.tasks t
                  left join tidegate.task_results r on r.task_id = t.id and r.generation = t.generation
-                where t.run_id = $1 and ($2::text is null or t.item_id >= $2) and ($2::text is null or (t.item_id, t.id) > ($2, $3))
+                where t.run_id = $1 and t.item_id is not null
+                  and ($2::text is null or t.item_id >= $2) and ($2::text is null or (t.item_id, t.id) > ($2, $3))
                   and (cardinality($4::text[]) = 0 or t.state = any($4))
                 order by t.item_id, t.id limit $5"#,
+                run,
+                item,
+                task,
+                states,
+                limit,
+            )
+            .fetch_all(&self.pool)
+            .await?;
+            if !page.is_empty() {
+                return Ok(page);
+            }
+        }
+        Ok(sqlx::query_as!(
+            Outcome,
+            r#"select t.id as task, t.item_id as item, t.component, t.category, t.tier, t.state,
+                      coalesce(t.model_used, t.model) as model, t.attempts, t.error_class, t.last_error as error, t.finished_at,
+                      t.generation, coalesce(octet_length(r.answer), 0)::bigint as "answer_bytes!",
+                      coalesce((select sum(case when not c.sent then 0 when c.ended_at is null then c.est_cost_microusd
+                                                else coalesce(c.cost_microusd, 0) end)
+                                  from tidegate.calls c where c.task_id = t.id), 0)::bigint as "cost_microusd!"
+                 from tidegate.tasks t
+                 left join tidegate.task_results r on r.task_id = t.id and r.generation = t.generation
+                where t.run_id = $1 and t.item_id is null and ($2::uuid is null or t.id > $2)
+                  and (cardinality($3::text[]) = 0 or t.state = any($3))
+                order by t.id limit $4"#,
             run,
-            after.map(|after| after.item.as_str()),
-            after.map(|after| after.task),
+            task.filter(|_| item.is_none()),
             states,
             limit,
         )
@@ -129,21 +163,45 @@ impl Store {
         states: &[String],
         limit: i64,
     ) -> Result<Vec<Place>, StoreError> {
-        Ok(sqlx::query_as!(
-            Place,
-            r#"select coalesce(t.item_id, '') as "item!", t.id as task from tidegate.tasks t
-                where t.run_id = $1 and ($2::text is null or t.item_id >= $2) and ($2::text is null or (t.item_id, t.id) > ($2, $3))
+        let (item, task) = Place::parts(after);
+        if after.is_none() || item.is_some() {
+            let page = sqlx::query_as!(
+                Place,
+                r#"select t.item_id as item, t.id as task from tidegate.tasks t
+                where t.run_id = $1 and t.item_id is not null
+                  and ($2::text is null or t.item_id >= $2) and ($2::text is null or (t.item_id, t.id) > ($2, $3))
                   and t.state = any($4) and ($5::text is null or t.worker = $5) and ($6::smallint is null or t.tier = $6)
                   and ($7::text is null or t.error_class = $7) and ($8::text is null or t.item_id = $8)
                 order by t.item_id, t.id limit $9"#,
+                run,
+                item,
+                task,
+                states,
+                filter.worker,
+                filter.tier,
+                filter.error_class,
+                filter.item,
+                limit,
+            )
+            .fetch_all(&self.pool)
+            .await?;
+            if !page.is_empty() || filter.item.is_some() {
+                return Ok(page);
+            }
+        }
+        Ok(sqlx::query_as!(
+            Place,
+            r#"select t.item_id as item, t.id as task from tidegate.tasks t
+                where t.run_id = $1 and t.item_id is null and ($2::uuid is null or t.id > $2)
+                  and t.state = any($3) and ($4::text is null or t.worker = $4) and ($5::smallint is null or t.tier = $5)
+                  and ($6::text is null or t.error_class = $6)
+                order by t.id limit $7"#,
             run,
-            after.map(|after| after.item.as_str()),
-            after.map(|after| after.task),
+            task.filter(|_| item.is_none()),
             states,
             filter.worker,
             filter.tier,
             filter.error_class,
-            filter.item,
             limit,
         )
         .fetch_all(&self.pool)

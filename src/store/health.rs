@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::postgres::PgListener;
-use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{
+    Settings, Store, StoreError,
+    listen::{Ear, Heard},
+};
 
 /// What the server is and how it is set.
 #[derive(Clone, Debug)]
@@ -148,36 +149,26 @@ impl Store {
         .await?)
     }
 
-    /// Whether a notification of one's own comes back within `patience`. It does not where a pooler
-    /// hands out another connection for each transaction.
+    /// Whether a call of one's own comes back within `patience`. It does not behind a pooler that
+    /// gives each transaction another server.
     ///
     /// # Errors
     /// As every statement.
-    pub async fn hears_itself(&self, id: Uuid, patience: Duration) -> Result<bool, StoreError> {
-        let word = id.to_string();
-        let mut listener = PgListener::connect_with(self.pool()).await?;
-        listener.ignore_pool_close_event(true);
-        listener.listen(HEALTH_CHANNEL).await?;
-        sqlx::query_scalar!(
-            r#"select pg_notify($1, $2)::text as "done""#,
-            HEALTH_CHANNEL,
-            word
-        )
-        .fetch_one(&self.pool)
-        .await?;
+    pub async fn hears_itself(
+        &self,
+        settings: &Settings,
+        patience: Duration,
+    ) -> Result<bool, StoreError> {
+        let number = crate::task::new_id();
+        let mut ear = Ear::open(settings).await?;
+        self.call_out(ear.own_channel(), number).await?;
+        let proof = Heard::Proof(number.simple().to_string());
         let heard = async {
-            while let Some(heard) = listener.try_recv().await? {
-                if heard.payload() == word {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
+            while ear.hear().await? != proof {}
+            Ok(true)
         };
         tokio::time::timeout(patience, heard)
             .await
             .unwrap_or(Ok(false))
     }
 }
-
-/// Only for checks, so that they wake nobody.
-const HEALTH_CHANNEL: &str = "tidegate_doctor";

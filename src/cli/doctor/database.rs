@@ -7,7 +7,6 @@ use crate::cli::{Opened, times};
 use crate::store::health::{Rights, Server};
 use crate::store::migrate::{self, SchemaState};
 use crate::store::{Store, StoreError};
-use crate::task;
 
 /// How long a notification may take to come back.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -157,9 +156,9 @@ fn judged(rights: &Rights) -> Check {
 }
 
 /// Whether a notification of our own arrives.
-pub(super) async fn listen(store: &Store) -> Check {
+pub(super) async fn listen(opened: &Opened) -> Check {
     const NAME: &str = "notifications";
-    match store.hears_itself(task::new_id(), PATIENCE).await {
+    match opened.store.hears_itself(&opened.settings, PATIENCE).await {
         Ok(true) => Check::ok(NAME, "LISTEN works: one of our own arrived"),
         Ok(false) => Check::warning(
             NAME,

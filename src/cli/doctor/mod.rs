@@ -53,7 +53,7 @@ async fn database(
     for check in checks {
         shown.add(check)?;
     }
-    shown.add(database::listen(&opened.store).await)?;
+    shown.add(database::listen(opened).await)?;
     if !usable {
         return Ok(());
     }

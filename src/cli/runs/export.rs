@@ -57,12 +57,12 @@ pub(super) enum Format {
 /// What is told of a task.
 #[derive(Serialize)]
 pub(super) struct Record<'a> {
-    pub(super) item_id: &'a str,
+    pub(super) item_id: Option<&'a str>,
     pub(super) component: &'a str,
     pub(super) category: Option<&'a str>,
     pub(super) tier: i16,
     pub(super) state: &'a str,
-    pub(super) model: &'a str,
+    pub(super) model: Option<&'a str>,
     /// Byte for byte.
     pub(super) answer: Option<&'a Answer>,
     pub(super) attempts: i32,
@@ -76,12 +76,12 @@ pub(super) struct Record<'a> {
 impl<'a> Record<'a> {
     fn of(task: &'a Outcome, answer: Option<&'a Answer>) -> Self {
         Self {
-            item_id: &task.item,
+            item_id: task.item.as_deref(),
             component: &task.component,
             category: task.category.as_deref(),
             tier: task.tier,
             state: &task.state,
-            model: &task.model,
+            model: task.model.as_deref(),
             answer,
             attempts: task.attempts,
             cost_microusd: task.cost_microusd,

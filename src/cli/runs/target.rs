@@ -72,7 +72,11 @@ impl Target {
 
     pub(super) fn write(&mut self, record: &Record<'_>) -> Result<(), CliError> {
         if let Place::Folder(folder) = &self.place {
-            let path = folder.join(file_name(record.item_id, record.component));
+            // a task that was enqueued by itself is known by its id
+            let item = record
+                .item_id
+                .map_or_else(|| record.task_id.to_string(), str::to_owned);
+            let path = folder.join(file_name(&item, record.component));
             let beside = beside(&path);
             let written = private(&beside).and_then(|mut file| {
                 file.write_all(jsonl(record)?.as_bytes())?;
@@ -177,12 +181,12 @@ const HEADER: [&str; 13] = [
 fn csv_line(record: &Record<'_>) -> Result<String, CliError> {
     let finished = record.finished_at.map(|at| at.to_rfc3339());
     let cells: [Cow<'_, str>; 13] = [
-        record.item_id.into(),
+        record.item_id.unwrap_or_default().into(),
         record.component.into(),
         record.category.unwrap_or_default().into(),
         record.tier.to_string().into(),
         record.state.into(),
-        record.model.into(),
+        record.model.unwrap_or_default().into(),
         record.answer.map(|it| it.get()).unwrap_or_default().into(),
         record.attempts.to_string().into(),
         record.cost_microusd.to_string().into(),

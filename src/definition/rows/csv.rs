@@ -13,8 +13,8 @@ use ::csv::{ByteRecord, Reader, ReaderBuilder};
 use super::{ROW_BYTES_MAX, Row, RowError, row_from_json};
 use crate::definition::SourceSpec;
 
-/// The rows of a CSV file (comma, double quotes, a header first; a byte order mark before it is
-/// skipped), read as they are asked for. The
+/// The rows of a CSV file (comma, double quotes, a header first; the reader skips a byte order
+/// mark before it), read as they are asked for. The
 /// body is an object of the record's values, each a JSON string; a signal or a score is read as a
 /// number, and an empty one is missing.
 ///
@@ -29,7 +29,6 @@ pub fn csv<R: BufRead>(
         input,
         read: 0,
         allowed: Arc::clone(&allowed),
-        begun: false,
     };
     let reader = ReaderBuilder::new()
         .has_headers(false)
@@ -144,26 +143,15 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The byte order mark by which some programs begin a file.
-const MARK: &[u8] = "\u{feff}".as_bytes();
-
-/// An input that may be read a certain way only, so that a quote left open cannot fill the memory,
-/// and without the byte order mark it may begin with.
+/// An input that may be read a certain way only, so that a quote left open cannot fill the memory.
 struct Metered<R> {
     input: R,
     read: u64,
     allowed: Arc<AtomicU64>,
-    begun: bool,
 }
 
 impl<R: BufRead> Read for Metered<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if !self.begun {
-            self.begun = true;
-            if self.input.fill_buf()?.starts_with(MARK) {
-                self.input.consume(MARK.len());
-            }
-        }
         if self.read >= self.allowed.load(Ordering::Relaxed) {
             return Err(io::Error::other(format!(
                 "a record is longer than {ROW_BYTES_MAX} bytes"

@@ -232,4 +232,8 @@ async fn what_holds_a_fleet_back_is_told_with_who_it_is() {
     );
     let (_, words) = one(&ran, "oldest transaction");
     assert!(words.contains("the culprit"), "{words}");
+    sqlx::raw_sql("delete from tidegate.scheduled")
+        .execute(fleet.store.pool())
+        .await
+        .unwrap();
 }

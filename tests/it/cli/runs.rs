@@ -179,6 +179,31 @@ async fn cancelling_a_run_ends_what_waits_and_runs_and_saying_it_twice_is_saying
 }
 
 #[tokio::test]
+async fn the_standing_run_of_a_worker_is_emptied_and_stays_open() {
+    let scene = Scene::of(5).await;
+    let standing =
+        "insert into tidegate.workers (worker, definition_hash, run_id, lanes, local, max_attempts)
+                    select u.worker, u.definition_hash, u.id, array[n.lane], false, 4
+                      from tidegate.runs u join tidegate.lanes n on n.run_id = u.id";
+    sqlx::raw_sql(standing)
+        .execute(scene.fleet.store.pool())
+        .await
+        .unwrap();
+    for cancelled in [5, 0] {
+        let told = scene.act("cancel", &[]);
+        assert_eq!(
+            told,
+            json!({"run": scene.run, "cancelled": cancelled, "state": "active"})
+        );
+    }
+    let id = scene.run.to_string();
+    scene
+        .program
+        .run(&["runs", "delete", &id])
+        .refused(&["has not ended"]);
+}
+
+#[tokio::test]
 async fn a_run_that_is_still_loading_can_be_cancelled_and_its_loader_is_refused() {
     let scene = Scene::of(3).await;
     let loader = a_process(&scene.fleet.store, Duration::from_secs(60)).await;
@@ -267,6 +292,25 @@ async fn an_export_has_every_task_once_and_answers_byte_for_byte() {
         .ok();
     assert_eq!(some.objects().len(), 2);
     assert!(some.stderr.contains("exported 2 tasks"), "{some:?}");
+}
+
+#[tokio::test]
+async fn tasks_without_an_item_are_exported_and_cancelled_after_the_others() {
+    let scene = Scene::of(1_203).await;
+    // as if they had been enqueued by themselves
+    let lone = "update tidegate.tasks set item_id = null where item_id > 'i00400';
+                delete from tidegate.open_keys where item_id > 'i00400'";
+    sqlx::raw_sql(lone)
+        .execute(scene.fleet.store.pool())
+        .await
+        .unwrap();
+    let id = scene.run.to_string();
+    let records = scene.program.run(&["runs", "export", &id]).ok().objects();
+    let tasks: std::collections::HashSet<_> =
+        records.iter().map(|it| it["task_id"].to_string()).collect();
+    assert_eq!((records.len(), tasks.len()), (1_203, 1_203));
+    assert!(records[401..].iter().all(|it| it["item_id"].is_null()));
+    assert_eq!(scene.act("cancel", &[])["cancelled"], 1_203);
 }
 
 #[tokio::test]

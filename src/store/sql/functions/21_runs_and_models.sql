@@ -2,14 +2,17 @@
 -- no transaction is long.
 
 -- Ends a run of which nothing is left waiting or running: its state becomes `cancelled`. False: something is left (again), it had
--- ended, or it is the standing run of a worker. One that is loading stops loading; its loader is refused from then on.
+-- ended. The standing run of a worker takes what is enqueued by name: it is emptied, and open again. One that is loading stops loading; its loader is refused from then on.
 create or replace function tidegate.end_run_v1(p_run uuid) returns boolean language plpgsql as $$
 begin
   -- the run's row first, as `retry` and `finish_runs` do: judged by a snapshot that is taken after the wait
   perform 1 from tidegate.runs u where u.id = p_run for update;
+  if exists (select from tidegate.workers w where w.run_id = p_run) then
+    update tidegate.runs u set state = 'active' where u.id = p_run and u.state = 'paused';
+    return true;
+  end if;
   update tidegate.runs u set state = 'cancelled', loader_id = null, finished_at = clock_timestamp()
    where u.id = p_run and u.state in ('loading', 'active', 'paused')
-     and not exists (select from tidegate.workers w where w.run_id = p_run)
      and (select coalesce(sum(c.n), 0) from tidegate.run_counts c
            where c.run_id = p_run and c.state in ('blocked', 'scheduled', 'ready', 'running', 'in_batch')) = 0;
   if not found then
