@@ -60,9 +60,19 @@ impl Talk {
     pub(super) fn flush(&self) {
         let Some(queue) = &self.queue else { return };
         let (answer, written) = sync_channel(1);
-        if queue.try_send(Word::Flush(answer)).is_ok() {
-            // where nobody reads, it stays unsaid
-            let _ = written.recv_timeout(LAST_WORDS);
+        let mut word = Word::Flush(answer);
+        for _ in 0..LAST_WORDS.as_millis() {
+            match queue.try_send(word) {
+                Ok(()) => {
+                    // where nobody reads, it stays unsaid
+                    let _ = written.recv_timeout(LAST_WORDS);
+                    return;
+                }
+                // a full queue may be read on
+                Err(TrySendError::Full(back)) => word = back,
+                Err(TrySendError::Disconnected(_)) => return,
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }
