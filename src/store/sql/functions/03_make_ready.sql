@@ -49,7 +49,8 @@ begin
   end loop;
 end $$;
 
--- Closes segments of these lanes that are used up; late closing only costs time. Returns how many.
+-- Closes segments of these lanes that are used up; late closing only costs time. Only the first few of each lane are looked at,
+-- in the order of the claims: a lane may have thousands. Returns how many.
 create or replace function tidegate.close_segments_v1(p_lanes int[]) returns int language plpgsql as $$
 declare
   v_lanes int[];
@@ -58,10 +59,14 @@ declare
 begin
   select array_agg(z.lane), array_agg(z.seg) into v_lanes, v_segs from (
     select s.lane, s.seg from tidegate.segments s
-     where s.open and s.lane = any (p_lanes)
-       and not exists (select from tidegate.ready r where r.lane = s.lane and r.seg = s.seg)
+     where (s.lane, s.seg) in (
+             select k.lane, k.seg from unnest(p_lanes) l (lane)
+              cross join lateral (
+                select f.lane, f.seg from tidegate.segments f
+                 where f.lane = l.lane and f.open order by f.top desc, f.seg limit 60) k
+              where not exists (select from tidegate.ready r where r.lane = k.lane and r.seg = k.seg))
+       and s.open
      order by s.lane, s.seg
-     limit 200
      for update of s skip locked) z;
   if v_lanes is null then
     return 0;
@@ -74,6 +79,9 @@ begin
   get diagnostics v_closed = row_count;
   return v_closed;
 end $$;
+alter function tidegate.close_segments_v1 set enable_seqscan = off;
+alter function tidegate.close_segments_v1 set enable_bitmapscan = off;
+alter function tidegate.close_segments_v1 set jit = off;
 
 -- Books a transition of these tasks in the counts of their runs. The hot paths (claim, settle) do it within their own statement.
 create or replace function tidegate.count_moves_v1(p_tasks uuid[], p_from text, p_to text) returns void language sql volatile as $$

@@ -80,7 +80,8 @@ begin
    where n.open and n.ladder <> '{}' and u.state = 'active'
      and (p_workers is null or u.worker = any (p_workers))
      and not exists (select from tidegate.worker_pauses z where z.worker = u.worker)
-     and exists (select from tidegate.segments s where s.lane = n.lane and s.open);
+     -- a probe a lane: there may be thousands of segments
+     and (select true from tidegate.segments s where s.lane = n.lane and s.open limit 1);
   if v_lanes is null then
     return;
   end if;

@@ -52,7 +52,8 @@ begin
                          count(*) over (partition by n.run_id)::float8 as tiers
                     from (select distinct n.run_id, n.tier from tidegate.lanes n
                            where n.open and n.ladder = '{}'
-                             and exists (select from tidegate.segments s where s.lane = n.lane and s.open)) n
+                             -- a probe a lane: there may be thousands of segments
+                             and (select true from tidegate.segments s where s.lane = n.lane and s.open limit 1)) n
                     join tidegate.runs u on u.id = n.run_id and u.state = 'active'
                    where (p_workers is null or u.worker = any (p_workers))
                      and not exists (select from tidegate.worker_pauses z where z.worker = u.worker)) y) z;

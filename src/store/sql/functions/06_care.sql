@@ -106,15 +106,13 @@ end $$;
 create or replace function tidegate.finish_runs_v1() returns int language plpgsql as $$
 declare
   v_over uuid[];
+  v_lanes int[];
   v_runs int;
 begin
-  perform tidegate.close_segments_v1(array(
-    select n.lane from tidegate.lanes n join tidegate.runs u on u.id = n.run_id where n.open and u.state in ('active', 'paused')));
   -- locked first, judged afterwards by a new snapshot: whoever adds to a run (retry, enqueue) locks its row too
   select array_agg(z.id) into v_over from (
     select u.id from tidegate.runs u
      where u.state = 'active'
-       and not exists (select from tidegate.lanes n join tidegate.segments s on s.lane = n.lane and s.open where n.run_id = u.id)
        and not exists (select from tidegate.workers w where w.run_id = u.id)
        and (select coalesce(sum(c.n), 0) from tidegate.run_counts c
              where c.run_id = u.id and c.state in ('blocked', 'scheduled', 'ready', 'running', 'in_batch')) = 0
@@ -122,6 +120,10 @@ begin
   if v_over is null then
     return 0;
   end if;
+  v_lanes := array(select n.lane from tidegate.lanes n where n.run_id = any (v_over) and n.open);
+  for v_turn in 1..100 loop
+    exit when tidegate.close_segments_v1(v_lanes) = 0;
+  end loop;
   with over as (
     update tidegate.runs u set state = 'done', finished_at = clock_timestamp()
      where u.id = any (v_over) and u.state = 'active'
@@ -147,6 +149,8 @@ create or replace function tidegate.trim_book_v1() returns void language sql vol
      and exists (select from tidegate.limit_book k
                   where k.limit_id = b.limit_id and k.at > b.at and k.at < now() - interval '3 days');
   delete from tidegate.limit_settlements s where s.at < now() - interval '5 min';
+  -- used-up segments, too
+  delete from tidegate.segments s where not s.open and s.created_at < now() - interval '10 min';
 $$;
 
 -- Sums up counts that have grown old (the pace of a run is read from young ones). One at a time. Returns how many rows were summed.
