@@ -139,14 +139,20 @@ impl Store {
         skip: i64,
         limit: i64,
     ) -> Result<Vec<ScoredItem>, StoreError> {
-        let (score, id) = after.unzip();
+        let (score, id) = after.unwrap_or((f64::INFINITY, ""));
+        // two stretches of one index, each bounded: an `or` over both would walk it from its beginning
         Ok(sqlx::query_as!(
             ScoredItem,
-            "select item_id as id, body, version, category, score from tidegate.items
-              where run_id = $1
-                and ($2::float8 is null or score < $2 or (score = $2 and item_id > $3))
-              order by score desc, item_id
-             offset $4 limit $5",
+            r#"select z.item_id as "id!", z.body as "body!", z.version, z.category, z.score as "score!" from (
+                 (select item_id, body, version, category, score from tidegate.items
+                   where run_id = $1 and score = $2 and item_id > $3
+                   order by score desc, item_id limit $4::bigint + $5::bigint)
+                 union all
+                 (select item_id, body, version, category, score from tidegate.items
+                   where run_id = $1 and score < $2
+                   order by score desc, item_id limit $4::bigint + $5::bigint)) z
+               order by z.score desc, z.item_id
+              offset $4 limit $5"#,
             run,
             score,
             id,
