@@ -8,6 +8,7 @@ mod engine;
 mod faults;
 mod house;
 mod local;
+mod model;
 mod provider;
 mod simulator;
 mod store;
