@@ -13,3 +13,4 @@ mod provider;
 mod simulator;
 mod store;
 mod support;
+mod task;
