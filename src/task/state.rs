@@ -48,8 +48,25 @@ pub enum Event {
     Rejected,
     /// A person ended it.
     Cancelled,
+    /// It was not worth starting any more.
+    Expired,
+    /// A task that it needs failed or was cancelled.
+    NeedLost,
+    /// Too many processes died while they held it: set aside.
+    Quarantined,
+    /// The user's sink refused the answer, in the transaction that was to complete the task.
+    SinkRefused,
+    /// The sink took the kept answer after all.
+    SinkApplied,
     /// A person put it back: the next generation.
     Retried,
+    /// It waits again with another payload, as if it had just come. [`Held`](Self::Held) or
+    /// [`Deferred`](Self::Deferred) may follow at once.
+    Replaced,
+    /// In the transaction that made it ready: a need or its prompt is still missing.
+    Held,
+    /// In the transaction that made it ready: its moment is still to come.
+    Deferred,
 }
 
 impl State {
@@ -78,8 +95,16 @@ impl State {
             (Running | InBatch, Event::Rescheduled) => Scheduled,
             (Running | InBatch, Event::Released | Event::Rescued) => Ready,
             (Blocked | Running | InBatch, Event::Exhausted | Event::Rejected) => Failed,
+            (Running | InBatch, Event::Quarantined) => Failed,
+            (Running | InBatch | Scheduled | Ready, Event::SinkRefused) => Failed,
+            (Failed, Event::SinkApplied) => Done,
             (Blocked | Scheduled | Ready | Running | InBatch, Event::Cancelled) => Cancelled,
+            (Blocked | Scheduled | Ready | Running, Event::Expired) => Cancelled,
+            (Blocked, Event::NeedLost) => Cancelled,
             (Failed | Cancelled, Event::Retried) => Ready,
+            (Blocked | Scheduled | Ready, Event::Replaced) => Ready,
+            (Ready, Event::Held) => Blocked,
+            (Ready, Event::Deferred) => Scheduled,
             _ => return None,
         })
     }
@@ -132,7 +157,7 @@ mod tests {
 
     use super::*;
 
-    const EVENTS: [Event; 12] = [
+    const EVENTS: [Event; 20] = [
         Event::Unblocked,
         Event::Due,
         Event::Claimed,
@@ -144,7 +169,15 @@ mod tests {
         Event::Exhausted,
         Event::Rejected,
         Event::Cancelled,
+        Event::Expired,
+        Event::NeedLost,
+        Event::Quarantined,
+        Event::SinkRefused,
+        Event::SinkApplied,
         Event::Retried,
+        Event::Replaced,
+        Event::Held,
+        Event::Deferred,
     ];
 
     proptest! {
@@ -156,7 +189,8 @@ mod tests {
             let mut state = start;
             for event in events {
                 if let Some(next) = state.after(event) {
-                    prop_assert!(!state.is_settled() || event == Event::Retried);
+                    let retried = matches!(event, Event::Retried | Event::SinkApplied);
+                    prop_assert!(!state.is_settled() || retried);
                     prop_assert!(state != State::Done, "done is for ever");
                     state = next;
                 }

@@ -197,12 +197,9 @@ impl Store {
         if let Some(sink) = sink {
             let stored: Vec<SinkRow> = answers
                 .iter()
-                .filter(|answer| {
-                    fates.iter().any(|(task, fate)| {
-                        *task == answer.claim.task && *fate != Settled::Superseded
-                    })
-                })
-                .map(SinkRow::from)
+                .zip(&fates)
+                .filter(|(_, (_, fate))| *fate != Settled::Superseded)
+                .map(|(answer, _)| SinkRow::from(answer))
                 .collect();
             let refused = apply_sink(&mut transaction, &sink, &stored).await?;
             for (task, words) in &refused {
@@ -216,7 +213,8 @@ impl Store {
                 .await?;
             }
             for (task, fate) in &mut fates {
-                if refused.iter().any(|(failed, _)| failed == task) {
+                if *fate != Settled::Superseded && refused.iter().any(|(failed, _)| failed == task)
+                {
                     *fate = Settled::SinkFailed;
                 }
             }
@@ -263,11 +261,11 @@ async fn settle_rows(
     .await?;
     Ok(meta
         .iter()
-        .map(|answer| {
-            let fate = rows.iter().find(|row| row.task == answer.task);
-            let fate = match fate.map(|row| row.fate.as_str()) {
-                Some("done") => Settled::Done,
-                Some("salvaged") => Settled::Salvaged,
+        .zip(rows)
+        .map(|(answer, row)| {
+            let fate = match row.fate.as_str() {
+                "done" => Settled::Done,
+                "salvaged" => Settled::Salvaged,
                 _ => Settled::Superseded,
             };
             (answer.task, fate)

@@ -16,33 +16,35 @@ begin
                task uuid, nonce bigint, epoch int, attempt int, lane int, priority float8, model text, model_id int, call_id uuid, granted_at timestamptz,
                input_tokens bigint, cached_tokens bigint, output_tokens bigint, thought_tokens bigint, cost_microusd bigint,
                cost_estimated boolean, latency_ms int, model_version text, response_id text),
-             unnest(p_answers)) as m (
+             unnest(p_answers)) with ordinality as m (
                task, nonce, epoch, attempt, lane, priority, model, model_id, call_id, granted_at,
                input_tokens, cached_tokens, output_tokens, thought_tokens, cost_microusd,
-               cost_estimated, latency_ms, model_version, response_id, answer)
+               cost_estimated, latency_ms, model_version, response_id, answer, n)
   ), fenced as (
     delete from tidegate.running r using given g
      where r.id = g.task and r.nonce = g.nonce and r.epoch = g.epoch
-    returning r.id, r.lane, r.est_input
+    returning r.id, g.n
   ), late as materialized (
-    select g.* from given g where not exists (select from fenced f where f.id = g.task)
+    -- claims of a payload that was replaced since complete nothing
+    select g.*, g.epoch > (select t.epoch - t.claims from tidegate.tasks t where t.id = g.task) as fits
+      from given g where not exists (select from fenced f where f.n = g.n)
   ), from_ready as (
     delete from tidegate.ready w using late g
-     where w.lane = g.lane and w.priority = g.priority and w.id = g.task
+     where g.fits and w.lane = g.lane and w.priority = g.priority and w.id = g.task
        and w.seg in (select s.seg from tidegate.segments s where s.lane = g.lane and s.open)
-    returning w.id
+    returning w.id, g.n
   ), from_scheduled as (
-    delete from tidegate.scheduled s using late g where s.id = g.task returning s.id
+    delete from tidegate.scheduled s using late g where g.fits and s.id = g.task returning s.id, g.n
   ), fates as materialized (
-    select f.id, 'done' as fate, 'running' as was from fenced f
-    union all select id, 'salvaged', 'ready' from from_ready
-    union all select id, 'salvaged', 'scheduled' from from_scheduled
+    select f.id, f.n, 'done' as fate, 'running' as was from fenced f
+    union all select id, n, 'salvaged', 'ready' from from_ready
+    union all select id, n, 'salvaged', 'scheduled' from from_scheduled
   ), told as (
     update tidegate.tasks t
        set state = 'done', finished_at = clock_timestamp(), model_used = g.model, error_class = null, last_error = null, run_at = null,
            epoch = case when f.fate = 'salvaged' then t.epoch + 1 else t.epoch end,
            spent_ms = t.spent_ms + coalesce(g.latency_ms, 0)
-      from fates f join given g on g.task = f.id
+      from fates f join given g on g.n = f.n
      where t.id = f.id
     returning t.id, t.generation, t.run_id, t.tier, t.worker, t.component, t.item_id, f.was
   ), counted as (
@@ -53,20 +55,20 @@ begin
   ), results as (
     insert into tidegate.task_results (task_id, generation, run_id, answer, model, model_version, attempt, epoch, process_id, call_id, started_at, salvaged)
     select t.id, t.generation, t.run_id, g.answer, g.model, g.model_version, g.attempt, g.epoch, p_process, g.call_id, g.granted_at, f.fate = 'salvaged'
-      from told t join given g on g.task = t.id join fates f on f.id = t.id
+      from told t join fates f on f.id = t.id join given g on g.n = f.n
   ), keys as (
     delete from tidegate.open_keys k using told t
      where k.worker = t.worker and k.component = t.component and k.item_id = t.item_id and k.task_id = t.id
   ), ledger as (
     update tidegate.calls c
-       set ended_at = clock_timestamp(), outcome = case when exists (select from fates f where f.id = g.task) then 'ok' else 'superseded' end,
+       set ended_at = clock_timestamp(), outcome = case when exists (select from fates f where f.n = g.n) then 'ok' else 'superseded' end,
            input_tokens = g.input_tokens, cached_tokens = g.cached_tokens, output_tokens = g.output_tokens, thought_tokens = g.thought_tokens,
            cost_microusd = g.cost_microusd, cost_estimated = g.cost_estimated, latency_ms = g.latency_ms,
            model_version = g.model_version, response_id = g.response_id
       from given g
      -- a call is closed once: an answer handed in twice (its commit's reply was lost) does not change its row
      where c.id = g.call_id and c.started_at = g.granted_at
-       and (c.ended_at is null or (c.outcome = 'superseded' and exists (select from fates f where f.id = g.task)))
+       and (c.ended_at is null or (c.outcome = 'superseded' and exists (select from fates f where f.n = g.n)))
   ), corrected as (
     insert into tidegate.limit_settlements (limit_id, at, delta)
     select l.limit_id, g.granted_at,
@@ -83,7 +85,7 @@ begin
     insert into tidegate.event_batches (kind, process_id, task_ids)
     select f.fate, p_process, array_agg(f.id) from fates f group by f.fate
   )
-  select g.task, coalesce(f.fate, 'superseded') from given g left join fates f on f.id = g.task;
+  select g.task, coalesce(f.fate, 'superseded') from given g left join fates f on f.n = g.n order by g.n;
   perform tidegate.mark_needs_v1(array(select (m ->> 'task')::uuid from jsonb_array_elements(p_meta) m));
 end $$;
 
@@ -139,7 +141,7 @@ begin
                                      when i = r.rung and g.fate not in ('release', 'expire') then coalesce(r.tries[i], 0) + 1
                                      else coalesce(r.tries[i], 0) end)::smallint order by i)
                 from generate_series(1, greatest(r.rung, coalesce(array_length(r.tries, 1), 0))) i) as tries
-        from fenced r join given g on g.task = r.id
+        from fenced r join given g on g.task = r.id and g.nonce = r.nonce and g.epoch = r.epoch
     ), told as (
       update tidegate.tasks t
          set state = case m.fate when 'release' then 'ready' when 'reschedule' then 'scheduled' when 'expire' then 'cancelled' else 'failed' end,

@@ -6,19 +6,20 @@ create or replace function tidegate.settle_local_v1(
 #variable_conflict use_column
 declare
   v_done uuid[];
+  v_held bigint[];                           -- places in the arrays
 begin
   with given as materialized (
-    select * from unnest(p_tasks, p_nonces, p_epochs, p_answers, p_spent_ms) as g (task, nonce, epoch, answer, spent)
+    select * from unnest(p_tasks, p_nonces, p_epochs, p_answers, p_spent_ms) with ordinality as g (task, nonce, epoch, answer, spent, n)
   ), fenced as (
     delete from tidegate.running r using given g
      where r.id = g.task and r.nonce = g.nonce and r.epoch = g.epoch
-    returning r.id, r.attempts, r.epoch, r.granted_at, g.answer, g.spent
+    returning r.id, r.attempts, r.epoch, r.granted_at, g.answer, g.spent, g.n
   ), told as (
     update tidegate.tasks t
        set state = 'done', finished_at = clock_timestamp(), error_class = null, last_error = null, spent_ms = t.spent_ms + f.spent
       from fenced f
      where t.id = f.id
-    returning t.id, t.run_id, t.tier, t.generation, t.worker, t.component, t.item_id, f.attempts, f.epoch, f.granted_at, f.answer
+    returning t.id, t.run_id, t.tier, t.generation, t.worker, t.component, t.item_id, f.attempts, f.epoch, f.granted_at, f.answer, f.n
   ), results as (
     insert into tidegate.task_results (task_id, generation, run_id, answer, attempt, epoch, process_id, started_at)
     select t.id, t.generation, t.run_id, t.answer, t.attempts, t.epoch, p_process, t.granted_at from told t
@@ -34,7 +35,7 @@ begin
     insert into tidegate.event_batches (kind, process_id, task_ids)
     select 'done', p_process, array_agg(t.id) from told t having count(*) > 0
   )
-  select array_agg(t.id) into v_done from told t;
+  select array_agg(t.id), array_agg(t.n) into v_done, v_held from told t;
   perform tidegate.mark_needs_v1(v_done);
   if coalesce(array_length(v_done, 1), 0) = coalesce(array_length(p_tasks, 1), 0) then
     return;
@@ -43,27 +44,29 @@ begin
   -- the lease of these was lost: a task that waits again is completed by its late answer
   return query
   with late as materialized (
-    select g.* from unnest(p_tasks, p_nonces, p_epochs, p_answers, p_spent_ms, p_lanes, p_priorities)
-                    as g (task, nonce, epoch, answer, spent, lane, priority)
-     where g.task <> all (coalesce(v_done, '{}'))
+    -- claims of a payload that was replaced since complete nothing
+    select g.*, g.epoch > (select t.epoch - t.claims from tidegate.tasks t where t.id = g.task) as fits
+      from unnest(p_tasks, p_nonces, p_epochs, p_answers, p_spent_ms, p_lanes, p_priorities)
+           with ordinality as g (task, nonce, epoch, answer, spent, lane, priority, n)
+     where g.n <> all (coalesce(v_held, '{}'))
   ), from_ready as (
     delete from tidegate.ready w using late g
-     where w.lane = g.lane and w.priority = g.priority and w.id = g.task
+     where g.fits and w.lane = g.lane and w.priority = g.priority and w.id = g.task
        and w.seg in (select s.seg from tidegate.segments s where s.lane = g.lane and s.open)
-    returning w.id, 'ready' as was
+    returning w.id, g.n, 'ready' as was
   ), from_scheduled as (
-    delete from tidegate.scheduled s using late g where s.id = g.task returning s.id, 'scheduled' as was
+    delete from tidegate.scheduled s using late g where g.fits and s.id = g.task returning s.id, g.n, 'scheduled' as was
   ), back as materialized (
     select * from from_ready union all select * from from_scheduled
   ), told as (
     update tidegate.tasks t
        set state = 'done', finished_at = clock_timestamp(), error_class = null, last_error = null, run_at = null, epoch = t.epoch + 1
       from back b where t.id = b.id
-    returning t.id, t.run_id, t.tier, t.generation, t.worker, t.component, t.item_id, t.attempts, t.started_at, b.was
+    returning t.id, t.run_id, t.tier, t.generation, t.worker, t.component, t.item_id, t.attempts, t.started_at, b.was, b.n
   ), results as (
     insert into tidegate.task_results (task_id, generation, run_id, answer, attempt, epoch, process_id, started_at, salvaged)
     select t.id, t.generation, t.run_id, g.answer, t.attempts, g.epoch, p_process, coalesce(t.started_at, now()), true
-      from told t join late g on g.task = t.id
+      from told t join late g on g.n = t.n
   ), keys as (
     delete from tidegate.open_keys k using told t
      where k.worker = t.worker and k.component = t.component and k.item_id = t.item_id and k.task_id = t.id
@@ -74,7 +77,7 @@ begin
     insert into tidegate.event_batches (kind, process_id, task_ids)
     select 'salvaged', p_process, array_agg(t.id) from told t having count(*) > 0
   )
-  select g.task, case when t.id is null then 'superseded' else 'salvaged' end from late g left join told t on t.id = g.task;
+  select g.task, case when t.id is null then 'superseded' else 'salvaged' end from late g left join told t on t.n = g.n;
   perform tidegate.mark_needs_v1(p_tasks);
 end $$;
 alter function tidegate.settle_local_v1 set plan_cache_mode = force_generic_plan;

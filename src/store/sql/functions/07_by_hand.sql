@@ -99,6 +99,9 @@ begin
   -- the runs first: a run is not ended while something is added to it
   perform 1 from tidegate.runs u
    where u.id in (select t.run_id from tidegate.tasks t where t.id = any (p_tasks)) order by u.id for update;
+  -- what is put back by hand waits for nothing; before the tasks, as settle_needs locks them
+  delete from tidegate.needs n using tidegate.tasks t
+   where n.task_id = any (p_tasks) and t.id = n.task_id and t.state in ('failed', 'cancelled');
   perform 1 from tidegate.tasks t where t.id = any (p_tasks) and t.state in ('failed', 'cancelled') order by t.id for no key update;
   with ended as materialized (
     select t.* from tidegate.tasks t

@@ -223,7 +223,8 @@ create or replace function tidegate.replace_waiting_v1(
 #variable_conflict use_column
 declare
   g record;
-  v_needs record;
+  v_needs int;
+  v_policy text;
   v_was text;
   v_state text;
   v_task tidegate.tasks;
@@ -240,6 +241,8 @@ begin
     o_task := g.has;
     o_fate := 'skipped';
     v_was := null;
+    v_needs := 0;
+    v_policy := 'cancel';
     if p_replace and g.has is not null and g.has <> all (p_ids) then
       -- whoever takes its row out of a book has it
       select * into v_task from tidegate.tasks t where t.id = g.has;
@@ -253,7 +256,7 @@ begin
         if found then
           v_was := 'scheduled';
         else
-          delete from tidegate.blocked b where b.id = g.has returning b.needs, b.on_failed_need into v_needs;
+          delete from tidegate.blocked b where b.id = g.has returning b.needs, b.on_failed_need into v_needs, v_policy;
           if found then
             v_was := 'blocked';
           end if;
@@ -269,7 +272,8 @@ begin
              max_attempts = coalesce(g.attempts, p_worker.max_attempts), run_at = case when v_state <> 'ready' then g.run_at end,
              run_id = p_worker.run_id, lane = p_worker.lanes[coalesce(g.tier, 0) + 1], state = v_state, cache_key = null,
              model = z.names[1], fallback_models = coalesce(z.names[2:], '{}'),
-             attempts = 0, tries = '{}', spent_ms = 0, error_class = null, last_error = null
+             attempts = 0, tries = '{}', spent_ms = 0, error_class = null, last_error = null,
+             claims = 0                      -- from here on: late answers to the former payload are none to this
         from (select array_agg(m.model order by r.rung) as names
                 from tidegate.lanes n cross join lateral unnest(n.ladder) with ordinality r (model_id, rung)
                 join tidegate.models m on m.model_id = r.model_id
@@ -283,8 +287,7 @@ begin
       select * into v_task from tidegate.tasks t where t.id = g.has;
       if v_state = 'blocked' then
         insert into tidegate.blocked (id, lane, needs, unrendered, on_failed_need)
-        values (g.has, v_task.lane, case when v_was = 'blocked' then v_needs.needs else 0 end, not p_worker.local,
-                case when v_was = 'blocked' then v_needs.on_failed_need else 'cancel' end);
+        values (g.has, v_task.lane, v_needs, not p_worker.local, v_policy);
       elsif v_state = 'scheduled' then
         insert into tidegate.scheduled (id, run_at, lane, priority, est_input, attempts, epoch, tries, rescues, spent_ms)
         values (g.has, g.run_at, v_task.lane, v_task.priority, 0, 0, v_task.epoch, '{}', 0, 0);
