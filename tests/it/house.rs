@@ -5,6 +5,7 @@
 //! words.
 
 mod compose;
+mod faults;
 mod laws;
 mod licences;
 mod paths;

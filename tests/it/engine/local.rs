@@ -144,7 +144,7 @@ async fn f08_an_attempt_that_hangs_ends_at_its_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_gives_back_what_is_under_way_and_spends_nothing() {
+async fn f12_a_stop_gives_back_local_work_under_way_and_spends_nothing() {
     let (started, seen) = tokio::sync::mpsc::unbounded_channel();
     let handler = typed(move |_: u32| {
         started.send(()).expect("the test listens");

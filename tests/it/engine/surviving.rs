@@ -22,7 +22,7 @@ fn short_lived() -> Settings {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_crashes_under_load_loses_and_doubles_nothing() {
+async fn f19_a_server_that_crashes_under_load_loses_and_doubles_nothing() {
     let mut server = TestServer::private().await;
     let mut settings = simulated(["best", "good"].map(a_model).to_vec());
     settings.latency.median_ms = 60.0;
@@ -63,7 +63,7 @@ async fn a_server_that_crashes_under_load_loses_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_dead_process_held_is_done_by_others_and_nothing_else_is_asked_twice() {
+async fn f02_what_a_dead_process_held_is_done_by_others_and_nothing_else_is_asked_twice() {
     let mut settings = simulated(["best", "good"].map(a_model).to_vec());
     settings.latency.median_ms = 80.0;
     let fleet = Fleet::over(settings).await;
@@ -100,7 +100,7 @@ async fn what_a_dead_process_held_is_done_by_others_and_nothing_else_is_asked_tw
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_lets_calls_under_way_end_and_claims_nothing_more() {
+async fn f11_a_stop_lets_calls_under_way_end_and_claims_nothing_more() {
     let mut settings = simulated(["best", "good"].map(a_model).to_vec());
     settings.latency.median_ms = 150.0;
     let fleet = Fleet::over(settings).await;
@@ -137,7 +137,7 @@ async fn a_stop_lets_calls_under_way_end_and_claims_nothing_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_outlasts_the_grace_is_given_back_unspent() {
+async fn f12_a_call_that_outlasts_the_grace_is_given_back_unspent() {
     let mut settings = simulated(["best", "good"].map(a_model).to_vec());
     settings.faults.hang = 1.0;
     settings.faults.hang_ms_max = 120_000;

@@ -7,13 +7,13 @@ use std::{
 };
 
 use chrono::DateTime;
-use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Connection, PgConnection};
 use tidegate::simulator::OutageKind;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use super::tools::{LADDERS, Program, at, is_there, process_at, short_lived, until};
+use super::tools::{
+    LADDERS, Program, at, is_there, loaded, process_at, short_lived, slow_models, until,
+};
 use crate::support::{
     TestFolder, TestServer,
     fleet::{Fleet, a_model, simulated},
@@ -21,18 +21,6 @@ use crate::support::{
 
 const LOST: &str = "select count(*) from tidegate.processes where lost_at is not null";
 const DONE: &str = "select count(*) from articles where extracted_entities";
-
-/// A fleet with articles, and their run loaded.
-async fn loaded(articles: usize) -> (Fleet, Uuid) {
-    let mut settings = simulated(["best", "good"].map(a_model).to_vec());
-    settings.latency.median_ms = 20.0;
-    let fleet = Fleet::over(settings).await;
-    fleet.articles(articles).await;
-    let loaded = fleet
-        .load(Fleet::entity_extraction(LADDERS, "sim/good"))
-        .await;
-    (fleet, loaded.run)
-}
 
 /// One number, over this session.
 async fn one(session: &mut PgConnection, sql: &'static str) -> i64 {
@@ -59,21 +47,6 @@ fn with_a_full_log(fleet: &Fleet) -> (Program, std::io::PipeReader) {
         Stdio::from(writer),
     );
     (program, reader)
-}
-
-/// Asks it to stop, and waits until it has ended well.
-async fn stop(program: &mut Program) {
-    let id = i32::try_from(program.child.id())
-        .ok()
-        .and_then(Pid::from_raw);
-    kill_process(id.expect("a number"), Signal::TERM).expect("it is told");
-    let mut status = None;
-    until("it ends", async || {
-        status = program.child.try_wait().expect("it can be asked");
-        status.is_some()
-    })
-    .await;
-    assert!(status.is_some_and(|it| it.success()), "{status:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -109,7 +82,7 @@ async fn f16_forty_processes_at_once_share_twenty_five_connections() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f17_a_log_whose_reader_stalls_holds_no_worker_back_and_says_what_it_dropped() {
-    let (fleet, run) = loaded(600).await;
+    let (fleet, run) = loaded(600, slow_models(20.0)).await;
     let (mut program, mut reader) = with_a_full_log(&fleet);
     fleet.until_done(run).await;
     // it reads on
@@ -118,7 +91,7 @@ async fn f17_a_log_whose_reader_stalls_holds_no_worker_back_and_says_what_it_dro
         reader.read_to_end(&mut text).expect("the pipe is read");
         String::from_utf8_lossy(&text).into_owned()
     });
-    stop(&mut program).await;
+    program.stop().await;
     drop(program);
     let text = reading.join().expect("it was read");
     assert!(text.contains("lines were dropped"), "{} bytes", text.len());
@@ -128,21 +101,21 @@ async fn f17_a_log_whose_reader_stalls_holds_no_worker_back_and_says_what_it_dro
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f17_a_log_whose_reader_stalled_and_went_ends_nothing() {
-    let (fleet, run) = loaded(60).await;
+    let (fleet, run) = loaded(60, slow_models(20.0)).await;
     let (mut program, reader) = with_a_full_log(&fleet);
     fleet.until_calls(10).await;
     drop(reader);
     fleet.until_done(run).await;
-    stop(&mut program).await;
+    program.stop().await;
     assert_eq!(fleet.count(DONE).await, 60);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f17_a_stop_does_not_wait_for_a_reader_that_stalls() {
-    let (fleet, run) = loaded(5).await;
+    let (fleet, run) = loaded(5, slow_models(20.0)).await;
     let (mut program, reader) = with_a_full_log(&fleet);
     fleet.until_done(run).await;
-    stop(&mut program).await;
+    program.stop().await;
     drop(reader);
 }
 
@@ -170,7 +143,7 @@ async fn f18_a_process_out_of_descriptors_loses_no_task_and_recovers() {
         "no spin: {}",
         log.lines().count()
     );
-    stop(&mut program).await;
+    program.stop().await;
     assert_eq!(fleet.count(DONE).await, 400);
     let failed = "select count(*) from tidegate.tasks where state <> 'done'";
     assert_eq!(fleet.count(failed).await, 0);

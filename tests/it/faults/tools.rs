@@ -8,15 +8,22 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use sqlx::postgres::PgConnectOptions;
 use tidegate::{
     engine::{Engine, Registry, Settings, Worked},
+    simulator,
     store::{self, Store, StoreError},
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::support::{TestFolder, fleet::Fleet, proxy::Server};
+use crate::support::{
+    TestFolder, TestServer,
+    fleet::{Fleet, a_model, simulated},
+    proxy::Server,
+};
 
 pub(super) const LADDERS: [&[&str]; 3] = [&["sim/best", "sim/good"], &["sim/good"], &["sim/good"]];
 
@@ -27,6 +34,57 @@ pub(super) fn short_lived() -> Settings {
         slots: 8,
         ..Settings::default()
     }
+}
+
+/// A simulator of the models of [`LADDERS`] whose calls take about so long.
+pub(super) fn slow_models(latency_ms: f64) -> simulator::Settings {
+    let mut settings = simulated(["best", "good"].map(a_model).to_vec());
+    settings.latency.median_ms = latency_ms;
+    settings
+}
+
+/// A fleet with so many articles, and their run loaded.
+pub(super) async fn loaded(articles: usize, settings: simulator::Settings) -> (Fleet, Uuid) {
+    with_articles(Fleet::over(settings).await, articles).await
+}
+
+/// The same on a server of its own.
+pub(super) async fn loaded_on(
+    server: &TestServer,
+    articles: usize,
+    settings: simulator::Settings,
+) -> (Fleet, Uuid) {
+    with_articles(Fleet::on(server, settings).await, articles).await
+}
+
+async fn with_articles(fleet: Fleet, articles: usize) -> (Fleet, Uuid) {
+    fleet.articles(articles).await;
+    let loaded = fleet
+        .load(Fleet::entity_extraction(LADDERS, "sim/good"))
+        .await;
+    (fleet, loaded.run)
+}
+
+/// One process in here works the run off.
+pub(super) async fn work_off(fleet: &Fleet, run: Uuid) {
+    let stop = CancellationToken::new();
+    let heir = fleet.process_with(&stop, short_lived());
+    fleet.until_done(run).await;
+    stop.cancel();
+    heir.await.expect("it ends");
+}
+
+/// Calls that reached the provider, ended or not, by its own count.
+pub(super) fn arrived(fleet: &Fleet) -> i64 {
+    let counters = fleet.simulator.counters();
+    let calls: u64 = counters.models.values().map(|model| model.calls).sum();
+    i64::try_from(calls).expect("few")
+}
+
+/// Sends a signal to a process that was started here.
+pub(super) fn signal(child: &Child, signal: Signal) {
+    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    kill_process(id.expect("a number"), signal).expect("it is told");
 }
 
 /// How this URL is reached, by default.
@@ -147,6 +205,25 @@ impl Program {
         std::fs::read_to_string(self.folder.join("log")).expect("a log")
     }
 
+    /// SIGKILL.
+    pub(super) fn kill(&mut self) {
+        // it may have ended by itself
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// SIGTERM, and waits until it has ended well.
+    pub(super) async fn stop(&mut self) {
+        signal(&self.child, Signal::TERM);
+        let mut status = None;
+        until("it ends", async || {
+            status = self.child.try_wait().expect("it can be asked");
+            status.is_some()
+        })
+        .await;
+        assert!(status.is_some_and(|it| it.success()), "{status:?}");
+    }
+
     /// Whether it still runs.
     pub(super) fn runs(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
@@ -155,9 +232,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // it may have ended by itself
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 

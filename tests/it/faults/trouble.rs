@@ -12,9 +12,9 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tidegate::store::{Store, process::Registration};
 use tokio_util::sync::CancellationToken;
 
-use super::tools::{LADDERS, Program, at, name_of, process_at, short_lived, until};
+use super::tools::{Program, at, loaded, name_of, process_at, short_lived, slow_models, until};
 use crate::support::{
-    fleet::{Fleet, a_model, simulated},
+    fleet::{Fleet, a_model},
     work::{ONE_TIER, a_process, claim, items, load},
 };
 
@@ -22,18 +22,6 @@ use crate::support::{
 const OURS: &str = "datname = current_database() and application_name = 'tidegate'";
 const LOST: &str = "select count(*) from tidegate.processes where lost_at is not null";
 const DONE: &str = "select count(*) from articles where extracted_entities";
-
-/// A fleet with articles, and their run loaded.
-async fn loaded(articles: usize, latency_ms: f64) -> (Fleet, uuid::Uuid) {
-    let mut settings = simulated(["best", "good"].map(a_model).to_vec());
-    settings.latency.median_ms = latency_ms;
-    let fleet = Fleet::over(settings).await;
-    fleet.articles(articles).await;
-    let loaded = fleet
-        .load(Fleet::entity_extraction(LADDERS, "sim/good"))
-        .await;
-    (fleet, loaded.run)
-}
 
 async fn run(fleet: &Fleet, script: String) {
     sqlx::raw_sql(AssertSqlSafe(script))
@@ -43,8 +31,8 @@ async fn run(fleet: &Fleet, script: String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f7_no_lease_is_lost_while_every_pooled_connection_waits_for_a_lock() {
-    let (fleet, run) = loaded(60, 20.0).await;
+async fn f07_no_lease_is_lost_while_every_pooled_connection_waits_for_a_lock() {
+    let (fleet, run) = loaded(60, slow_models(20.0)).await;
     let stop = CancellationToken::new();
     let process = process_at(&fleet, at(fleet.url()), short_lived(), &stop).await;
     fleet.until_calls(5).await;
@@ -78,8 +66,8 @@ async fn f7_no_lease_is_lost_while_every_pooled_connection_waits_for_a_lock() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f7_no_lease_is_lost_while_all_threads_parse() {
-    let (fleet, run) = loaded(40, 20.0).await;
+async fn f07_no_lease_is_lost_while_all_threads_parse() {
+    let (fleet, run) = loaded(40, slow_models(20.0)).await;
     let stop = CancellationToken::new();
     let process = process_at(&fleet, at(fleet.url()), short_lived(), &stop).await;
     fleet.until_calls(5).await;
@@ -137,7 +125,7 @@ async fn f7_no_lease_is_lost_while_all_threads_parse() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f21_sessions_ended_at_random_lose_and_double_nothing() {
-    let (fleet, run) = loaded(150, 60.0).await;
+    let (fleet, run) = loaded(150, slow_models(60.0)).await;
     let stop = CancellationToken::new();
     let mut processes = Vec::new();
     for _ in 0..2 {
@@ -202,7 +190,7 @@ async fn stumbling(fleet: &Fleet, one_of: u32, codes: &str, tables: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f32_passing_errors_at_any_statement_burn_no_attempt_and_leave_nothing_half_done() {
-    let (fleet, run) = loaded(80, 10.0).await;
+    let (fleet, run) = loaded(80, slow_models(10.0)).await;
     stumbling(
         &fleet,
         11,
@@ -276,7 +264,7 @@ async fn f32_a_load_and_acts_by_hand_survive_conflicts_and_are_whole() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f36_a_server_that_turns_read_only_is_waited_out() {
-    let (fleet, done) = loaded(80, 60.0).await;
+    let (fleet, done) = loaded(80, slow_models(60.0)).await;
     let mut program = Program::start(&fleet, fleet.url(), 6, &[]);
     fleet.until_calls(15).await;
     let name = name_of(&fleet);

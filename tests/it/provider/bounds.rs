@@ -18,7 +18,7 @@ fn assert_too_large(error: &CallError) {
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_is_given_up() {
+async fn f08_a_server_that_never_answers_is_given_up() {
     for vendor in VENDORS {
         let base = raw_server(async |_open| std::future::pending().await).await;
         let error = Subject::at(vendor, &base).hasty().refusal().await;
@@ -48,7 +48,7 @@ async fn a_body_that_falls_silent_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_body_that_trickles_for_ever_meets_the_deadline() {
+async fn f08_a_body_that_trickles_for_ever_meets_the_deadline() {
     for vendor in VENDORS {
         let base = raw_server(async |mut stream| {
             write(&mut stream, CHUNKED).await;

@@ -136,7 +136,7 @@ async fn an_empty_run_ends_at_once() {
 }
 
 #[tokio::test]
-async fn a_claim_whose_answer_was_lost_is_given_back_unspent() {
+async fn f23_a_claim_whose_answer_was_lost_is_given_back_unspent() {
     let (db, store) = a_store(&[("a", None), ("b", None)]).await;
     load(&store, ONE_TIER, &items(3)).await.expect("a run");
     let process = a_process(&store, LEASE).await;

@@ -34,6 +34,26 @@ async fn an_empty_tier_leaves_its_share_to_the_others() {
 }
 
 #[tokio::test]
+async fn no_slot_stays_free_while_a_task_could_be_called_whatever_is_drawn() {
+    let (db, store) = a_store(&[("a", None), ("b", None), ("c", None)]).await;
+    load(&store, THREE_TIERS, &items(8)).await.expect("a run");
+    let process = a_process(&store, LEASE).await;
+    for twentieth in 0..20 {
+        let mut claiming = db.pool().begin().await.expect("begun");
+        let taken: i64 = sqlx::query_scalar(
+            "select count(*) from tidegate.claim_v2($1, 8, 7, '{sim}', null, $2)",
+        )
+        .bind(process)
+        .bind(f64::from(twentieth) / 20.0)
+        .fetch_one(&mut *claiming)
+        .await
+        .expect("a claim");
+        assert_eq!(taken, 8, "at {twentieth} twentieths");
+        claiming.rollback().await.expect("as if it had not been");
+    }
+}
+
+#[tokio::test]
 async fn the_highest_score_goes_first_and_ties_go_by_age() {
     let (_db, store) = a_store(&[("a", None), ("b", None)]).await;
     let lines: String = [("low", 1), ("tie-1", 5), ("high", 9), ("tie-2", 5)]
@@ -250,7 +270,7 @@ async fn tokens_are_a_limit_of_their_own_and_a_long_prompt_lets_short_ones_pass(
 }
 
 #[tokio::test]
-async fn a_share_of_claims_goes_to_each_run_by_its_weight() {
+async fn f52_a_share_of_claims_goes_to_each_run_by_its_weight() {
     let (db, store) = a_store(&[("a", None), ("b", None)]).await;
     load(&store, ONE_TIER, &items(300)).await.expect("a run");
     let other = ONE_TIER.replace("\"small\"", "\"other\"");
@@ -269,7 +289,7 @@ async fn a_share_of_claims_goes_to_each_run_by_its_weight() {
 }
 
 #[tokio::test]
-async fn tasks_that_no_open_model_may_take_do_not_stand_before_others() {
+async fn f51_tasks_that_no_open_model_may_take_do_not_stand_before_others() {
     let (db, store) = a_store(&[("a", None), ("b", Some(0))]).await;
     load(&store, ONE_TIER, &items(60)).await.expect("a run");
     sqlx::query("update tidegate.ready set tries = '{4}' where priority > 20")

@@ -536,7 +536,7 @@ async fn a_paused_worker_gives_nothing_until_it_is_resumed() {
 }
 
 #[tokio::test]
-async fn neighbours_of_a_task_that_kills_its_process_are_not_set_aside() {
+async fn f09_neighbours_of_a_task_that_kills_its_process_are_not_set_aside() {
     let (db, store) = a_store().await;
     let poison = Task::new("thumbs", &0).expect("a payload").priority(9.0);
     let poison_id = poison.id();

@@ -17,7 +17,7 @@ async fn empty() -> (TestDb, Store) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_migrators_at_once_one_applies_and_the_others_find_nothing_to_do() {
+async fn f37_of_migrators_at_once_one_applies_and_the_others_find_nothing_to_do() {
     let (db, store) = empty().await;
     let runs = (0..4).map(|_| {
         let store = store.clone();
@@ -48,7 +48,7 @@ async fn a_schema_that_is_not_there_is_told_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn an_older_program_does_not_undo_a_newer_ones_functions() {
+async fn f37_an_older_program_does_not_undo_a_newer_ones_functions() {
     let (db, store) = empty().await;
     migrate::run(&store).await.expect("migrated");
     sqlx::query("create or replace function tidegate.uuid_v7() returns uuid language sql as $$ select gen_random_uuid() $$")

@@ -11,7 +11,7 @@ const LEASE: Duration = Duration::from_secs(60);
 const SINK: &str = "insert into answers select r.item_id, r.answer #>> '{}' from jsonb_to_recordset($1) as r(item_id text, answer jsonb)";
 
 #[tokio::test]
-async fn a_task_is_settled_once() {
+async fn f23_an_answer_handed_in_twice_is_settled_once() {
     let (db, store) = a_store(&[("a", None), ("b", None)]).await;
     load(&store, ONE_TIER, &items(1)).await.expect("a run");
     let process = a_process(&store, LEASE).await;
@@ -40,7 +40,7 @@ async fn a_task_is_settled_once() {
 }
 
 #[tokio::test]
-async fn a_late_answer_completes_a_task_that_waits_again() {
+async fn f05_a_late_answer_completes_a_task_that_waits_again() {
     let (db, store) = a_store(&[("a", None), ("b", None)]).await;
     load(&store, ONE_TIER, &items(1)).await.expect("a run");
     let dead = a_process(&store, Duration::ZERO).await;
@@ -82,7 +82,7 @@ async fn a_late_answer_completes_a_task_that_waits_again() {
 }
 
 #[tokio::test]
-async fn a_late_answer_never_overwrites_another_holders_work() {
+async fn f05_a_late_answer_never_overwrites_another_holders_work() {
     let (db, store) = a_store(&[("a", None), ("b", None)]).await;
     load(&store, ONE_TIER, &items(1)).await.expect("a run");
     let dead = a_process(&store, LEASE).await;

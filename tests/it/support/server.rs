@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::process::geteuid;
 use sqlx::PgPool;
@@ -19,6 +20,8 @@ pub(crate) struct TestServer {
     /// `None` after a crash, until it is started again.
     local: Option<Local>,
     url: String,
+    /// Mounted on its folder.
+    disk: Option<SmallDisk>,
     // Before the janitor: he looks once we let go of his lock.
     folder: TestFolder,
     _janitor: Janitor,
@@ -39,8 +42,20 @@ impl TestServer {
         .await
     }
 
+    /// The same, on a disk of so many MiB. `None`: this user may not mount one.
+    pub(crate) async fn on_a_small_disk(mib: u32) -> Option<Self> {
+        let folder = TestFolder::new();
+        let disk = SmallDisk::on(folder.path(), mib)?;
+        open_to_server(folder.path());
+        Some(Self::at(folder, Some(disk), test_settings()).await)
+    }
+
     async fn of(settings: Settings) -> Self {
-        let (folder, binaries) = (TestFolder::new(), binaries().await);
+        Self::at(TestFolder::new(), None, settings).await
+    }
+
+    async fn at(folder: TestFolder, disk: Option<SmallDisk>, settings: Settings) -> Self {
+        let binaries = binaries().await;
         let janitor = Janitor::of_ours(folder.path(), folder.path(), &binaries);
         let settings = Settings {
             data_dir: Some(folder.path().into()),
@@ -55,6 +70,7 @@ impl TestServer {
             binaries,
             local: Some(local),
             url,
+            disk,
             folder,
             _janitor: janitor,
         };
@@ -62,6 +78,11 @@ impl TestServer {
         migrate::migrate(&pool).await;
         pool.close().await;
         server
+    }
+
+    /// The disk it is on, where that is its own.
+    pub(crate) fn disk(&self) -> Option<&Path> {
+        self.disk.as_ref().map(|disk| disk.0.as_path())
     }
 
     /// The database's URL: the same before and after a crash.
@@ -99,6 +120,30 @@ impl Drop for TestServer {
     fn drop(&mut self) {
         // Best effort: the janitor comes after us.
         crash(self.folder.path(), &self.binaries);
+        self.disk = None;
+    }
+}
+
+/// A disk in memory, mounted on a folder until it is dropped.
+#[derive(Debug)]
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn on(folder: &Path, mib: u32) -> Option<Self> {
+        let size = format!("size={mib}m");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tidegate-test"])
+            .arg(folder)
+            .output();
+        let mounted = mounted.is_ok_and(|output| output.status.success());
+        mounted.then(|| Self(folder.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // lazily: whoever still has a file open there may close it later
+        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
     }
 }
 

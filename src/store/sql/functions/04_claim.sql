@@ -61,7 +61,6 @@ declare
   v_picked_models int[] := '{}';
   v_picked_rungs smallint[] := '{}';
   v_dirty int[] := '{}';
-  v_progress boolean;
   v_suspect_free boolean;
 begin
   if p_slots <= 0 then
@@ -173,7 +172,6 @@ begin
         v_prev := v_this;
       end loop;
     end if;
-    v_progress := false;
     for i in 1..array_length(c_share, 1) loop
       v_want := least(c_quota[i], v_left);
       continue when v_want <= 0;
@@ -264,7 +262,6 @@ begin
         exit when v_got >= v_want;
       end loop;
       v_left := v_left - v_got;
-      v_progress := v_progress or v_got > 0;
       if v_phase = 1 then
         c_quota[i] := c_quota[i] - v_got;
       elsif v_got < v_want then
@@ -273,7 +270,6 @@ begin
           from tidegate.lanes n where n.lane = any (v_lanes) and n.run_id = c_run[i] and n.tier = c_tier[i] and n.lane <> all (v_dirty);
       end if;
     end loop;
-    exit when v_phase > 2 and not v_progress;
   end loop;
 
   if v_dirty <> '{}' then

@@ -211,3 +211,12 @@ create or replace function tidegate.sink_applied_v1(p_tasks uuid[]) returns void
   )
   insert into tidegate.event_batches (kind, detail, task_ids) select 'done', 'sink applied again', array_agg(id) from told having count(*) > 0
 $$;
+-- by their ids, whatever the statistics say: read from front to back, the running book costs as much as its dead rows
+alter function tidegate.settle_done_v1 set plan_cache_mode = force_generic_plan;
+alter function tidegate.settle_done_v1 set jit = off;
+alter function tidegate.settle_done_v1 set enable_seqscan = off;
+alter function tidegate.settle_done_v1 set enable_mergejoin = off;
+alter function tidegate.settle_open_v1 set plan_cache_mode = force_generic_plan;
+alter function tidegate.settle_open_v1 set jit = off;
+alter function tidegate.settle_open_v1 set enable_seqscan = off;
+alter function tidegate.settle_open_v1 set enable_mergejoin = off;

@@ -75,7 +75,8 @@ begin
        and to_date(right(c.relname, 8), 'YYYYMMDD') < (now() at time zone 'utc')::date
            - greatest(2, case p.relname when 'calls' then p_calls_days else p_history_days end)
   loop
-    execute format('drop table tidegate.%I', v.relname);
+    -- another process may have dropped it while we waited for its lock
+    execute format('drop table if exists tidegate.%I', v.relname);
     v_n := v_n + 1;
   end loop;
   return v_n;
