@@ -110,6 +110,7 @@ mod tests {
             "runs list",
             "runs pause",
             "runs resume",
+            "runs retier",
             "runs show",
             "simulate",
             "status",

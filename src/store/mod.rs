@@ -22,6 +22,7 @@ pub mod migrate;
 pub mod model;
 pub mod process;
 pub mod retention;
+pub mod retier;
 pub mod run;
 pub mod sample;
 pub mod settle;

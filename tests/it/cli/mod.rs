@@ -7,6 +7,7 @@ mod doctor;
 mod first_steps;
 mod hostile;
 mod models;
+mod retier;
 mod runs;
 mod shapes;
 

@@ -25,11 +25,13 @@ begin
      where r.id = g.task and r.nonce = g.nonce and r.epoch = g.epoch
     returning r.id, r.lane, r.est_input
   ), late as materialized (
-    select g.* from given g where not exists (select from fenced f where f.id = g.task)
+    -- its lane as it is now: it may have been retiered while it waited
+    select g.*, (select t.lane from tidegate.tasks t where t.id = g.task) as lane_now
+      from given g where not exists (select from fenced f where f.id = g.task)
   ), from_ready as (
     delete from tidegate.ready w using late g
-     where w.lane = g.lane and w.priority = g.priority and w.id = g.task
-       and w.seg in (select s.seg from tidegate.segments s where s.lane = g.lane and s.open)
+     where w.lane = g.lane_now and w.priority = g.priority and w.id = g.task
+       and w.seg in (select s.seg from tidegate.segments s where s.lane = g.lane_now and s.open)
     returning w.id
   ), from_scheduled as (
     delete from tidegate.scheduled s using late g where s.id = g.task returning s.id

@@ -43,7 +43,10 @@ begin
   -- the lease of these was lost: a task that waits again is completed by its late answer
   return query
   with late as materialized (
-    select g.* from unnest(p_tasks, p_nonces, p_epochs, p_answers, p_spent_ms, p_lanes, p_priorities)
+    -- its lane as it is now: it may have been retiered while it waited
+    select g.task, g.nonce, g.epoch, g.answer, g.spent, g.priority,
+           coalesce((select t.lane from tidegate.tasks t where t.id = g.task), g.lane) as lane
+      from unnest(p_tasks, p_nonces, p_epochs, p_answers, p_spent_ms, p_lanes, p_priorities)
                     as g (task, nonce, epoch, answer, spent, lane, priority)
      where g.task <> all (coalesce(v_done, '{}'))
   ), from_ready as (
