@@ -76,7 +76,7 @@ impl Store {
         Ok(sqlx::query_as!(
             Outcome,
             r#"select t.id as task, coalesce(t.item_id, '') as "item!", t.component, t.category, t.tier, t.state,
-                      coalesce(t.model_used, t.model) as "model!", t.attempts, t.error_class, t.last_error as error, t.finished_at,
+                      coalesce(t.model_used, t.model, '') as "model!", t.attempts, t.error_class, t.last_error as error, t.finished_at,
                       t.generation, coalesce(octet_length(r.answer), 0)::bigint as "answer_bytes!",
                       coalesce((select sum(case when not c.sent then 0 when c.ended_at is null then c.est_cost_microusd
                                                 else coalesce(c.cost_microusd, 0) end)

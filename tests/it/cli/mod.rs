@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod first_steps;
 mod hostile;
+mod local_work;
 mod models;
 mod retier;
 mod runs;

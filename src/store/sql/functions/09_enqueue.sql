@@ -60,8 +60,8 @@ begin
     insert into tidegate.tasks (id, run_id, worker, item_id, category, tier, priority, model, fallback_models, state, max_attempts,
                                 cache_key, est_tokens, lane, finished_at, error_class, last_error)
     select g.id, p_run, v_run.worker, g.item_id, g.category, g.tier, g.priority,
-           w.names[1], w.names[2:], case when g.error is null then 'ready' else 'failed' end, 4 * array_length(n.ladder, 1),
-           g.cache_key, g.est, g.lane, case when g.error is not null then clock_timestamp() end,
+           w.names[1], coalesce(w.names[2:], '{}'), case when g.error is null then 'ready' else 'failed' end, 4 * greatest(1, cardinality(n.ladder)),
+           nullif(g.cache_key, ''), g.est, g.lane, case when g.error is not null then clock_timestamp() end,
            case when g.error is not null then 'input' end, g.error
       from given g
       join tidegate.lanes n on n.lane = g.lane
