@@ -111,7 +111,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
 }
 
 /// `NAME` means `workers/NAME` where there is no such folder here.
-fn folder_of(worker: &Path) -> PathBuf {
+pub(super) fn folder_of(worker: &Path) -> PathBuf {
     let shipped = Path::new("workers").join(worker);
     if !worker.join("worker.toml").exists() && shipped.join("worker.toml").exists() {
         shipped
@@ -164,13 +164,24 @@ pub(super) fn loader(
     folder: PathBuf,
     limit: Option<u64>,
 ) -> Result<Loader, CliError> {
-    let handler = Registry::new()
-        .handler(&definition)
-        .map_err(|words| CliError::input(words, "mend the worker folder"))?;
     let source_name = match &definition.source.from {
         SourceFrom::Sql { file, .. } => file.clone(),
         SourceFrom::File { path, .. } => path.clone(),
     };
+    loader_named(opened, definition, folder, limit, source_name)
+}
+
+/// The same, of a source with this name.
+pub(super) fn loader_named(
+    opened: &Opened,
+    definition: Definition,
+    folder: PathBuf,
+    limit: Option<u64>,
+    source_name: String,
+) -> Result<Loader, CliError> {
+    let handler = Registry::new()
+        .handler(&definition)
+        .map_err(|words| CliError::input(words, "mend the worker folder"))?;
     let options = LoadOptions {
         limit,
         weight: 1.0,

@@ -21,6 +21,7 @@ pub mod local;
 pub mod migrate;
 pub mod model;
 pub mod process;
+pub mod reprocess;
 pub mod retention;
 pub mod retier;
 pub mod run;

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{LoadError, Loaded, Loader};
+use super::{Copied, LoadError, Loaded, Loader};
 use crate::client::lanes;
 use crate::{
     cache,
@@ -120,6 +120,7 @@ impl Loader {
             items: total,
             sum,
             resumed,
+            copied: Copied::default(),
         })
     }
 
@@ -217,6 +218,7 @@ impl Tier {
             cache_key: Vec::new(),
             category: item.category,
             error: None,
+            of_task: item.of_task,
         }
     }
 

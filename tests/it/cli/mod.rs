@@ -8,6 +8,7 @@ mod first_steps;
 mod hostile;
 mod local_work;
 mod models;
+mod reprocess;
 mod retier;
 mod runs;
 mod shapes;
