@@ -1,6 +1,6 @@
 //! The tasks of a run, page by page in order of item: for exports and acts on a whole run.
 //!
-//! Pages follow (item, id) on the index `tasks_by_item`, each in a statement of its own: memory and
+//! Pages follow (item, id) on the index `tasks_by_item`, tasks without an item last, each in a statement of its own: memory and
 //! snapshots stay small whatever the size of the run.
 
 use chrono::{DateTime, Utc};
@@ -75,16 +75,22 @@ impl Store {
     ) -> Result<Vec<Outcome>, StoreError> {
         Ok(sqlx::query_as!(
             Outcome,
-            r#"select t.id as task, coalesce(t.item_id, '') as "item!", t.component, t.category, t.tier, t.state,
-                      coalesce(t.model_used, t.model, '') as "model!", t.attempts, t.error_class, t.last_error as error, t.finished_at,
-                      t.generation, coalesce(octet_length(r.answer), 0)::bigint as "answer_bytes!",
+            r#"select t.id as "task!", coalesce(t.item_id, '') as "item!", t.component as "component!", t.category, t.tier as "tier!", t.state as "state!",
+                      coalesce(t.model_used, t.model, '') as "model!", t.attempts as "attempts!", t.error_class, t.last_error as error, t.finished_at,
+                      t.generation as "generation!", coalesce(octet_length(r.answer), 0)::bigint as "answer_bytes!",
                       coalesce((select sum(case when not c.sent then 0 when c.ended_at is null then c.est_cost_microusd
                                                 else coalesce(c.cost_microusd, 0) end)
                                   from tidegate.calls c where c.task_id = t.id), 0)::bigint as "cost_microusd!"
-                 from tidegate.tasks t
+                 from ((select * from tidegate.tasks
+                         where run_id = $1 and item_id >= coalesce($2::text, '') and $2 is distinct from ''
+                           and ($2 is null or (item_id, id) > ($2, $3)) and (cardinality($4::text[]) = 0 or state = any($4))
+                         order by item_id, id limit $5)
+                       union all
+                       (select * from tidegate.tasks
+                         where run_id = $1 and item_id is null and ($2 is distinct from '' or id > $3)
+                           and (cardinality($4) = 0 or state = any($4))
+                         order by id limit $5)) t
                  left join tidegate.task_results r on r.task_id = t.id and r.generation = t.generation
-                where t.run_id = $1 and ($2::text is null or t.item_id >= $2) and ($2::text is null or (t.item_id, t.id) > ($2, $3))
-                  and (cardinality($4::text[]) = 0 or t.state = any($4))
                 order by t.item_id, t.id limit $5"#,
             run,
             after.map(|after| after.item.as_str()),
@@ -131,11 +137,20 @@ impl Store {
     ) -> Result<Vec<Place>, StoreError> {
         Ok(sqlx::query_as!(
             Place,
-            r#"select coalesce(t.item_id, '') as "item!", t.id as task from tidegate.tasks t
-                where t.run_id = $1 and ($2::text is null or t.item_id >= $2) and ($2::text is null or (t.item_id, t.id) > ($2, $3))
-                  and t.state = any($4) and ($5::text is null or t.worker = $5) and ($6::smallint is null or t.tier = $6)
-                  and ($7::text is null or t.error_class = $7) and ($8::text is null or t.item_id = $8)
-                order by t.item_id, t.id limit $9"#,
+            r#"select coalesce(z.item_id, '') as "item!", z.id as "task!" from (
+                 (select t.item_id, t.id from tidegate.tasks t
+                   where t.run_id = $1 and t.item_id >= coalesce($2::text, '') and $2 is distinct from ''
+                     and ($2 is null or (t.item_id, t.id) > ($2, $3))
+                     and t.state = any($4) and ($5::text is null or t.worker = $5) and ($6::smallint is null or t.tier = $6)
+                     and ($7::text is null or t.error_class = $7) and ($8::text is null or t.item_id = $8)
+                   order by t.item_id, t.id limit $9)
+                 union all
+                 (select t.item_id, t.id from tidegate.tasks t
+                   where t.run_id = $1 and t.item_id is null and ($2 is distinct from '' or t.id > $3)
+                     and t.state = any($4) and ($5::text is null or t.worker = $5) and ($6::smallint is null or t.tier = $6)
+                     and ($7::text is null or t.error_class = $7) and $8::text is null
+                   order by t.id limit $9)) z
+                order by z.item_id, z.id limit $9"#,
             run,
             after.map(|after| after.item.as_str()),
             after.map(|after| after.task),

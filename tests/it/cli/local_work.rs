@@ -158,3 +158,32 @@ async fn a_local_run_reaches_the_users_tables_and_a_row_they_refuse_fails_alone(
     let exported = program.run(&["runs", "export", &run]).ok().objects();
     assert_eq!(exported.len(), 40);
 }
+
+#[tokio::test]
+async fn tasks_without_a_key_are_each_met_once_by_acts_on_their_run() {
+    let db = TestDb::new().await;
+    let program = Program::over(db.url());
+    let folder = shipped("slug");
+    let added = program
+        .run(&["--json", "workers", "add", folder.to_str().expect("UTF-8")])
+        .ok()
+        .objects();
+    let run = added[0]["run"].as_str().expect("its run").to_owned();
+    sqlx::query(
+        "select tidegate.enqueue('slug', '{\"title\": \"x\"}', key => case when n <= 1100 then n::text end) from generate_series(1, 2300) n",
+    )
+    .execute(db.pool())
+    .await
+    .expect("enqueued");
+    let exported = program.run(&["runs", "export", &run]).ok().objects();
+    assert_eq!(exported.len(), 2_300);
+    let ids: std::collections::BTreeSet<_> = exported
+        .iter()
+        .map(|it| it["task_id"].to_string())
+        .collect();
+    assert_eq!(ids.len(), 2_300);
+    let cancelled = program
+        .run(&["--json", "tasks", "cancel", "--run", &run])
+        .ok();
+    assert_eq!(cancelled.objects()[0]["cancelled"], 2_300);
+}
