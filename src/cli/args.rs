@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    bench, completions, config, demo, doctor, init, local, models, run, runs, simulate, status,
-    tasks, work, workers,
+    bench, completions, config, demo, doctor, init, local, models, reprocess, run, runs, simulate,
+    status, tasks, work, workers,
 };
 
 /// A durable queue for LLM work in your own Postgres.
@@ -60,6 +60,7 @@ pub(super) enum Command {
     Tasks(tasks::Args),
     /// Look at runs; pause, cancel, export and delete them
     Runs(runs::Args),
+    Reprocess(reprocess::Args),
     /// Look at models and their limits; close and open them
     Models(models::Args),
     Simulate(simulate::Args),
@@ -99,6 +100,7 @@ mod tests {
             "local status",
             "local stop",
             "migrate",
+            "reprocess",
             "models clear",
             "models cool",
             "models list",
@@ -110,6 +112,7 @@ mod tests {
             "runs list",
             "runs pause",
             "runs resume",
+            "runs retier",
             "runs show",
             "simulate",
             "status",

@@ -37,6 +37,7 @@ fn visible(command: &Command) -> Command {
     if let Some(version) = command.get_version() {
         shown = shown.version(version.to_owned()).propagate_version(true);
     }
+    shown = shown.disable_version_flag(command.is_disable_version_flag_set());
     let args = command.get_arguments().filter(|arg| !arg.is_hide_set());
     let below = command.get_subcommands().filter(|it| !it.is_hide_set());
     shown.args(args.cloned()).subcommands(below.map(visible))

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::client::{LoadError, RetryError};
+use crate::client::{LoadError, RetierError, RetryError};
 use crate::config::{ConfigError, EntryError};
 use crate::definition::DefinitionError;
 use crate::local::LocalError;
@@ -48,6 +48,9 @@ pub enum CliError {
     /// A run could not be loaded.
     #[error(transparent)]
     Load(Box<LoadError>),
+    /// A run could not be retiered.
+    #[error(transparent)]
+    Retier(Box<RetierError>),
     /// A provider entry cannot be called.
     #[error(transparent)]
     Entry(#[from] EntryError),
@@ -96,6 +99,16 @@ impl From<LoadError> for CliError {
     }
 }
 
+impl From<RetierError> for CliError {
+    fn from(error: RetierError) -> Self {
+        match error {
+            RetierError::Store(error) => error.into(),
+            RetierError::Definition(error) => error.into(),
+            other => Self::Retier(Box::new(other)),
+        }
+    }
+}
+
 impl From<RetryError> for CliError {
     fn from(error: RetryError) -> Self {
         match error {
@@ -122,6 +135,7 @@ impl CliError {
             | Self::Definition(_)
             | Self::Entry(_)
             | Self::Input { .. }
+            | Self::Retier(_)
             | Self::Provider(
                 ProviderError::BadKey { .. }
                 | ProviderError::BadBaseUrl { .. }

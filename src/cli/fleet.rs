@@ -10,10 +10,11 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// The providers this process has a key for, by entry. Entries without a key are warned of.
+/// The providers this process has a key for, by entry. Entries without a key are warned of. Where
+/// nothing is named and there is none at all, that is warned of: local work needs none.
 ///
 /// # Errors
-/// When there is a key for none of `needed` (of any, where nothing is named): names the variables.
+/// When there is a key for none of `needed`: names the variables.
 pub(super) fn providers(
     context: &Context,
     needed: Option<&[String]>,
@@ -37,18 +38,33 @@ pub(super) fn providers(
         }
     }
     match missing {
-        Some(error) if !ready.keys().any(|entry| wanted(entry)) => Err(error.into()),
+        Some(error) if needed.is_some() && !ready.keys().any(|entry| wanted(entry)) => {
+            Err(error.into())
+        }
         Some(error) => {
             context.printer.warn(error);
+            if ready.is_empty() {
+                context.printer.warn(ONLY_LOCAL);
+            }
             Ok(ready)
         }
-        None if ready.is_empty() => Err(CliError::input(
-            "no provider is configured",
-            "run `tidegate init` and set the variable named by api_key_env, or set GEMINI_API_KEY",
-        )),
+        None if ready.is_empty() && needed.is_none() => {
+            context
+                .printer
+                .warn(format_args!("no provider is configured: {ONLY_LOCAL}"));
+            Ok(ready)
+        }
+        None if ready.is_empty() && needed.is_some_and(|it| !it.is_empty()) => {
+            Err(CliError::input(
+                "no provider is configured",
+                "run `tidegate init` and set the variable named by api_key_env, or set GEMINI_API_KEY",
+            ))
+        }
         None => Ok(ready),
     }
 }
+
+const ONLY_LOCAL: &str = "no model can be called from here, only local work is done (`tidegate init`, and the variable named by api_key_env, or GEMINI_API_KEY, change that)";
 
 /// Tells the database the providers and models of the file, as far as they changed.
 pub(super) async fn sync(context: &Context, store: &Store) -> Result<(), CliError> {

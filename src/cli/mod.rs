@@ -28,6 +28,7 @@ mod migrate;
 mod models;
 mod progress;
 mod report;
+mod reprocess;
 mod run;
 mod runs;
 mod sample;
@@ -103,6 +104,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Status(args) => status::run(args, context).await,
         Command::Tasks(args) => tasks::run(args, context).await,
         Command::Runs(args) => runs::run(args, context).await,
+        Command::Reprocess(args) => Box::pin(reprocess::run(args, context)).await,
         Command::Models(args) => models::run(args, context).await,
         Command::Simulate(args) => Box::pin(simulate::run(args, context)).await,
         Command::Local(args) => local::run(args, context).await,

@@ -111,7 +111,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
 }
 
 /// `NAME` means `workers/NAME` where there is no such folder here.
-fn folder_of(worker: &Path) -> PathBuf {
+pub(super) fn folder_of(worker: &Path) -> PathBuf {
     let shipped = Path::new("workers").join(worker);
     if !worker.join("worker.toml").exists() && shipped.join("worker.toml").exists() {
         shipped
@@ -164,13 +164,24 @@ pub(super) fn loader(
     folder: PathBuf,
     limit: Option<u64>,
 ) -> Result<Loader, CliError> {
-    let handler = Registry::new()
-        .handler(&definition)
-        .map_err(|words| CliError::input(words, "mend the worker folder"))?;
     let source_name = match &definition.source.from {
         SourceFrom::Sql { file, .. } => file.clone(),
         SourceFrom::File { path, .. } => path.clone(),
     };
+    loader_named(opened, definition, folder, limit, source_name)
+}
+
+/// The same, of a source with this name.
+pub(super) fn loader_named(
+    opened: &Opened,
+    definition: Definition,
+    folder: PathBuf,
+    limit: Option<u64>,
+    source_name: String,
+) -> Result<Loader, CliError> {
+    let handler = Registry::new()
+        .handler(&definition)
+        .map_err(|words| CliError::input(words, "mend the worker folder"))?;
     let options = LoadOptions {
         limit,
         weight: 1.0,
@@ -342,7 +353,8 @@ async fn dry_run(
         .iter()
         .map(|name| rows.iter().find(|row| row.model == *name))
         .collect();
-    let calls = outlook.items - outlook.refused;
+    let tasks = outlook.items - outlook.refused;
+    let calls = if definition.local { 0 } else { tasks };
     let output = definition
         .prompt
         .params
@@ -409,21 +421,27 @@ async fn dry_run(
         .collect();
     context.printer.table(&["tier", "items", "ladder"], &rows)?;
     context.printer.line("")?;
-    context.printer.line(format_args!(
-        "{} calls, about {} tokens in, at most {} out; cost at most {}; {}",
-        told.calls,
-        told.input_tokens,
-        told.output_tokens_max
-            .map_or("unknown".to_owned(), |tokens| tokens.to_string()),
-        told.cost_microusd_max
-            .and_then(|cost| super::progress::dollars(cost, false))
-            .unwrap_or_else(|| "unknown (a price or max_output_tokens is not set)".to_owned()),
-        told.eta_seconds
-            .map_or("no limit is known".to_owned(), |s| format!(
-                "at least {}",
-                span(s)
-            )),
-    ))?;
+    if definition.local {
+        context
+            .printer
+            .line(format_args!("{tasks} tasks that ask no model"))?;
+    } else {
+        context.printer.line(format_args!(
+            "{} calls, about {} tokens in, at most {} out; cost at most {}; {}",
+            told.calls,
+            told.input_tokens,
+            told.output_tokens_max
+                .map_or("unknown".to_owned(), |tokens| tokens.to_string()),
+            told.cost_microusd_max
+                .and_then(|cost| super::progress::dollars(cost, false))
+                .unwrap_or_else(|| "unknown (a price or max_output_tokens is not set)".to_owned()),
+            told.eta_seconds
+                .map_or("no limit is known".to_owned(), |s| format!(
+                    "at least {}",
+                    span(s)
+                )),
+        ))?;
+    }
     if let Some(first) = &told.first_refused {
         context.printer.warn(format_args!(
             "of {} items no prompt can be made; {first}",

@@ -33,6 +33,9 @@ pub(super) fn mix(definition: &Definition) -> Vec<f32> {
 
 /// Output tokens that a claim reserves per call.
 pub(super) fn est_output(definition: &Definition) -> i32 {
+    if definition.local {
+        return 0;
+    }
     let tokens = definition.prompt.params.max_output_tokens;
     i32::try_from(tokens.unwrap_or(EST_OUTPUT_TOKENS)).unwrap_or(i32::MAX)
 }

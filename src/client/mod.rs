@@ -6,9 +6,13 @@ mod enqueue;
 mod lanes;
 mod load;
 mod register;
+mod retier;
 mod retry;
 
 pub use enqueue::{EnqueueFate, Enqueued, PayloadError, Task, enqueue_all};
-pub use load::{LoadError, LoadOptions, Loaded, Loader, Outlook};
+pub use load::{
+    Copied, LoadError, LoadOptions, Loaded, Loader, Outlook, Selected, current_definition, selected,
+};
 pub use register::register;
+pub use retier::{Move, RetierError, Retiered, retier};
 pub use retry::{Retried, RetryError, retry};

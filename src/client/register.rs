@@ -17,13 +17,14 @@ use crate::{
 /// statement.
 pub async fn register(store: &Store, definition: &Definition) -> Result<Uuid, StoreError> {
     let ladders = lanes::ladders(store, definition).await?;
-    let longest = ladders.iter().map(Vec::len).max().unwrap_or(1);
+    // local work has no ladder, and as many attempts as a program's
+    let longest = ladders.iter().map(Vec::len).max().unwrap_or(1).max(1);
     let worker = NewWorker {
         name: definition.name.clone(),
         version: definition.version.clone(),
         hash: definition.hash().to_vec(),
         folder_json: StoredDefinition::of(definition).to_json(),
-        ladders: Some(ladders),
+        ladders: (!definition.local).then_some(ladders),
         program: false,
         // as of a run's tasks
         max_attempts: i32::from(CALLS_PER_MODEL)

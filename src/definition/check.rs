@@ -14,6 +14,8 @@ pub struct Definition {
     pub name: String,
     /// Its version: shown, and part of reprocess; the cache has its own.
     pub version: String,
+    /// It asks no model: what its prompt renders to is the answer.
+    pub local: bool,
     /// Where the items come from.
     pub source: SourceSpec,
     /// What the items are ordered by.
@@ -55,13 +57,18 @@ impl Definition {
             document.set(path, value)?;
         }
         let top = Table::open(&document, WORKER, parse::TOP_KEYS)?;
+        let local = top.flag("local")?.unwrap_or(false);
+        if local {
+            parse::nothing_of_models(&top)?;
+        }
         let weights = parse_tiers::weights(&top)?;
         let mut definition = Self {
             name: parse::name(&top)?,
             version: top.text("version")?.unwrap_or_else(|| "1".to_owned()),
+            local,
             source: named::source(folder, &top, &weights)?,
             order_by: parse::order_by(&top)?,
-            tiers: parse_tiers::tiers(&top)?,
+            tiers: parse_tiers::tiers(&top, local)?,
             fallback: parse_tiers::fallback(&top)?,
             prompt: named::prompt(folder, &top)?,
             pack_size: 1,
@@ -110,12 +117,13 @@ impl Definition {
     }
 
     /// The models that a tier's tasks may be asked of, in order: its own, its fallbacks, and the
-    /// global fallback unless it is among them. Empty for a tier there is not.
+    /// global fallback unless it is among them. Empty for a tier there is not, and where no model is
+    /// asked.
     pub fn ladder(&self, tier: usize) -> Vec<ModelId> {
         let Some(tier) = self.tiers.get(tier) else {
             return Vec::new();
         };
-        let mut ladder = vec![tier.model.clone()];
+        let mut ladder: Vec<ModelId> = tier.model.iter().cloned().collect();
         ladder.extend(tier.fallbacks.iter().cloned());
         let last = self
             .fallback

@@ -7,8 +7,54 @@ use super::{
 };
 use crate::{
     llm::{Reply, Request},
-    task::{Handler, HandlerError, Item, Judgement},
+    task::{Answer, Handler, HandlerError, Item, Judgement},
 };
+
+/// Does the tasks of a worker that asks no model: what the template renders to is the answer.
+#[derive(Debug)]
+pub struct LocalTemplate(TemplateHandler);
+
+/// Why a template brought no answer; asking it again cannot help.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LocalTemplateError {
+    /// Nothing can be rendered of the item.
+    #[error("{0}")]
+    Input(String),
+    /// The answer does not meet the schema.
+    #[error("{0}")]
+    Schema(String),
+}
+
+impl LocalTemplate {
+    /// The template of a definition.
+    ///
+    /// # Errors
+    /// As [`TemplateHandler::new`].
+    pub fn new(definition: &Definition) -> Result<Self, DefinitionError> {
+        TemplateHandler::new(definition).map(Self)
+    }
+
+    /// The answer to an item: the rendered text where it is JSON, else that text as a JSON string. It
+    /// meets the schema, if there is one.
+    ///
+    /// # Errors
+    /// [`LocalTemplateError`] says whose fault it is.
+    pub fn answer(&self, item: &Item) -> Result<Answer, LocalTemplateError> {
+        let text = self
+            .0
+            .rendered(item)
+            .map_err(LocalTemplateError::Input)?
+            .prompt;
+        let answer = Answer::json(text.trim()).unwrap_or_else(|_| Answer::text(&text));
+        if self.0.prompt.schema.is_none() {
+            return Ok(answer);
+        }
+        match self.0.judge.judge(answer.get()) {
+            Judgement::Accept(answer) => Ok(answer),
+            Judgement::Reject(words) => Err(LocalTemplateError::Schema(words)),
+        }
+    }
+}
 
 /// Asks by rendering the worker's template over the item's fields, and judges by its schema.
 ///

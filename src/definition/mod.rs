@@ -27,7 +27,7 @@ pub use check::Definition;
 pub use error::{DefinitionError, Place};
 pub use estimate::{estimated_request_tokens, estimated_tokens};
 pub use folder::Folder;
-pub use handler::TemplateHandler;
+pub use handler::{LocalTemplate, LocalTemplateError, TemplateHandler};
 pub use stored::StoredDefinition;
 pub use words::{
     CacheSpec, Component, FileFormat, Limits, OrderBy, PromptSpec, Sink, SourceFrom, SourceSpec,

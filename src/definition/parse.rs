@@ -12,6 +12,7 @@ use crate::llm::Params;
 pub(super) const TOP_KEYS: &[&str] = &[
     "name",
     "version",
+    "local",
     "order_by",
     "source",
     "score",
@@ -138,6 +139,47 @@ pub(super) fn cache(top: &Table<'_>) -> Result<CacheSpec, DefinitionError> {
     Ok(cache)
 }
 
+/// What a worker that asks no model has no use for: told, so that nobody thinks that it holds.
+pub(super) fn nothing_of_models(top: &Table<'_>) -> Result<(), DefinitionError> {
+    let unused = |table: &Table<'_>, keys: &[(&str, &str)]| {
+        let set = keys.iter().find(|(key, _)| table.node(key).is_some());
+        set.map_or(Ok(()), |(key, why)| {
+            Err(table.bad_with(
+                key,
+                format!("{why}, and local = true asks no model"),
+                LOCAL_ADVICE,
+            ))
+        })
+    };
+    unused(
+        top,
+        &[
+            ("fallback", "names a model"),
+            ("cache", "keeps replies of models"),
+            ("strategy", "says how calls travel"),
+        ],
+    )?;
+    if let Some(node) = top.node("prompt") {
+        let prompt = Table::any_keys(node, "[prompt]")?;
+        unused(
+            &prompt,
+            &[("params", "is for models"), ("system", "is for models")],
+        )?;
+    }
+    if let Some(node) = top.node("limits") {
+        let limits = Table::any_keys(node, "[limits]")?;
+        unused(&limits, &[("max_concurrency", "counts calls of models")])?;
+    }
+    for node in top.list("tier")? {
+        let tier = Table::any_keys(node, "[[tier]]")?;
+        unused(
+            &tier,
+            &[("model", "names a model"), ("fallbacks", "names models")],
+        )?;
+    }
+    Ok(())
+}
+
 pub(super) fn limits(top: &Table<'_>) -> Result<Limits, DefinitionError> {
     let mut limits = Limits {
         max_concurrency: None,
@@ -192,4 +234,5 @@ pub(super) fn is_filled(node: &Node) -> bool {
     matches!(node.value.plain(), Tree::List(items) if !items.is_empty())
 }
 
+const LOCAL_ADVICE: &str = "leave it out, or say local = false";
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);

@@ -24,15 +24,27 @@ pub(super) fn weights(top: &Table<'_>) -> Result<WeightTable, DefinitionError> {
         .collect()
 }
 
-pub(super) fn tiers(top: &Table<'_>) -> Result<Vec<Tier>, DefinitionError> {
+/// The tiers; of a worker that asks no model they need not be named: then there is one.
+pub(super) fn tiers(top: &Table<'_>, local: bool) -> Result<Vec<Tier>, DefinitionError> {
     let nodes = top.list("tier")?;
+    if nodes.is_empty() && local {
+        return Ok(vec![Tier {
+            share_bp: 10_000,
+            mix: 1,
+            model: None,
+            fallbacks: Vec::new(),
+        }]);
+    }
     if nodes.is_empty() {
         return Err(match top.node("tier") {
             Some(_) => top.bad("tier", "is empty: a worker has at least one [[tier]]"),
             None => top.missing("tier"),
         });
     }
-    let tiers = nodes.iter().map(tier).collect::<Result<Vec<_>, _>>()?;
+    let tiers = nodes
+        .iter()
+        .map(|node| tier(node, local))
+        .collect::<Result<Vec<_>, _>>()?;
     let sum: u64 = tiers.iter().map(|tier| u64::from(tier.share_bp)).sum();
     if sum == 10_000 {
         return Ok(tiers);
@@ -45,11 +57,15 @@ pub(super) fn tiers(top: &Table<'_>) -> Result<Vec<Tier>, DefinitionError> {
     ))
 }
 
-fn tier(node: &Node) -> Result<Tier, DefinitionError> {
+fn tier(node: &Node, local: bool) -> Result<Tier, DefinitionError> {
     let table = Table::open(node, "[[tier]]", TIER_KEYS)?;
     let share = table
         .number("share")?
         .ok_or_else(|| table.missing("share"))?;
+    let model = table.model("model")?;
+    if model.is_none() && !local {
+        return Err(table.missing("model"));
+    }
     let tier = Tier {
         share_bp: basis_points(share).ok_or_else(|| {
             table.bad(
@@ -60,13 +76,12 @@ fn tier(node: &Node) -> Result<Tier, DefinitionError> {
         mix: table
             .integer("mix", 1, 1_000_000)?
             .ok_or_else(|| table.missing("mix"))?,
-        model: table
-            .model("model")?
-            .ok_or_else(|| table.missing("model"))?,
+        model,
         fallbacks: table.models("fallbacks")?,
     };
     let twice = |at: usize| {
-        tier.fallbacks[..at].contains(&tier.fallbacks[at]) || tier.fallbacks[at] == tier.model
+        tier.fallbacks[..at].contains(&tier.fallbacks[at])
+            || Some(&tier.fallbacks[at]) == tier.model.as_ref()
     };
     match (0..tier.fallbacks.len()).find(|&at| twice(at)) {
         Some(at) => Err(table.bad(

@@ -81,6 +81,21 @@ impl<'a> Table<'a> {
         bad(&self.place_of(key), key, message)
     }
 
+    /// The same with what helps.
+    pub(super) fn bad_with(
+        &self,
+        key: &str,
+        message: impl Into<String>,
+        help: &str,
+    ) -> DefinitionError {
+        DefinitionError::BadValue {
+            place: self.place_of(key),
+            key: key.to_owned(),
+            message: message.into(),
+            advice: Some(help.to_owned()),
+        }
+    }
+
     pub(super) fn unsupported(&self, key: &str, message: impl Into<String>) -> DefinitionError {
         DefinitionError::Unsupported {
             place: self.place_of(key),

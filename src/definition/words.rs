@@ -85,8 +85,8 @@ pub struct Tier {
     pub share_bp: u32,
     /// Its weight in the mix of a claim.
     pub mix: u32,
-    /// The first choice.
-    pub model: ModelId,
+    /// The first choice. `None`: the worker is local and asks no model.
+    pub model: Option<ModelId>,
     /// What follows when the first is closed or fails, in order; the global fallback not included.
     pub fallbacks: Vec<ModelId>,
 }

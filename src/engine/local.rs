@@ -10,18 +10,27 @@ use uuid::Uuid;
 use super::{
     Shared,
     heartbeat::Lease,
+    registry::{Compiled, guarded},
     settle::{Closing, Outcome},
 };
 use crate::{
+    definition::LocalTemplateError,
     llm::Verdict,
     retry::{Step, after_local},
     store::{
+        StoreError,
         claim::TaskBody,
         local::LocalTask,
         settle::{ClaimKey, Fate, Spent, Unanswered},
     },
-    task::{Item, LocalError},
+    task::{Item, LocalError, LocalHandler},
 };
+
+/// Who does a task.
+enum Work {
+    Program(Arc<dyn LocalHandler>),
+    Folder(Arc<Compiled>),
+}
 
 /// One local task on its way to an outcome.
 pub(super) struct LocalRun {
@@ -45,15 +54,18 @@ impl LocalRun {
                 0,
             );
         }
-        let Some(program) = self.shared.registry.programs().get(&self.task.worker) else {
-            return self.open(
-                Fate::Release,
-                "not_sent",
-                "this process has no handler for it",
-                0,
-            );
+        let work = match self.work().await {
+            Ok(work) => work,
+            Err(error) if error.is_passing() => {
+                return self.open(Fate::Release, "not_sent", &error.to_string(), 0);
+            }
+            Err(error) => {
+                // kept by a newer program, perhaps: its tasks are for others, and this process ends
+                tracing::error!(%error, "a worker's definition cannot be read; is this program older than the others?");
+                self.shared.broken.cancel();
+                return self.open(Fate::Release, "definition", &error.to_string(), 0);
+            }
         };
-        let handler = program.handler.clone();
         let Some(body) = self.body.take() else {
             return if self.bodies_were_read {
                 self.open(Fate::Fail, "input", "its item is gone", 0)
@@ -64,6 +76,7 @@ impl LocalRun {
         let Ok(raw) = RawValue::from_string(body.body) else {
             return self.open(Fate::Fail, "input", "its payload is not JSON", 0);
         };
+        self.task.version = body.version;
         let item = Item {
             id: body.item,
             body: raw,
@@ -76,6 +89,47 @@ impl LocalRun {
                 0,
             );
         }
+        match work {
+            Work::Program(handler) => self.by_program(handler, item).await,
+            Work::Folder(compiled) => self.by_folder(&compiled, &item),
+        }
+    }
+
+    /// Who does it: a program that this process brought, else the worker's folder.
+    async fn work(&self) -> Result<Work, StoreError> {
+        if let Some(program) = self.shared.registry.programs().get(&self.task.worker) {
+            return Ok(Work::Program(program.handler.clone()));
+        }
+        let store = &self.shared.store;
+        let compiled = self
+            .shared
+            .registry
+            .compiled(store, &self.task.definition)
+            .await?;
+        Ok(Work::Folder(compiled))
+    }
+
+    /// Renders the folder's template: that is the answer.
+    fn by_folder(self, compiled: &Compiled, item: &Item) -> Outcome {
+        let began = Instant::now();
+        let Some(template) = &compiled.local else {
+            return self.open(Fate::Fail, "definition", "its folder asks a model", 0);
+        };
+        let answer = guarded(|| template.answer(item));
+        let took = millis(began);
+        match answer {
+            Ok(Ok(answer)) => self.done(answer.get().to_owned(), took, compiled.sink.clone()),
+            Ok(Err(LocalTemplateError::Input(words))) => {
+                self.open(Fate::Fail, "input", &words.replace('\0', "\u{fffd}"), took)
+            }
+            Ok(Err(LocalTemplateError::Schema(words))) => {
+                self.open(Fate::Fail, "rejected_answer", &words, took)
+            }
+            Err(words) => self.again("panic", &words, took),
+        }
+    }
+
+    async fn by_program(self, handler: Arc<dyn LocalHandler>, item: Item) -> Outcome {
         let began = Instant::now();
         let timeout = Duration::from_millis(self.task.timeout_ms.unsigned_abs().into());
         let running = AssertUnwindSafe(handler.run(&item)).catch_unwind();
@@ -87,19 +141,24 @@ impl LocalRun {
         };
         let took = millis(began);
         match ended {
-            Ok(Ok(Ok(answer))) => Outcome {
-                process: self.process,
-                slot: None,
-                closing: Closing::Local {
-                    task: self.task,
-                    answer: String::from(Box::<str>::from(answer)),
-                    took_ms: took,
-                },
-            },
+            Ok(Ok(Ok(answer))) => self.done(String::from(Box::<str>::from(answer)), took, None),
             Ok(Ok(Err(LocalError::Fail(words)))) => self.open(Fate::Fail, "handler", &words, took),
             Ok(Ok(Err(LocalError::Again(words)))) => self.again("handler", &words, took),
             Ok(Err(_)) => self.again("panic", "the handler panicked; see the process's log", took),
             Err(_) => self.again("timeout", "the attempt's time was up", took),
+        }
+    }
+
+    fn done(self, answer: String, took_ms: i32, sink: Option<String>) -> Outcome {
+        Outcome {
+            process: self.process,
+            slot: None,
+            closing: Closing::Local {
+                task: self.task,
+                answer,
+                took_ms,
+                sink,
+            },
         }
     }
 

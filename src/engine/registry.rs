@@ -10,7 +10,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     cache,
-    definition::{Definition, StoredDefinition, TemplateHandler, estimated_request_tokens},
+    definition::{
+        Definition, LocalTemplate, StoredDefinition, TemplateHandler, estimated_request_tokens,
+    },
     store::{Store, StoreError, worker::NewWorker},
     task::{Handler, Item, LocalHandler},
 };
@@ -19,6 +21,8 @@ use crate::{
 pub(super) struct Compiled {
     /// Asks and judges.
     pub(super) handler: Arc<dyn Handler>,
+    /// Answers by itself, where the worker asks no model.
+    pub(super) local: Option<LocalTemplate>,
     /// The sink's statement.
     pub(super) sink: Option<String>,
     /// Version of the cache, part of each request's key.
@@ -177,8 +181,14 @@ impl Registry {
             .map_err(|error| StoreError::Refused(error.to_string()))?;
         let handler = self.handler(&definition).map_err(StoreError::Refused)?;
         let sink = definition.sink.as_ref().map(|sink| sink.sql.clone());
+        let local = definition
+            .local
+            .then(|| LocalTemplate::new(&definition))
+            .transpose()
+            .map_err(|error| StoreError::Refused(error.to_string()))?;
         let compiled = Arc::new(Compiled {
             handler,
+            local,
             sink,
             cache_version: definition.cache.version.clone(),
             families: (0..definition.tiers.len())

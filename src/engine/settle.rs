@@ -13,13 +13,16 @@ use crate::{
     llm::Verdict,
     store::{
         StoreError,
-        local::{LocalDone, LocalTask},
+        local::{LocalDone, LocalFates, LocalTask},
         settle::{Answered, ClaimKey, Fate, Settled, Spent, Unanswered},
     },
 };
 
 /// A refusal closes a model for at least so long.
 const COOLDOWN_MIN: Duration = Duration::from_secs(1);
+
+/// Local work that is settled together: of one process, and for one sink.
+type LocalKey = (ProcessId, Option<String>);
 
 /// What a call came to.
 pub(super) struct Outcome {
@@ -42,6 +45,8 @@ pub(super) enum Closing {
         task: LocalTask,
         answer: String,
         took_ms: i32,
+        /// Takes it to the user's tables.
+        sink: Option<String>,
     },
     /// Without one; the verdict may close the model for all, for the reason in brief.
     Open {
@@ -98,7 +103,7 @@ impl Settler {
     async fn turn(&mut self, batch: Vec<Outcome>) {
         let mut groups: Vec<Group> = Vec::new();
         let mut opens: BTreeMap<ProcessId, Vec<Unanswered>> = BTreeMap::new();
-        let mut local: BTreeMap<ProcessId, Vec<(LocalTask, String, i32)>> = BTreeMap::new();
+        let mut local: BTreeMap<LocalKey, Vec<(LocalTask, String, i32)>> = BTreeMap::new();
         let mut verdicts = Verdicts::default();
         let mut slots = Vec::new();
         for Outcome {
@@ -113,8 +118,9 @@ impl Settler {
                     task,
                     answer,
                     took_ms,
+                    sink,
                 } => local
-                    .entry(process)
+                    .entry((process, sink))
                     .or_default()
                     .push((task, answer, took_ms)),
                 Closing::Open {
@@ -153,16 +159,34 @@ impl Settler {
         for group in groups {
             self.answered(group).await;
         }
-        for (process, done) in local {
-            self.local(process, LocalDone::of(done)).await;
+        for ((process, sink), done) in local {
+            self.local(process, LocalDone::of(done), sink.as_deref())
+                .await;
         }
         drop(slots);
     }
 
-    async fn local(&mut self, process: ProcessId, done: LocalDone) {
-        match until_written(|| self.shared.store.settle_local(process, &done)).await {
-            Ok((_, superseded)) => {
-                self.worked.done += done.len() as u64 - superseded;
+    async fn local(&mut self, process: ProcessId, done: LocalDone, sink: Option<&str>) {
+        let store = &self.shared.store;
+        let settled = until_written(async || match sink {
+            None => store.settle_local(process, &done).await.map(LocalFates::of),
+            Some(sink) => {
+                let (done, sink) = (done.clone(), sink.to_owned());
+                store.settle_local_sunk(process, done, sink).await
+            }
+        })
+        .await;
+        match settled {
+            Ok(LocalFates {
+                superseded,
+                refused,
+                ..
+            }) => {
+                self.worked.done +=
+                    (done.len() as u64).saturating_sub(superseded + refused.len() as u64);
+                for task in refused {
+                    self.count(task, Settled::SinkFailed);
+                }
                 if superseded > 0 {
                     tracing::info!(
                         tasks = superseded,
@@ -173,7 +197,7 @@ impl Settler {
             Err(error) if done.len() > 1 => {
                 tracing::warn!(%error, "a batch of answers could not be stored; storing each alone");
                 for alone in done.split() {
-                    Box::pin(self.local(process, alone)).await;
+                    Box::pin(self.local(process, alone, sink)).await;
                 }
             }
             Err(error) => {

@@ -20,6 +20,8 @@ pub struct ScoredItem {
     pub category: Option<String>,
     /// Finite.
     pub score: f64,
+    /// The task that is done anew for it.
+    pub of_task: Option<Uuid>,
 }
 
 /// One item ranked, with the prompt's estimate; an error makes a task that is born failed.
@@ -41,6 +43,8 @@ pub struct RankedTask {
     pub category: Option<String>,
     /// Why no prompt could be made of it.
     pub error: Option<String>,
+    /// The task that it does anew.
+    pub of_task: Option<Uuid>,
 }
 
 /// What a chunk came to.
@@ -143,12 +147,12 @@ impl Store {
         // two stretches of one index, each bounded: an `or` over both would walk it from its beginning
         Ok(sqlx::query_as!(
             ScoredItem,
-            r#"select z.item_id as "id!", z.body as "body!", z.version, z.category, z.score as "score!" from (
-                 (select item_id, body, version, category, score from tidegate.items
+            r#"select z.item_id as "id!", z.body as "body!", z.version, z.category, z.of_task, z.score as "score!" from (
+                 (select item_id, body, version, category, score, of_task from tidegate.items
                    where run_id = $1 and score = $2 and item_id > $3
                    order by score desc, item_id limit $4::bigint + $5::bigint)
                  union all
-                 (select item_id, body, version, category, score from tidegate.items
+                 (select item_id, body, version, category, score, of_task from tidegate.items
                    where run_id = $1 and score < $2
                    order by score desc, item_id limit $4::bigint + $5::bigint)) z
                order by z.score desc, z.item_id
@@ -194,7 +198,7 @@ impl Store {
         let column = |f: fn(&RankedTask) -> &str| tasks.iter().map(f).collect::<Vec<_>>();
         let row = sqlx::query!(
             r#"select o_enqueued as "enqueued!", o_skipped as "skipped!", o_refused as "refused!"
-                 from tidegate.enqueue_ranked_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"#,
+                 from tidegate.enqueue_ranked_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"#,
             run,
             loader,
             from,
@@ -213,6 +217,7 @@ impl Store {
                 .map(|t| t.category.as_deref())
                 .collect::<Vec<_>>() as &[Option<&str>],
             &tasks.iter().map(|t| t.error.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
+            &tasks.iter().map(|t| t.of_task).collect::<Vec<_>>() as &[Option<Uuid>],
         )
         .fetch_one(&self.pool)
         .await?;

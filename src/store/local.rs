@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Store, StoreError, claim::TaskBody};
+use super::{Executor, Store, StoreError, claim::TaskBody};
 
 /// What a process asks for.
 #[derive(Clone, Debug)]
@@ -49,6 +49,8 @@ pub struct LocalTask {
     pub granted_at: DateTime<Utc>,
     /// How long the attempt may take, in milliseconds.
     pub timeout_ms: i32,
+    /// The item's version, for the sink; known once its body was read.
+    pub version: Option<String>,
     /// It is not worth starting any more.
     pub expired: bool,
     /// Its payload, unless that is large or stands in `items`: see [`Store::bodies`].
@@ -77,6 +79,40 @@ pub struct LocalDone {
     spent_ms: Vec<i32>,
     lanes: Vec<i32>,
     priorities: Vec<f64>,
+    items: Vec<(Option<String>, Option<String>)>,
+    granted_at: Vec<DateTime<Utc>>,
+}
+
+/// What became of local tasks that were done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LocalFates {
+    /// Late ones that completed their task.
+    pub salvaged: u64,
+    /// Late ones whose task somebody else had ended.
+    pub superseded: u64,
+    /// Those that the sink refused: their tasks failed, their answers stay.
+    pub refused: Vec<Uuid>,
+}
+
+impl LocalFates {
+    /// Of so many salvaged and superseded, without a sink.
+    pub fn of((salvaged, superseded): (u64, u64)) -> Self {
+        Self {
+            salvaged,
+            superseded,
+            refused: Vec::new(),
+        }
+    }
+}
+
+/// A local task's answer, as its sink gets it.
+#[derive(Clone, Debug)]
+pub(super) struct LocalAnswer {
+    pub(super) task: Uuid,
+    pub(super) item: Option<String>,
+    pub(super) version: Option<String>,
+    pub(super) answer: String,
+    pub(super) finished_at: DateTime<Utc>,
 }
 
 impl LocalDone {
@@ -93,6 +129,8 @@ impl LocalDone {
             columns.spent_ms.push(spent_ms);
             columns.lanes.push(task.lane);
             columns.priorities.push(task.priority);
+            columns.items.push((task.item, task.version));
+            columns.granted_at.push(task.granted_at);
         }
         columns
     }
@@ -118,6 +156,20 @@ impl LocalDone {
             spent_ms: vec![self.spent_ms[at]],
             lanes: vec![self.lanes[at]],
             priorities: vec![self.priorities[at]],
+            items: vec![self.items[at].clone()],
+            granted_at: vec![self.granted_at[at]],
+        })
+    }
+
+    /// As the sink gets them.
+    pub(super) fn answers(&self) -> impl Iterator<Item = LocalAnswer> + '_ {
+        (0..self.tasks.len()).map(|at| LocalAnswer {
+            task: self.tasks[at],
+            item: self.items[at].0.clone(),
+            version: self.items[at].1.clone(),
+            answer: self.answers[at].clone(),
+            finished_at: self.granted_at[at]
+                + chrono::Duration::milliseconds(self.spent_ms[at].into()),
         })
     }
 
@@ -168,6 +220,7 @@ impl Store {
                 spent_ms: row.spent_ms,
                 granted_at: row.granted_at,
                 timeout_ms: row.timeout_ms,
+                version: None,
                 expired: row.expired,
                 payload: row.payload,
             })
@@ -184,20 +237,30 @@ impl Store {
         process: Uuid,
         done: &LocalDone,
     ) -> Result<(u64, u64), StoreError> {
-        let fates = sqlx::query_scalar!(
-            r#"select o_fate as "fate!" from tidegate.settle_local_v1($1, $2, $3, $4, $5, $6, $7, $8)"#,
-            process,
-            &done.tasks,
-            &done.nonces,
-            &done.epochs,
-            &done.answers,
-            &done.spent_ms,
-            &done.lanes,
-            &done.priorities,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let salvaged = fates.iter().filter(|fate| *fate == "salvaged").count() as u64;
+        let fates = settle_local(&self.pool, process, done).await?;
+        let salvaged = fates.iter().filter(|(_, fate)| fate == "salvaged").count() as u64;
         Ok((salvaged, fates.len() as u64 - salvaged))
     }
+}
+
+/// The tasks whose lease was lost, with what became of them.
+pub(super) async fn settle_local<'e>(
+    executor: impl Executor<'e>,
+    process: Uuid,
+    done: &LocalDone,
+) -> Result<Vec<(Uuid, String)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"select o_task as "task!", o_fate as "fate!" from tidegate.settle_local_v1($1, $2, $3, $4, $5, $6, $7, $8)"#,
+        process,
+        &done.tasks,
+        &done.nonces,
+        &done.epochs,
+        &done.answers,
+        &done.spent_ms,
+        &done.lanes,
+        &done.priorities,
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.task, row.fate)).collect())
 }

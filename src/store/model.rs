@@ -130,6 +130,20 @@ impl Store {
         Ok(written)
     }
 
+    /// The numbers of these models, in order, as far as they are known; registers none.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn known_models(&self, names: &[String]) -> Result<Vec<Option<i32>>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"select m.model_id as "id?" from unnest($1::text[]) with ordinality u (name, place)
+                 left join tidegate.models m on m.model = u.name order by u.place"#,
+            names
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
     /// The numbers of these models, in order; a name that is new is registered without limits.
     ///
     /// # Errors

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use sqlx::{AssertSqlSafe, Column, Connection, Executor, SqlSafeStr, Statement};
+use sqlx::{
+    AssertSqlSafe, Column, Connection, Executor, Postgres, SqlSafeStr, Statement,
+    postgres::PgArguments,
+};
 use tokio::sync::mpsc;
 
 use super::{Store, StoreError, link::Link};
 
 /// Rows on their way at once at most.
-const BUFFER: usize = 256;
+pub(super) const BUFFER: usize = 256;
 /// The server may take an hour for a source; an answer is not waited for longer than that.
 const ROW_WITHIN: Duration = Duration::from_secs(3_660);
 
@@ -41,7 +44,8 @@ impl Store {
         let link = self.pool.clone();
         // its own task: it ends when the receiver is dropped, and rolls back by then
         tokio::spawn(async move {
-            if let Err(error) = stream(&link, text, &sender).await {
+            let none = PgArguments::default();
+            if let Err(error) = stream(&link, text, none, user_words, &sender).await {
                 // nobody listens any more: nothing to tell
                 let _ = sender.send(Err(error)).await;
             }
@@ -50,11 +54,18 @@ impl Store {
     }
 }
 
-async fn stream(
+/// Sends the single column of each row, read in one read-only transaction with a time limit of its
+/// own. `told`: what an error of the statement means.
+pub(super) async fn stream<T>(
     link: &Link,
     text: String,
-    sender: &mpsc::Sender<Result<String, StoreError>>,
-) -> Result<(), StoreError> {
+    arguments: PgArguments,
+    told: fn(sqlx::Error) -> StoreError,
+    sender: &mpsc::Sender<Result<T, StoreError>>,
+) -> Result<(), StoreError>
+where
+    T: Send + Unpin + sqlx::Type<Postgres> + for<'r> sqlx::Decode<'r, Postgres>,
+{
     // Detached: where nobody takes the rest of the rows, or one fails, the connection is dropped
     // with what it still has to say, instead of being read to the end for the pool.
     let mut connection = link.acquire().await?.detach()?;
@@ -64,14 +75,15 @@ async fn stream(
         .await?;
     {
         // without a name: it is said once, and a pooler would keep the name for others
-        let rows = sqlx::query_scalar::<_, String>(AssertSqlSafe(text)).persistent(false);
+        let rows =
+            sqlx::query_scalar_with::<_, T, _>(AssertSqlSafe(text), arguments).persistent(false);
         let mut rows = rows.fetch(&mut connection);
         // the server's own limit strikes first, where it is heard
         while let Some(row) = tokio::time::timeout(ROW_WITHIN, rows.next())
             .await
             .map_err(|_| StoreError::NoAnswer)?
         {
-            let row = row.map_err(user_words)?;
+            let row = row.map_err(told)?;
             if sender.send(Ok(row)).await.is_err() {
                 return Ok(());
             }

@@ -1,7 +1,8 @@
-//! `tidegate runs`: what was asked for and how far it is; paused, cancelled, exported, deleted.
+//! `tidegate runs`: what was asked for and how far it is; paused, cancelled, exported, retiered, deleted.
 
 mod export;
 mod look;
+mod retier;
 mod steer;
 mod target;
 
@@ -53,6 +54,7 @@ enum Action {
         dry_run: bool,
     },
     Export(export::Args),
+    Retier(retier::Args),
     /// Delete a run that has ended, with its tasks, items, answers and attempts. Its calls stay: they
     /// are what was spent
     #[command(after_help = "Cut off half-way, say it again: it goes on.")]
@@ -87,6 +89,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
             Action::Cancel { which, dry_run } => {
                 steer::cancel(context, opened, &which, dry_run).await
             }
+            Action::Retier(args) => Box::pin(retier::run(context, opened, args)).await,
             Action::Export(args) => Box::pin(export::run(context, opened, args)).await,
             Action::Delete { which, dry_run } => {
                 steer::delete(context, opened, &which, dry_run).await

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::super::{CliError, Context, Exit, Opened};
 use super::{Which, no_such};
 use crate::client::{self, Retried};
-use crate::store::task::TaskFilter;
+use crate::store::{reprocess::Selection, task::TaskFilter};
 
 /// Tasks moved by one statement.
 const CHUNK: usize = 1_000;
@@ -116,10 +116,10 @@ async fn each_chunk(
         }
         return Ok(());
     }
-    if which.filter.is_empty() {
+    if which.is_empty() {
         return Err(CliError::input(
             "no task is named",
-            "give ids, or say which: --run, --worker, --state, --class, --tier or --item",
+            "give ids, or say which: --run, --worker, --state, --class, --tier, --item, --version or --where",
         ));
     }
     let filter = which.filter.of_store(opened).await?;
@@ -133,7 +133,33 @@ async fn each_chunk(
         Some(state) => vec![state.clone()],
         None => states.iter().map(|&state| state.to_owned()).collect(),
     };
-    all_of(opened, &filter, &states, &mut act).await
+    if which.of_version.is_none() && which.condition.is_none() {
+        return all_of(opened, &filter, &states, &mut act).await;
+    }
+    let selection = Selection {
+        run: filter.run,
+        worker: filter.worker,
+        states,
+        version: which.of_version.clone(),
+        tier: filter.tier,
+        error_class: filter.error_class,
+        item: filter.item,
+        condition: which.condition.clone(),
+    };
+    let mut tasks = opened.store.stream_selected(&selection);
+    let mut chunk = Vec::with_capacity(CHUNK);
+    loop {
+        let task = tasks.recv().await.transpose()?;
+        chunk.extend(task);
+        if chunk.len() == CHUNK || (task.is_none() && !chunk.is_empty()) {
+            chunk.sort_unstable();
+            act(&chunk).await?;
+            chunk.clear();
+        }
+        if task.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 /// One walk over the tasks that the filter names, a chunk a statement; each is met once.

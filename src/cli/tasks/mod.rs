@@ -43,11 +43,13 @@ enum Action {
     /// Put failed or cancelled tasks back; one that failed by its sink gets its answer applied again,
     /// without a call
     #[command(
+        disable_version_flag = true,
         after_help = "Examples:\n  tidegate tasks retry 0198c7f0-...\n  tidegate tasks retry --run RUN --state failed\n  tidegate tasks retry --worker tag_space --class sink"
     )]
     Retry(Which),
     /// Cancel tasks that have not ended; a call under way is not cut off, its answer is dropped
     #[command(
+        disable_version_flag = true,
         after_help = "Examples:\n  tidegate tasks cancel 0198c7f0-...\n  tidegate tasks cancel --run RUN\n  tidegate tasks cancel --worker tag_space --state scheduled"
     )]
     Cancel(Which),
@@ -80,10 +82,23 @@ struct Filter {
 #[derive(clap::Args, Clone, Debug)]
 struct Which {
     /// The tasks' ids
-    #[arg(value_name = "ID", value_parser = super::values::id, conflicts_with_all = ["state", "run", "worker", "tier", "class", "item"])]
+    #[arg(value_name = "ID", value_parser = super::values::id, conflicts_with_all = ["state", "run", "worker", "tier", "class", "item", "of_version", "condition"])]
     ids: Vec<Uuid>,
     #[command(flatten)]
     filter: Filter,
+    /// Made under this version of the worker
+    #[arg(long = "version", id = "of_version", value_name = "VERSION")]
+    of_version: Option<String>,
+    /// For which this SQL holds, over tidegate.tasks t
+    #[arg(long = "where", value_name = "SQL")]
+    condition: Option<String>,
+}
+
+impl Which {
+    /// Whether nothing is named: a bare `cancel` must not mean all there is.
+    fn is_empty(&self) -> bool {
+        self.filter.is_empty() && self.of_version.is_none() && self.condition.is_none()
+    }
 }
 
 impl Filter {
@@ -102,7 +117,7 @@ impl Filter {
         })
     }
 
-    /// Whether anything is named: a bare `cancel` must not mean all there is.
+    /// Whether nothing is named.
     fn is_empty(&self) -> bool {
         self.state.is_none()
             && self.run.is_none()

@@ -59,6 +59,16 @@ pub enum LoadError {
         /// The reason.
         error: std::io::Error,
     },
+    /// A worker that is no folder.
+    #[error(
+        "{0} is worked by a program, not by a folder: a run cannot be made of its tasks\n  help: enqueue their payloads again, as in: select tidegate.enqueue(worker, payload::json) from tidegate.tasks where ..."
+    )]
+    Program(String),
+    /// No such worker or run.
+    #[error(
+        "nobody knows the worker or run {0}\n  help: see `tidegate runs list` and `tidegate workers list`"
+    )]
+    Nobody(String),
     /// Another process is loading the same run and does not end.
     #[error(
         "run {0} of the same worker and source is being loaded by another process\n  help: wait for it, or stop it"

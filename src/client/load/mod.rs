@@ -4,10 +4,12 @@
 //! items are walked in order of rank and become tasks, a chunk a statement (`rank`). A crash in
 //! between is taken up where it stood; nothing of a run may be claimed before it is whole.
 
+mod again;
 mod error;
 mod rank;
 mod source;
 
+pub use again::{Copied, Selected, current_definition, selected};
 pub use error::LoadError;
 pub use rank::Outlook;
 
@@ -24,6 +26,7 @@ use crate::{
         Store,
         load::Enqueued,
         process::Registration,
+        reprocess::Selection,
         run::{Begun, NewRun},
     },
     task::{Handler, new_id},
@@ -53,6 +56,8 @@ pub struct Loaded {
     pub sum: Enqueued,
     /// It was taken up where another process left it.
     pub resumed: bool,
+    /// Where its items are those of former tasks: what became of these.
+    pub copied: Copied,
 }
 
 /// Loads runs of one definition.
@@ -64,6 +69,8 @@ pub struct Loader {
     options: LoadOptions,
     weights: Weights,
     shares: Shares,
+    /// The former tasks whose items are the source.
+    again: Option<Selection>,
 }
 
 impl Loader {
@@ -87,7 +94,16 @@ impl Loader {
             options,
             weights,
             shares,
+            again: None,
         })
+    }
+
+    /// Takes the items of these former tasks instead of the source's: each new task points to the
+    /// one that it does anew.
+    #[must_use]
+    pub fn again(mut self, selection: Selection) -> Self {
+        self.again = Some(selection);
+        self
     }
 
     /// Loads a run, or takes up one that a dead process left half-loaded, and opens it.
@@ -148,8 +164,15 @@ impl Loader {
     }
 
     async fn read_then_rank(&self, run: Uuid, ladders: &[Vec<i32>]) -> Result<Loaded, LoadError> {
-        match self.read(run).await {
-            Ok(()) => self.rank(run, ladders, 0, false).await,
+        let read = match &self.again {
+            Some(selection) => self.copy(run, selection).await,
+            None => self.read(run).await.map(|()| Copied::default()),
+        };
+        match read {
+            Ok(copied) => Ok(Loaded {
+                copied,
+                ..self.rank(run, ladders, 0, false).await?
+            }),
             Err(error) => {
                 // the source is at fault: nothing of the run stays
                 self.store.abandon_run(run, self.process).await?;

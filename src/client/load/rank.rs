@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{LoadError, Loaded, Loader};
+use super::{Copied, LoadError, Loaded, Loader};
 use crate::client::lanes;
 use crate::{
     cache,
@@ -59,6 +59,7 @@ impl Loader {
                 body: row.body,
             };
             match self.handler.request(&item) {
+                Ok(_) if self.definition.local => {}
                 Ok(request) => {
                     outlook.input_tokens += u64::from(estimated_request_tokens(&request))
                 }
@@ -119,6 +120,7 @@ impl Loader {
             items: total,
             sum,
             resumed,
+            copied: Copied::default(),
         })
     }
 
@@ -151,7 +153,11 @@ impl Loader {
     }
 
     fn task(&self, item: ScoredItem, tier: &Tier) -> RankedTask {
-        let request = RawValue::from_string(item.body)
+        if self.definition.local {
+            // rendered once, when it is done
+            return tier.of_item(item);
+        }
+        let request = RawValue::from_string(item.body.clone())
             .map_err(|error| error.to_string())
             .and_then(|body| {
                 let asked = Item {
@@ -160,16 +166,8 @@ impl Loader {
                 };
                 self.handler.request(&asked).map_err(|error| error.0)
             });
-        let mut task = RankedTask {
-            item: item.id,
-            tier: tier.number,
-            lane: tier.lane,
-            priority: item.score,
-            est_tokens: 0,
-            cache_key: Vec::new(),
-            category: item.category,
-            error: None,
-        };
+        let version = item.version.clone();
+        let mut task = tier.of_item(item);
         match request {
             Ok(request) => {
                 let tokens = estimated_request_tokens(&request);
@@ -177,7 +175,7 @@ impl Loader {
                 task.cache_key = cache::key(&cache::Parts {
                     request: &request,
                     cache_version: &self.definition.cache.version,
-                    item_version: item.version.as_deref(),
+                    item_version: version.as_deref(),
                     family: &tier.family.iter().map(String::as_str).collect::<Vec<_>>(),
                 })
                 .to_vec();
@@ -207,6 +205,21 @@ impl Tier {
         let last = tiers.len() - 1;
         let place = tiers.iter().position(|tier| rank <= tier.last_rank);
         &tiers[place.unwrap_or(last)]
+    }
+
+    /// A task of it, not rendered.
+    fn of_item(&self, item: ScoredItem) -> RankedTask {
+        RankedTask {
+            item: item.id,
+            tier: self.number,
+            lane: self.lane,
+            priority: item.score,
+            est_tokens: 0,
+            cache_key: Vec::new(),
+            category: item.category,
+            error: None,
+            of_task: item.of_task,
+        }
     }
 
     /// A prompt larger than what any model of its ladder takes in a whole minute would be refused

@@ -38,6 +38,9 @@ impl Loader {
         if let Some(sink) = &self.definition.sink {
             self.store.check_sink(&sink.sql).await?;
         }
+        if self.again.is_some() {
+            return Ok(());
+        }
         match &self.definition.source.from {
             SourceFrom::Sql { text, .. } => {
                 let columns = self.store.source_columns(text).await?;
@@ -64,6 +67,7 @@ impl Loader {
                 body: row.body.get().to_owned(),
                 version: row.version,
                 category: row.category,
+                of_task: None,
             });
             if chunk.len() == CHUNK {
                 self.store_items(run, &mut chunk).await?;

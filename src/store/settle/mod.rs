@@ -1,5 +1,6 @@
 //! Settle: write down once what became of claimed tasks, the user's sink in the same transaction.
 
+mod local;
 mod rows;
 mod sink;
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Answered, rows::cut};
 use crate::{
-    store::{Store, StoreError, link::Conn},
+    store::{Store, StoreError, link::Conn, local::LocalAnswer},
     task::Answer,
 };
 
@@ -68,7 +68,7 @@ impl Store {
     ) -> Result<(Vec<Uuid>, Vec<(Uuid, String)>), StoreError> {
         let mut transaction = self.pool.begin().await?;
         let rows = sqlx::query!(
-            r#"select t.id, t.item_id, i.version as "version?", r.answer, coalesce(r.model, '') as "model!", r.finished_at
+            r#"select t.id, t.item_id, i.version as "version?", r.answer, r.model, r.finished_at
                  from tidegate.tasks t
                  left join tidegate.items i on i.run_id = t.run_id and i.item_id = t.item_id
                  join tidegate.task_results r on r.task_id = t.id and r.generation = t.generation
@@ -185,8 +185,22 @@ pub(super) struct SinkRow {
     pub(super) task_id: Uuid,
     version: Option<String>,
     answer: Answer,
-    model: String,
+    /// `None`: local work.
+    model: Option<String>,
     finished_at: DateTime<Utc>,
+}
+
+impl From<LocalAnswer> for SinkRow {
+    fn from(local: LocalAnswer) -> Self {
+        Self {
+            item_id: local.item,
+            task_id: local.task,
+            version: local.version,
+            answer: Answer::json(local.answer).unwrap_or_else(|_| Value::Null.into()),
+            model: None,
+            finished_at: local.finished_at,
+        }
+    }
 }
 
 impl From<&Answered> for SinkRow {
@@ -196,7 +210,7 @@ impl From<&Answered> for SinkRow {
             task_id: answered.claim.task,
             version: answered.version.clone(),
             answer: answered.answer.clone(),
-            model: answered.claim.model.clone(),
+            model: Some(answered.claim.model.clone()),
             finished_at: answered.claim.granted_at
                 + chrono::Duration::milliseconds(answered.spent.latency_ms.into()),
         }

@@ -6,7 +6,10 @@ mod demo;
 mod doctor;
 mod first_steps;
 mod hostile;
+mod local_work;
 mod models;
+mod reprocess;
+mod retier;
 mod runs;
 mod shapes;
 

@@ -4,6 +4,7 @@ mod check;
 mod columns;
 mod folder;
 mod handler;
+mod local;
 mod mistakes;
 mod overrides;
 mod rows;

@@ -25,13 +25,13 @@ begin
      where r.id = g.task and r.nonce = g.nonce and r.epoch = g.epoch
     returning r.id, g.n
   ), late as materialized (
-    -- claims of a payload that was replaced since complete nothing
-    select g.*, g.epoch > (select t.epoch - t.claims from tidegate.tasks t where t.id = g.task) as fits
-      from given g where not exists (select from fenced f where f.n = g.n)
+    -- claims of a payload that was replaced since complete nothing; its lane as it is now: it may have been retiered while it waited
+    select g.*, k.lane as lane_now, g.epoch > k.epoch - k.claims as fits
+      from given g left join tidegate.tasks k on k.id = g.task where not exists (select from fenced f where f.n = g.n)
   ), from_ready as (
     delete from tidegate.ready w using late g
-     where g.fits and w.lane = g.lane and w.priority = g.priority and w.id = g.task
-       and w.seg in (select s.seg from tidegate.segments s where s.lane = g.lane and s.open)
+     where g.fits and w.lane = g.lane_now and w.priority = g.priority and w.id = g.task
+       and w.seg in (select s.seg from tidegate.segments s where s.lane = g.lane_now and s.open)
     returning w.id, g.n
   ), from_scheduled as (
     delete from tidegate.scheduled s using late g where g.fits and s.id = g.task returning s.id, g.n

@@ -44,10 +44,11 @@ begin
   -- the lease of these was lost: a task that waits again is completed by its late answer
   return query
   with late as materialized (
-    -- claims of a payload that was replaced since complete nothing
-    select g.*, g.epoch > (select t.epoch - t.claims from tidegate.tasks t where t.id = g.task) as fits
+    -- claims of a payload that was replaced since complete nothing; its lane as it is now: it may have been retiered while it waited
+    select g.task, g.nonce, g.epoch, g.answer, g.spent, g.priority, g.n, k.lane, g.epoch > k.epoch - k.claims as fits
       from unnest(p_tasks, p_nonces, p_epochs, p_answers, p_spent_ms, p_lanes, p_priorities)
            with ordinality as g (task, nonce, epoch, answer, spent, lane, priority, n)
+      left join tidegate.tasks k on k.id = g.task
      where g.n <> all (coalesce(v_held, '{}'))
   ), from_ready as (
     delete from tidegate.ready w using late g

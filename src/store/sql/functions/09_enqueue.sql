@@ -19,7 +19,7 @@ end $$;
 -- Ids come in order of rank, so that of equal scores the one ranked first goes first. Skipped: items that wait in another run, and items another run of this worker answered after this run was begun.
 create or replace function tidegate.enqueue_ranked_v1(
   p_run uuid, p_loader uuid, p_from bigint, p_ids uuid[], p_items text[], p_tiers smallint[], p_lanes int[], p_priorities float8[], p_est int[],
-  p_cache_keys bytea[], p_categories text[], p_errors text[]
+  p_cache_keys bytea[], p_categories text[], p_errors text[], p_of uuid[] default null
 ) returns table (o_enqueued int, o_skipped int, o_refused int) language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -49,8 +49,8 @@ begin
           and t.state = 'done' and t.finished_at > v_run.created_at - interval '1 h'
           and not pg_visible_in_snapshot(tidegate.full_xid_v1(t.xmin, v_run.begun), v_run.begun));
   with given as materialized (
-    select * from unnest(p_ids, p_items, p_tiers, p_lanes, p_priorities, p_est, p_cache_keys, p_categories, p_errors)
-                  as g (id, item_id, tier, lane, priority, est, cache_key, category, error)
+    select * from unnest(p_ids, p_items, p_tiers, p_lanes, p_priorities, p_est, p_cache_keys, p_categories, p_errors, p_of)
+                  as g (id, item_id, tier, lane, priority, est, cache_key, category, error, of_task)
   ), keyed as materialized (
     select k.item_id, k.task_id from tidegate.open_keys k
      where k.worker = v_run.worker and k.component = '' and k.item_id = any (p_items) and k.task_id = any (p_ids)
@@ -61,11 +61,11 @@ begin
     insert into tidegate.segments (lane, seg, top, sealed) select lane, seg, top, true from segs
   ), born as (
     insert into tidegate.tasks (id, run_id, worker, item_id, category, tier, priority, model, fallback_models, state, max_attempts,
-                                cache_key, est_tokens, lane, finished_at, error_class, last_error)
+                                cache_key, est_tokens, lane, finished_at, error_class, last_error, reprocess_of)
     select g.id, p_run, v_run.worker, g.item_id, g.category, g.tier, g.priority,
-           w.names[1], w.names[2:], case when g.error is null then 'ready' else 'failed' end, 4 * array_length(n.ladder, 1),
-           g.cache_key, g.est, g.lane, case when g.error is not null then clock_timestamp() end,
-           case when g.error is not null then 'input' end, g.error
+           w.names[1], coalesce(w.names[2:], '{}'), case when g.error is null then 'ready' else 'failed' end, 4 * greatest(1, cardinality(n.ladder)),
+           nullif(g.cache_key, ''), g.est, g.lane, case when g.error is not null then clock_timestamp() end,
+           case when g.error is not null then 'input' end, g.error, g.of_task
       from given g
       join tidegate.lanes n on n.lane = g.lane
       cross join lateral (select array_agg(m.model order by z.rung) as names

@@ -1,0 +1,172 @@
+//! `tidegate reprocess`: a new run that does ended tasks anew, by their worker's folder as it is now.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::{
+    CliError, Context, Exit, Opened, fleet,
+    run::{folder_of, loader_named, read},
+};
+use crate::{
+    client::{Loaded, current_definition, selected},
+    definition::Definition,
+    store::reprocess::Selection,
+};
+
+/// Do ended tasks anew: a new run of the same items, each new task points to the old
+///
+/// By the worker's definition that is in force (`tidegate workers add`), or the folder that is named,
+/// else as the old run was. Items that wait already are left out.
+#[derive(clap::Args, Debug)]
+#[command(
+    disable_version_flag = true,
+    after_help = "Cut off half-way, say it again: it is taken up where it stood.\n\
+                  Examples:\n  \
+                  tidegate reprocess --run 0198c7f01f6a --state failed\n  \
+                  tidegate reprocess --worker entity_extraction --version 1 --folder workers/entity_extraction\n  \
+                  tidegate reprocess --worker slug --where \"t.finished_at < now() - interval '30 days'\" --dry-run"
+)]
+pub(super) struct Args {
+    /// Tasks of this run: its id, or as much of its beginning as names it
+    #[arg(long, value_name = "RUN", required_unless_present = "worker")]
+    run: Option<String>,
+    /// Tasks of this worker, in whatever run
+    #[arg(long, value_name = "NAME", conflicts_with = "run")]
+    worker: Option<String>,
+    /// In these states
+    #[arg(long, value_name = "STATES", value_delimiter = ',', default_value = "done,failed,cancelled", value_parser = ["done", "failed", "cancelled"])]
+    state: Vec<String>,
+    /// Made under this version of the worker
+    #[arg(long = "version", id = "of_version", value_name = "VERSION")]
+    of_version: Option<String>,
+    /// For which this SQL holds, over tidegate.tasks t
+    #[arg(long = "where", value_name = "SQL")]
+    condition: Option<String>,
+    /// By this folder, instead of the definition in force
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+    /// With --folder: override a value of worker.toml, as in tier.0.model=gemini/gemini-3.5-flash
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "folder", value_parser = super::values::key_value)]
+    set: Vec<(String, String)>,
+    /// The newest so many tasks at most
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Only say how many tasks and items it would be
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
+    context
+        .with_store(async |opened| Box::pin(again(args, context, opened)).await)
+        .await
+}
+
+async fn again(args: Args, context: &Context, opened: &Opened) -> Result<Exit, CliError> {
+    let (run, worker) = whose(&args, opened).await?;
+    let definition = match &args.folder {
+        Some(folder) => of_folder(context, folder, &args.set, &worker)?,
+        None => current_definition(&opened.store, &worker, run).await?,
+    };
+    let selection = Selection {
+        run,
+        worker: Some(worker),
+        states: args.state,
+        version: args.of_version,
+        condition: args.condition,
+        ..Selection::default()
+    };
+    let would = selected(&opened.store, &selection).await?;
+    if args.dry_run || would.tasks == 0 {
+        return tell_outlook(context, &definition, would, args.dry_run);
+    }
+    fleet::sync(context, &opened.store).await?;
+    let source = format!("again: {selection}");
+    let loader = loader_named(opened, definition, PathBuf::from("."), args.limit, source)?;
+    let loaded = loader.again(selection).load().await?;
+    tell(context, &loaded)?;
+    Ok(Exit::Ok)
+}
+
+/// The run, if one is named, and the worker.
+async fn whose(args: &Args, opened: &Opened) -> Result<(Option<uuid::Uuid>, String), CliError> {
+    match (&args.run, &args.worker) {
+        (Some(run), _) => {
+            let run = super::ids::run(opened, run).await?;
+            let known = opened.store.run_definition(run).await?;
+            let known = known.ok_or_else(|| {
+                CliError::input(
+                    format!("no run has the id {run}"),
+                    "see `tidegate runs list`",
+                )
+            })?;
+            Ok((Some(run), known.worker))
+        }
+        (None, worker) => Ok((None, worker.clone().unwrap_or_default())),
+    }
+}
+
+fn of_folder(
+    context: &Context,
+    folder: &Path,
+    set: &[(String, String)],
+    worker: &str,
+) -> Result<Definition, CliError> {
+    let definition = read(context, &folder_of(folder), None, set)?;
+    if definition.name == worker {
+        return Ok(definition);
+    }
+    Err(CliError::input(
+        format!(
+            "the folder is of the worker {}, and the tasks are of {worker}",
+            definition.name
+        ),
+        format!("name the folder of {worker}"),
+    ))
+}
+
+fn tell_outlook(
+    context: &Context,
+    definition: &Definition,
+    would: crate::client::Selected,
+    dry_run: bool,
+) -> Result<Exit, CliError> {
+    let printer = &context.printer;
+    if printer.is_json() {
+        printer.object(&json!({
+            "run_id": null, "dry_run": dry_run, "worker": definition.name, "version": definition.version,
+            "tasks": would.tasks, "items": would.items, "waiting": would.waiting,
+        }))?;
+        return Ok(Exit::Ok);
+    }
+    printer.line(format_args!(
+        "{} tasks of {} items would be done anew by {} version {}; of these {} wait already and would be left out",
+        would.tasks, would.items, definition.name, definition.version, would.waiting
+    ))?;
+    printer.say("nothing was stored");
+    Ok(Exit::Ok)
+}
+
+fn tell(context: &Context, loaded: &Loaded) -> Result<(), CliError> {
+    let (printer, sum, copied) = (&context.printer, &loaded.sum, &loaded.copied);
+    if printer.is_json() {
+        return printer.object(&json!({
+            "run_id": loaded.run, "items": loaded.items, "enqueued": sum.enqueued, "skipped": sum.skipped,
+            "refused": sum.refused, "gone": copied.gone, "repeated": copied.repeated, "resumed": loaded.resumed,
+        }));
+    }
+    printer.line(format_args!(
+        "run {}: {} items, {} tasks, {} waiting already, {} refused",
+        loaded.run, loaded.items, sum.enqueued, sum.skipped, sum.refused
+    ))?;
+    for (count, what) in [
+        (copied.gone, "tasks have no item any more"),
+        (copied.repeated, "tasks are older ones of the same items"),
+    ] {
+        if count > 0 {
+            printer.say(format_args!("{count} {what}, and were left out"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,258 @@
+//! Retiering a run: what waits of it gets tiers and ladders anew by its definition, with overrides.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::lanes;
+use crate::{
+    definition::{Definition, DefinitionError, StoredDefinition},
+    priority::{PriorityError, Shares},
+    store::{
+        Store, StoreError,
+        load::NewLane,
+        retier::{Moved, RankEnds},
+    },
+};
+
+/// Tasks moved by one transaction at most.
+const CHUNK: usize = 1_000;
+/// Ids read at once.
+const PAGE: i64 = 50_000;
+
+/// What a retiering came to, or would.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Retiered {
+    /// How many moved from which tier to which, in order; from a tier to itself: the ladder changed.
+    pub moves: Vec<Move>,
+    /// Tasks that waited and stay where they are.
+    pub stay: i64,
+}
+
+/// Tasks that moved alike.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Move {
+    /// From this tier.
+    pub from: i16,
+    /// To this tier.
+    pub to: i16,
+    /// So many.
+    pub tasks: i64,
+}
+
+impl Retiered {
+    /// How many moved in all.
+    pub fn moved(&self) -> i64 {
+        self.moves.iter().map(|it| it.tasks).sum()
+    }
+}
+
+/// Why a run could not be retiered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RetierError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The definition with its overrides does not hold.
+    #[error(transparent)]
+    Definition(#[from] DefinitionError),
+    /// The shares.
+    #[error("worker.toml: {0}")]
+    Shares(#[from] PriorityError),
+    /// A key that has nothing to do with tiers.
+    #[error(
+        "`{0}` cannot be set here: only keys under tier and fallback\n  help: write it as tier.0.model=ENTRY/MODEL or fallback.model=ENTRY/MODEL; the rest holds for a new run (`tidegate run`)"
+    )]
+    Key(String),
+    /// A run that is not open.
+    #[error("run {run} is {state}: only a run that is loaded and has not ended can be retiered{}", ended(.state))]
+    State {
+        /// The run.
+        run: Uuid,
+        /// Where it stands.
+        state: String,
+    },
+    /// The standing run of a worker.
+    #[error(
+        "tasks enqueued one by one for {0} have the tier that they were given\n  help: change the folder and say `tidegate workers add FOLDER`: it holds for what is enqueued from then on"
+    )]
+    Standing(String),
+    /// Work of a program.
+    #[error(
+        "{0} is worked by a program, not by a folder: it has no ladders\n  help: change the program"
+    )]
+    Program(String),
+    /// No such run.
+    #[error("no run has the id {0}\n  help: see `tidegate runs list`")]
+    NoRun(Uuid),
+}
+
+fn ended(state: &str) -> &'static str {
+    match state {
+        "loading" => "\n  help: wait until it is loaded",
+        _ => "\n  help: what is put back (`tidegate tasks retry`) opens it again",
+    }
+}
+
+/// Gives what waits of a run tier, ladder and lane anew: ranked by priority over all tasks of the run,
+/// cut by the shares of its definition with these overrides laid over it. What runs or has ended
+/// keeps what it had. The run goes on under that definition.
+///
+/// It goes in chunks, each a short transaction; cut off half-way, it is safe to say it again.
+/// `dry_run`: nothing is changed.
+///
+/// # Errors
+/// [`RetierError`]; bad input changes nothing.
+pub async fn retier(
+    store: &Store,
+    run: Uuid,
+    set: &[(String, String)],
+    dry_run: bool,
+) -> Result<Retiered, RetierError> {
+    if let Some((key, _)) = set.iter().find(|(key, _)| !is_of_tiers(key)) {
+        return Err(RetierError::Key(key.clone()));
+    }
+    let known = store
+        .run_definition(run)
+        .await?
+        .ok_or(RetierError::NoRun(run))?;
+    if known.state != "active" && known.state != "paused" {
+        let state = known.state;
+        return Err(RetierError::State { run, state });
+    }
+    if known.standing {
+        return Err(RetierError::Standing(known.worker));
+    }
+    let definition = redefined(store, &known.worker, &known.hash, set).await?;
+    let shares = Shares::new(definition.tiers.iter().map(|tier| tier.share_bp).collect())?;
+    let mut ends = shares.ends(u64::try_from(known.tasks).unwrap_or_default());
+    ends.pop();
+    let ends: Vec<i64> = ends
+        .into_iter()
+        .map(|end| i64::try_from(end).unwrap_or(i64::MAX))
+        .collect();
+    let ends = store.rank_ends(run, &ends).await?;
+    if dry_run {
+        outlook(store, run, &definition, &ends).await
+    } else {
+        act(store, run, &definition, &ends).await
+    }
+}
+
+fn is_of_tiers(key: &str) -> bool {
+    ["tier.", "fallback."]
+        .iter()
+        .any(|table| key.starts_with(table))
+}
+
+/// The definition kept under this hash with these overrides; a key that is set again takes the place
+/// of its former value, so that the same words make the same definition.
+async fn redefined(
+    store: &Store,
+    worker: &str,
+    hash: &[u8],
+    set: &[(String, String)],
+) -> Result<Definition, RetierError> {
+    let text = store.definition(hash).await?.unwrap_or_default();
+    let kept =
+        StoredDefinition::from_json(&text).map_err(|_| RetierError::Program(worker.to_owned()))?;
+    let mut overrides = kept.overrides;
+    for (key, value) in set {
+        overrides.retain(|(known, _)| known != key);
+        overrides.push((key.clone(), value.clone()));
+    }
+    Ok(Definition::check(&kept.folder, &overrides)?)
+}
+
+async fn act(
+    store: &Store,
+    run: Uuid,
+    definition: &Definition,
+    ends: &RankEnds,
+) -> Result<Retiered, RetierError> {
+    let ladders = lanes::ladders(store, definition).await?;
+    let text = StoredDefinition::of(definition).to_json();
+    let hash = definition.hash();
+    store
+        .put_definition(&hash, &definition.name, &definition.version, &text)
+        .await?;
+    if !store
+        .redefine_run(run, &hash, &lanes::mix(definition))
+        .await?
+    {
+        let state = "no longer open".to_owned();
+        return Err(RetierError::State { run, state });
+    }
+    let mut of_tiers = Vec::with_capacity(ladders.len());
+    for (tier, ladder) in ladders.into_iter().enumerate() {
+        let lane = NewLane {
+            tier: i16::try_from(tier).unwrap_or(i16::MAX),
+            ladder,
+            est_output: lanes::est_output(definition),
+            call_timeout_ms: lanes::call_timeout_ms(definition),
+        };
+        of_tiers.push(store.ensure_lane(run, &lane).await?);
+    }
+    let (mut moves, mut seen, mut after) = (Moves::default(), 0, Uuid::nil());
+    loop {
+        let page = store.waiting_of(run, after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = *last;
+        seen += i64::try_from(page.len()).unwrap_or(i64::MAX);
+        for tasks in page.chunks(CHUNK) {
+            moves.add(store.retier(run, tasks, &of_tiers, ends).await?);
+        }
+    }
+    Ok(moves.told(seen))
+}
+
+async fn outlook(
+    store: &Store,
+    run: Uuid,
+    definition: &Definition,
+    ends: &RankEnds,
+) -> Result<Retiered, RetierError> {
+    let mut ladders = Vec::with_capacity(definition.tiers.len());
+    for tier in 0..definition.tiers.len() {
+        let names = definition.ladder(tier).into_iter().map(String::from);
+        ladders.push(store.known_models(&names.collect::<Vec<_>>()).await?);
+    }
+    let (mut moves, mut seen) = (Moves::default(), 0);
+    for standing in store.retier_outlook(run, ends).await? {
+        seen += standing.tasks;
+        let wanted = ladders.get(usize::try_from(standing.to).unwrap_or_default());
+        let ladder: Vec<_> = standing.ladder.iter().copied().map(Some).collect();
+        if standing.from != standing.to || wanted != Some(&ladder) {
+            moves.add(vec![Moved {
+                from: standing.from,
+                to: standing.to,
+                tasks: standing.tasks,
+            }]);
+        }
+    }
+    Ok(moves.told(seen))
+}
+
+#[derive(Default)]
+struct Moves(BTreeMap<(i16, i16), i64>);
+
+impl Moves {
+    fn add(&mut self, moved: Vec<Moved>) {
+        for Moved { from, to, tasks } in moved {
+            *self.0.entry((from, to)).or_default() += tasks;
+        }
+    }
+
+    fn told(self, seen: i64) -> Retiered {
+        let moves = self.0.into_iter();
+        let moves: Vec<_> = moves
+            .map(|((from, to), tasks)| Move { from, to, tasks })
+            .collect();
+        let moved: i64 = moves.iter().map(|it| it.tasks).sum();
+        Retiered {
+            moves,
+            stay: (seen - moved).max(0),
+        }
+    }
+}
