@@ -579,3 +579,24 @@ async fn f09_neighbours_of_a_task_that_kills_its_process_are_not_set_aside() {
     let sql = "select count(*) from tidegate.tasks where state = 'failed' and error_class = 'quarantined'";
     assert_eq!(count(&db, sql).await, 1);
 }
+
+#[tokio::test]
+async fn used_up_segments_do_not_stand_before_tasks_that_wait() {
+    let (db, store) = a_store().await;
+    let segments = "insert into tidegate.segments (lane, seg, top, sealed)
+         select w.lanes[1], nextval('tidegate.segment_numbers'), 1000, true from tidegate.workers w, generate_series(1, 3000)";
+    sqlx::query(segments)
+        .execute(db.pool())
+        .await
+        .expect("segments that hold nothing");
+    let task = Task::new("thumbs", &1).expect("a payload");
+    let many = (0..500_u32)
+        .map(|n| Task::new("thumbs", &n).expect("a payload"))
+        .chain([task])
+        .collect();
+    enqueue_all(db.pool(), "thumbs", many)
+        .await
+        .expect("enqueued");
+    let process = a_process(&store, LEASE).await;
+    assert_eq!(take(&store, process, 10).await.len(), 10);
+}

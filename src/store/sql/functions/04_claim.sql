@@ -61,6 +61,7 @@ declare
   v_picked_models int[] := '{}';
   v_picked_rungs smallint[] := '{}';
   v_dirty int[] := '{}';
+  v_closed int := 0;
   v_suspect_free boolean;
 begin
   if p_slots <= 0 then
@@ -273,9 +274,17 @@ begin
   end loop;
 
   if v_dirty <> '{}' then
-    perform tidegate.close_segments_v1(v_dirty);
+    for i in 1..20 loop
+      v_got := tidegate.close_segments_v1(v_dirty);
+      exit when v_got = 0;
+      v_closed := v_closed + v_got;
+    end loop;
   end if;
   if v_tids = '{}' then
+    -- used-up segments stood before those that hold something: they are closed now
+    if v_closed > 0 then
+      return query select * from tidegate.claim_v2(p_process, p_slots, p_nonce, p_providers, p_workers, p_offset, p_now);
+    end if;
     return;
   end if;
 

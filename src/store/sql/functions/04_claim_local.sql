@@ -35,6 +35,7 @@ declare
   v_n int;
   v_turn int;
   v_dirty int[] := '{}';
+  v_closed int := 0;
   i int;
 begin
   if p_slots <= 0 then
@@ -142,9 +143,17 @@ begin
     end loop;
   end loop;
   if v_dirty <> '{}' then
-    perform tidegate.close_segments_v1(v_dirty);
+    for i in 1..20 loop
+      v_n := tidegate.close_segments_v1(v_dirty);
+      exit when v_n = 0;
+      v_closed := v_closed + v_n;
+    end loop;
   end if;
   if v_rows = '{}' then
+    -- used-up segments stood before those that hold something: they are closed now
+    if v_closed > 0 then
+      return query select * from tidegate.claim_local_v1(p_process, p_slots, p_nonce, p_programs, p_workers, p_offset);
+    end if;
     return;
   end if;
 
