@@ -276,13 +276,13 @@ begin
   if v_dirty <> '{}' then
     for i in 1..20 loop
       v_got := tidegate.close_segments_v1(v_dirty);
-      exit when v_got = 0;
       v_closed := v_closed + v_got;
+      exit when v_got < 30;  -- of 60 looked at
     end loop;
   end if;
   if v_tids = '{}' then
-    -- used-up segments stood before those that hold something: they are closed now
-    if v_closed > 0 then
+    -- so many used-up segments stood before those that hold something: they are closed now
+    if v_closed >= 30 then
       return query select * from tidegate.claim_v2(p_process, p_slots, p_nonce, p_providers, p_workers, p_offset, p_now);
     end if;
     return;

@@ -145,13 +145,13 @@ begin
   if v_dirty <> '{}' then
     for i in 1..20 loop
       v_n := tidegate.close_segments_v1(v_dirty);
-      exit when v_n = 0;
       v_closed := v_closed + v_n;
+      exit when v_n < 30;  -- of 60 looked at
     end loop;
   end if;
   if v_rows = '{}' then
-    -- used-up segments stood before those that hold something: they are closed now
-    if v_closed > 0 then
+    -- so many used-up segments stood before those that hold something: they are closed now
+    if v_closed >= 30 then
       return query select * from tidegate.claim_local_v1(p_process, p_slots, p_nonce, p_programs, p_workers, p_offset);
     end if;
     return;
