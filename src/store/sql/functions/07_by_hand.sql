@@ -21,10 +21,6 @@ begin
   for v_turn in 1..5 loop
     -- in one order, so that two bulk acts never wait for each other in a circle: a delete by join locks in the plan's order
     perform 1 from tidegate.blocked b where b.id = any (v_left) order by b.id for update;
-    perform 1 from tidegate.ready w
-       join tidegate.tasks t on t.lane = w.lane and t.priority = w.priority and t.id = w.id
-      where t.id = any (v_left) and w.seg in (select s.seg from tidegate.segments s where s.lane = w.lane and s.open)
-      order by w.id for update of w;
     perform 1 from tidegate.scheduled s where s.id = any (v_left) order by s.id for update;
     if p_running then
       perform 1 from tidegate.running r where r.id = any (v_left) order by r.id for update;
