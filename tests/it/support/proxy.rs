@@ -184,6 +184,11 @@ impl Proxy {
         self.hub.dropped.load(Ordering::Relaxed)
     }
 
+    /// How many directions of connections have lost bytes, and so are dead.
+    pub(crate) fn links_lost(&self) -> u64 {
+        self.hub.lost.load(Ordering::Relaxed)
+    }
+
     /// How many connections are open that sent a statement with this text in it; the empty text:
     /// all.
     pub(crate) fn links(&self, text: &str) -> usize {
@@ -203,6 +208,7 @@ struct Hub {
     rules: watch::Sender<Rules>,
     armed: Mutex<Vec<String>>,
     dropped: AtomicU64,
+    lost: AtomicU64,
     links: Mutex<BTreeMap<u64, Arc<Link>>>,
 }
 
@@ -263,6 +269,7 @@ impl Hub {
             rules: watch::Sender::new(rules),
             armed: Mutex::default(),
             dropped: AtomicU64::default(),
+            lost: AtomicU64::default(),
             links: Mutex::default(),
         }
     }

@@ -114,6 +114,7 @@ async fn carry_down(
 
 /// One direction of a connection.
 struct Lane<'a> {
+    hub: &'a Hub,
     link: &'a Link,
     way: Way,
     rules: watch::Receiver<Rules>,
@@ -123,8 +124,9 @@ struct Lane<'a> {
 }
 
 impl<'a> Lane<'a> {
-    fn new(hub: &Hub, link: &'a Link, way: Way) -> Self {
+    fn new(hub: &'a Hub, link: &'a Link, way: Way) -> Self {
         Self {
+            hub,
             link,
             way,
             rules: hub.rules.subscribe(),
@@ -149,7 +151,10 @@ impl<'a> Lane<'a> {
     async fn passes(&mut self) -> bool {
         loop {
             let faults = self.link.faults(&self.rules.borrow_and_update());
-            self.dead |= faults.swallows(self.way);
+            if !self.dead && faults.swallows(self.way) {
+                self.dead = true;
+                self.hub.lost.fetch_add(1, Ordering::Relaxed);
+            }
             if self.dead {
                 return false;
             }
