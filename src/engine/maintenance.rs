@@ -74,13 +74,12 @@ impl Caretaker {
     async fn turn(&mut self) -> Result<(), StoreError> {
         let store = &self.shared.store;
         // first: nothing below can write where the day has no partition
-        if is_due(&mut self.kept, HOUSEKEEPING_EVERY)
-            && let Err(error) = self.housekeeping().await
-        {
+        let kept = is_due(&mut self.kept, HOUSEKEEPING_EVERY);
+        if kept && let Err(error) = self.housekeeping().await {
             tracing::warn!(%error, "housekeeping failed; it is tried again in a minute");
         }
         // a step a turn: never a long statement, never a long transaction
-        if self.kept.is_some_and(|at| at.elapsed() < PROMOTE_EVERY) || self.retaining {
+        if kept || self.retaining {
             self.retaining = store.retain(&self.shared.settings.keep).await?;
         }
         if store.promote().await? > 0 {

@@ -49,34 +49,37 @@ begin
   end loop;
 end $$;
 
--- Closes segments of these lanes that are used up; late closing only costs time. Only the first few of each lane are looked at,
--- in the order of the claims: a lane may have thousands. Returns how many.
+-- Closes segments of these lanes that are used up; late closing only costs time. A lane may have thousands: its first 60 are looked
+-- at, in the order of the claims, and the next 60 as long as half a lane's worth was used up. Returns how many.
 create or replace function tidegate.close_segments_v1(p_lanes int[]) returns int language plpgsql as $$
 declare
   v_lanes int[];
   v_segs int[];
-  v_closed int;
+  v_some int;
+  v_closed int := 0;
 begin
-  select array_agg(z.lane), array_agg(z.seg) into v_lanes, v_segs from (
-    select s.lane, s.seg from tidegate.segments s
-     where (s.lane, s.seg) in (
-             select k.lane, k.seg from unnest(p_lanes) l (lane)
-              cross join lateral (
-                select f.lane, f.seg from tidegate.segments f
-                 where f.lane = l.lane and f.open order by f.top desc, f.seg limit 60) k
-              where not exists (select from tidegate.ready r where r.lane = k.lane and r.seg = k.seg))
-       and s.open
-     order by s.lane, s.seg
-     for update of s skip locked) z;
-  if v_lanes is null then
-    return 0;
-  end if;
-  -- a second look under the lock, by a new snapshot: a row may have come between the first look and the lock
-  update tidegate.segments s set open = false
-    from unnest(v_lanes, v_segs) z (lane, seg)
-   where s.lane = z.lane and s.seg = z.seg
-     and not exists (select from tidegate.ready r where r.lane = s.lane and r.seg = s.seg);
-  get diagnostics v_closed = row_count;
+  for v_turn in 1..100 loop
+    select array_agg(z.lane), array_agg(z.seg) into v_lanes, v_segs from (
+      select s.lane, s.seg from tidegate.segments s
+       where (s.lane, s.seg) in (
+               select k.lane, k.seg from unnest(p_lanes) l (lane)
+                cross join lateral (
+                  select f.lane, f.seg from tidegate.segments f
+                   where f.lane = l.lane and f.open order by f.top desc, f.seg limit 60) k
+                where not exists (select from tidegate.ready r where r.lane = k.lane and r.seg = k.seg))
+         and s.open
+       order by s.lane, s.seg
+       for update of s skip locked) z;
+    exit when v_lanes is null;
+    -- a second look under the lock, by a new snapshot: a row may have come between the first look and the lock
+    update tidegate.segments s set open = false
+      from unnest(v_lanes, v_segs) z (lane, seg)
+     where s.lane = z.lane and s.seg = z.seg
+       and not exists (select from tidegate.ready r where r.lane = s.lane and r.seg = s.seg);
+    get diagnostics v_some = row_count;
+    v_closed := v_closed + v_some;
+    exit when v_some < 30;
+  end loop;
   return v_closed;
 end $$;
 alter function tidegate.close_segments_v1 set enable_seqscan = off;

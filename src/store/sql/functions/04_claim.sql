@@ -274,11 +274,7 @@ begin
   end loop;
 
   if v_dirty <> '{}' then
-    for i in 1..20 loop
-      v_got := tidegate.close_segments_v1(v_dirty);
-      v_closed := v_closed + v_got;
-      exit when v_got < 30;  -- of 60 looked at
-    end loop;
+    v_closed := tidegate.close_segments_v1(v_dirty);
   end if;
   if v_tids = '{}' then
     -- so many used-up segments stood before those that hold something: they are closed now

@@ -143,11 +143,7 @@ begin
     end loop;
   end loop;
   if v_dirty <> '{}' then
-    for i in 1..20 loop
-      v_n := tidegate.close_segments_v1(v_dirty);
-      v_closed := v_closed + v_n;
-      exit when v_n < 30;  -- of 60 looked at
-    end loop;
+    v_closed := tidegate.close_segments_v1(v_dirty);
   end if;
   if v_rows = '{}' then
     -- so many used-up segments stood before those that hold something: they are closed now

@@ -86,7 +86,9 @@ begin
     select f.fate, p_process, array_agg(f.id) from fates f group by f.fate
   )
   select g.task, coalesce(f.fate, 'superseded') from given g left join fates f on f.n = g.n order by g.n;
-  perform tidegate.mark_needs_v1(array(select (m ->> 'task')::uuid from jsonb_array_elements(p_meta) m));
+  if exists (select from tidegate.needs) then
+    perform tidegate.mark_needs_v1(array(select (m ->> 'task')::uuid from jsonb_array_elements(p_meta) m));
+  end if;
 end $$;
 
 -- The user's sink refused these answers (within the same transaction): the answers stay, the tasks fail with class `sink`,

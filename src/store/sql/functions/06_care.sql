@@ -106,7 +106,6 @@ end $$;
 create or replace function tidegate.finish_runs_v1() returns int language plpgsql as $$
 declare
   v_over uuid[];
-  v_lanes int[];
   v_runs int;
 begin
   -- locked first, judged afterwards by a new snapshot: whoever adds to a run (retry, enqueue) locks its row too
@@ -120,10 +119,7 @@ begin
   if v_over is null then
     return 0;
   end if;
-  v_lanes := array(select n.lane from tidegate.lanes n where n.run_id = any (v_over) and n.open);
-  for v_turn in 1..100 loop
-    exit when tidegate.close_segments_v1(v_lanes) = 0;
-  end loop;
+  perform tidegate.close_segments_v1(array(select n.lane from tidegate.lanes n where n.run_id = any (v_over) and n.open));
   with over as (
     update tidegate.runs u set state = 'done', finished_at = clock_timestamp()
      where u.id = any (v_over) and u.state = 'active'

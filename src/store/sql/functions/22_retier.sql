@@ -111,9 +111,7 @@ begin
     exit when v_left is null;
   end loop;
   -- what was emptied is not to stand before what was filled
-  for v_turn in 1..20 loop
-    exit when tidegate.close_segments_v1(array(select n.lane from tidegate.lanes n where n.run_id = p_run)) = 0;
-  end loop;
+  perform tidegate.close_segments_v1(array(select n.lane from tidegate.lanes n where n.run_id = p_run));
   perform tidegate.wake_v1('ready');
   return query
     select m."from", m."to", sum(m.n)::bigint from jsonb_to_recordset(v_moves) as m ("from" smallint, "to" smallint, n bigint) group by 1, 2 order by 1, 2;
