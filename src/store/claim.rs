@@ -47,6 +47,8 @@ pub struct Claimed {
     pub priority: f64,
     /// Input tokens reserved.
     pub est_input: i32,
+    /// Output tokens reserved.
+    pub est_output: i32,
     /// This attempt, from 1.
     pub attempt: i32,
     /// Attempts it may have.
@@ -89,10 +91,10 @@ impl Store {
             r#"select o_task as "task!", o_run as "run!", o_item as item, o_generation as "generation!", o_lane as "lane!", o_tier as "tier!",
                       o_model as "model!", o_model_id as "model_id!", o_rung as "rung!", o_ladder_len as "ladder_len!", o_priority as "priority!",
                       o_est_input as "est_input!", o_attempt as "attempt!", o_max_attempts as "max_attempts!", o_epoch as "epoch!",
-                      o_tries as "tries!", o_rescues as "rescues!", o_spent_ms as "spent_ms!", o_call as "call!",
+                      o_tries as "tries!", o_rescues as "rescues!", o_spent_ms as "spent_ms!", o_est_output as "est_output!", o_call as "call!",
                       o_granted_at as "granted_at!", o_call_timeout_ms as "call_timeout_ms!", o_input_price as input_price,
                       o_output_price as output_price, o_definition as "definition!", o_expired as "expired!"
-                 from tidegate.claim_v2($1, $2, $3, $4, $5)"#,
+                 from tidegate.claim_v3($1, $2, $3, $4, $5)"#,
             request.process,
             i32::try_from(request.slots).unwrap_or(i32::MAX),
             request.nonce,
@@ -116,6 +118,7 @@ impl Store {
                 ladder_len: row.ladder_len,
                 priority: row.priority,
                 est_input: row.est_input,
+                est_output: row.est_output,
                 attempt: row.attempt,
                 max_attempts: row.max_attempts,
                 epoch: row.epoch,

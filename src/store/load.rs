@@ -58,6 +58,24 @@ pub struct Enqueued {
     pub refused: i64,
 }
 
+/// How tasks of a lane take their fallbacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Routing {
+    /// `auto`, `ladder`, `spread` or `patient`.
+    pub policy: &'static str,
+    /// How long a better model is waited for, in milliseconds.
+    pub patience_ms: i32,
+}
+
+impl Default for Routing {
+    fn default() -> Self {
+        Self {
+            policy: "auto",
+            patience_ms: 60_000,
+        }
+    }
+}
+
 /// A lane to be.
 #[derive(Clone, Debug)]
 pub struct NewLane {
@@ -65,8 +83,12 @@ pub struct NewLane {
     pub tier: i16,
     /// Numbers of the models, the primary first.
     pub ladder: Vec<i32>,
-    /// Output tokens reserved per call.
+    /// Output tokens reserved per call, until it is known how long answers are.
     pub est_output: i32,
+    /// Tokens of the longest answer, for which money is reserved. `None`: not bounded.
+    pub max_output: Option<i32>,
+    /// How its tasks take their fallbacks.
+    pub routing: Routing,
     /// How long a call may take, in milliseconds.
     pub call_timeout_ms: i32,
 }
@@ -173,12 +195,15 @@ impl Store {
     /// As every statement.
     pub async fn ensure_lane(&self, run: Uuid, lane: &NewLane) -> Result<i32, StoreError> {
         Ok(sqlx::query_scalar!(
-            r#"select tidegate.ensure_lane_v1($1, '', 0, $2, $3, 1::smallint, $4, $5) as "lane!""#,
+            r#"select tidegate.ensure_lane_v2($1, '', 0, $2, $3, 1::smallint, $4, $5, $6, $7, $8) as "lane!""#,
             run,
             lane.tier,
             &lane.ladder,
             lane.est_output,
+            lane.max_output,
             lane.call_timeout_ms,
+            lane.routing.policy,
+            lane.routing.patience_ms,
         )
         .fetch_one(&self.pool)
         .await?)

@@ -29,14 +29,16 @@ pub struct ModelRow {
     pub model: String,
     /// Hash of the entry: it is written only when this changed.
     pub hash: Vec<u8>,
-    /// `input_tokens` or `total_tokens`: what the provider counts per minute.
-    pub token_dimension: &'static str,
     /// Requests per minute.
     pub rpm: Option<u32>,
-    /// Tokens per minute.
+    /// Tokens per minute, as the provider counts them.
     pub tpm: Option<u64>,
+    /// Output tokens per minute.
+    pub output_tpm: Option<u64>,
     /// Requests per day of the provider's calendar.
     pub rpd: Option<u32>,
+    /// Tokens per day, as the provider counts them.
+    pub tpd: Option<u64>,
     /// Calls at once.
     pub max_concurrency: Option<u32>,
     /// `sliding`, `fixed` or `bucket`.
@@ -47,6 +49,27 @@ pub struct ModelRow {
     pub input_price_microusd: Option<i64>,
     /// Micro-dollars per million output tokens.
     pub output_price_microusd: Option<i64>,
+    /// The wire name whose limits it shares: one bucket, many names.
+    pub shares: Option<String>,
+}
+
+impl ModelRow {
+    /// As the database keeps it: what the file says, and with that what it does not say any more.
+    fn entry(&self) -> serde_json::Value {
+        serde_json::json!({
+            "rpm": self.rpm,
+            "tpm": self.tpm,
+            "output_tpm": self.output_tpm,
+            "rpd": self.rpd,
+            "tpd": self.tpd,
+            "max_concurrency": self.max_concurrency,
+            "window": self.counting,
+            "burst": self.burst,
+            "input_price_microusd": self.input_price_microusd,
+            "output_price_microusd": self.output_price_microusd,
+            "shares": self.shares,
+        })
+    }
 }
 
 /// The present state of a model.
@@ -110,18 +133,10 @@ impl Store {
         let mut written = 0;
         for model in models {
             let changed = sqlx::query_scalar!(
-                r#"select tidegate.sync_model_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) as "changed!""#,
+                r#"select tidegate.sync_model_v2($1, $2, $3) as "changed!""#,
                 model.model,
                 model.hash,
-                model.token_dimension,
-                model.rpm.map(i64::from),
-                model.tpm.map(|tpm| i64::try_from(tpm).unwrap_or(i64::MAX)),
-                model.rpd.map(i64::from),
-                model.max_concurrency.map(i64::from),
-                model.counting,
-                model.burst.map(i64::from),
-                model.input_price_microusd,
-                model.output_price_microusd,
+                model.entry(),
             )
             .fetch_one(&self.pool)
             .await?;
@@ -152,18 +167,11 @@ impl Store {
         let mut ids = Vec::with_capacity(names.len());
         for name in names {
             let id = sqlx::query_scalar!(
-                "with known as (select model_id from tidegate.models where model = $1),
-                      fresh as (insert into tidegate.models (model, provider, wire_name)
-                                select $1, p.name, substring($1 from position('/' in $1) + 1) from tidegate.providers p
-                                 where p.name = split_part($1, '/', 1) and not exists (select from known)
-                                on conflict (model) do update set wire_name = excluded.wire_name
-                                returning model_id)
-                 select model_id from known union all select model_id from fresh",
+                "select tidegate.register_model_v1($1) as id",
                 name
             )
-            .fetch_optional(&self.pool)
-            .await?
-            .flatten();
+            .fetch_one(&self.pool)
+            .await?;
             ids.push(id.ok_or_else(|| {
                 StoreError::Refused(format!(
                     "model `{name}`: no provider entry is called `{}`\n  help: add [providers.{}] to tidegate.toml",
@@ -196,7 +204,7 @@ impl Store {
     }
 
     /// Closes a model for the whole fleet, never earlier than it is closed already. `wait: None`:
-    /// 60 s, doubling with each strike to 15 min. Returns until when.
+    /// 5 s, doubling with each strike to 15 min. Returns until when.
     ///
     /// # Errors
     /// [`StoreError::Refused`] for a model that is not there.
@@ -218,29 +226,6 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await?)
-    }
-
-    /// Notes that a model refused a call while the way its limit is counted was being found out.
-    ///
-    /// # Errors
-    /// As every statement.
-    pub async fn learn_refusal(&self, model: &str) -> Result<(), StoreError> {
-        sqlx::query("select tidegate.learn_refusal_v1($1)")
-            .bind(model)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    /// Dares more of limits whose way of counting is being found out.
-    ///
-    /// # Errors
-    /// As every statement.
-    pub async fn learn_counting(&self) -> Result<(), StoreError> {
-        sqlx::query("select tidegate.learn_counting_v1()")
-            .execute(&self.pool)
-            .await?;
-        Ok(())
     }
 
     /// Opens a model: its cooldown, and what parked it or its provider. `false`: it was open.

@@ -25,6 +25,22 @@ pub struct NewRun {
     pub loader: Uuid,
     /// Calls of this worker at once, for the fleet. `None`: no such limit.
     pub max_concurrency: Option<u32>,
+    /// How its claims are spread over time.
+    pub pacing: Pacing,
+    /// What it may cost, in micro-dollars. `None`: not bounded.
+    pub budget_microusd: Option<i64>,
+}
+
+/// How claims of a run are spread over time, by the whole fleet. The default: not at all, since no limit
+/// needs it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pacing {
+    /// Milliseconds between two starts.
+    pub stagger_ms: Option<i32>,
+    /// After so many tasks claimed the run rests.
+    pub cool_after: Option<i32>,
+    /// For so many milliseconds; set with `cool_after`.
+    pub cool_ms: Option<i32>,
 }
 
 /// What became of the wish to load a run.
@@ -157,8 +173,8 @@ impl Store {
         .fetch_one(&self.pool)
         .await?;
         sqlx::query!(
-            "insert into tidegate.runs (id, worker, definition_hash, source, mix, weight, loader_id)
-             values ($1, $2, $3, $4, $5, $6, $7)
+            "insert into tidegate.runs (id, worker, definition_hash, source, mix, weight, loader_id, stagger_ms, cool_after, cool_ms)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
              on conflict (worker, definition_hash, source) where state = 'loading' do nothing",
             run.id,
             run.worker,
@@ -167,6 +183,9 @@ impl Store {
             &run.mix,
             run.weight,
             run.loader,
+            run.pacing.stagger_ms,
+            run.pacing.cool_after,
+            run.pacing.cool_ms,
         )
         .execute(&self.pool)
         .await?;
@@ -186,6 +205,9 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
+        if let (Some(row), Some(budget)) = (&row, run.budget_microusd) {
+            self.set_budget(Some(row.id), Some(budget)).await?;
+        }
         match row {
             Some(row) if row.source_read => Ok(Begun::Rank {
                 id: row.id,
@@ -326,6 +348,26 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?)
+    }
+
+    /// What a run may cost, or with `run: None` everything in a day (by UTC), in micro-dollars;
+    /// `None`: not bounded. What was spent before counts.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] for a run that is not there, or a negative budget.
+    pub async fn set_budget(
+        &self,
+        run: Option<Uuid>,
+        microusd: Option<i64>,
+    ) -> Result<(), StoreError> {
+        sqlx::query_scalar!(
+            r#"select tidegate.set_budget($1, $2)::text as done"#,
+            run,
+            microusd
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(())
     }
 
     async fn limit_worker(&self, worker: &str, size: u32) -> Result<(), StoreError> {

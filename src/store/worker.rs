@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, load::Routing, run::Pacing};
 
 /// A worker to be made known.
 #[derive(Clone, Debug)]
@@ -24,8 +24,14 @@ pub struct NewWorker {
     pub max_attempts: i32,
     /// Weight of each tier in a claim.
     pub mix: Vec<f32>,
-    /// Output tokens reserved per call.
+    /// Output tokens reserved per call, until it is known how long answers are.
     pub est_output: i32,
+    /// Tokens of the longest answer, for which money is reserved. `None`: not bounded.
+    pub max_output: Option<i32>,
+    /// How its tasks take their fallbacks.
+    pub routing: Routing,
+    /// How its claims are spread over time.
+    pub pacing: Pacing,
     /// How long one attempt may take, in milliseconds.
     pub timeout_ms: i32,
 }
@@ -84,7 +90,7 @@ impl Store {
             })
             .collect();
         Ok(sqlx::query_scalar!(
-            r#"select tidegate.register_worker_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) as "run!""#,
+            r#"select tidegate.register_worker_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) as "run!""#,
             worker.name,
             worker.hash,
             crate::task::new_id(),
@@ -96,6 +102,12 @@ impl Store {
             i32::try_from(longest).unwrap_or(0),
             worker.est_output,
             worker.timeout_ms,
+            worker.max_output,
+            worker.routing.policy,
+            worker.routing.patience_ms,
+            worker.pacing.stagger_ms,
+            worker.pacing.cool_after,
+            worker.pacing.cool_ms,
         )
         .fetch_one(&self.pool)
         .await?)

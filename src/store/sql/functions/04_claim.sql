@@ -3,26 +3,31 @@
 --
 -- Order: fair share among runs, the tier mix of each run, component priority, priority, oldest. Shares are by systematic
 -- sampling with one random start (exact on average for any number of slots; the pure twin is `priority::Mix`).
--- Each task goes to the first model of its ladder that has room: first everybody's own share on the primary, then on
+-- Each task goes to a model of its ladder that has room, by its lane's policy: `ladder` the first, `spread` in proportion to what
+-- they have left, `patient` the first, but to a later one only where the earlier ones do not open within the patience; `auto` is
+-- a ladder within a provider and patient before it crosses to another. First everybody's own share on the primary, then on
 -- fallbacks, then what others left. So a fallback's own first-choice tasks come before those that fall back to it.
+-- A task too large for what is left of a token limit is passed over by smaller ones for 5 s; then they leave it room.
 --
 -- The lock and the sums are two statements on purpose: one statement would sum by a snapshot taken before it waited.
-create or replace function tidegate.claim_v2(
+create or replace function tidegate.claim_v3(
   p_process uuid,
   p_slots int,
   p_nonce bigint,
   p_providers text[],                        -- entries this process has a key for
   p_workers text[] default null,             -- null: all
   p_offset float8 default null,              -- tests: the sampling offset in [0, 1)
-  p_now timestamptz default null             -- tests: the moment
+  p_now timestamptz default null,            -- tests: the moment
+  p_interactive boolean default false        -- may use what is reserved for interactive calls
 ) returns table (
   o_task uuid, o_run uuid, o_item text, o_generation int, o_lane int, o_tier smallint, o_model text, o_model_id int, o_rung smallint,
   o_ladder_len smallint, o_priority float8, o_est_input int, o_attempt int, o_max_attempts int, o_epoch int, o_tries smallint[], o_rescues smallint,
-  o_spent_ms bigint, o_call uuid, o_granted_at timestamptz, o_call_timeout_ms int, o_input_price bigint, o_output_price bigint,
+  o_spent_ms bigint, o_est_output int, o_call uuid, o_granted_at timestamptz, o_call_timeout_ms int, o_input_price bigint, o_output_price bigint,
   o_definition bytea, o_expired boolean
 ) language plpgsql as $$
 #variable_conflict use_column
 declare
+  c_hold_after constant interval := '5 s';   -- a large task passed over for so long is left room
   c_calls_per_model constant smallint := 4;  -- the first call and 3 retries; its twin is retry::CALLS_PER_MODEL
   v_windows_at timestamptz := coalesce(p_now, now());
   v_now timestamptz;
@@ -60,9 +65,27 @@ declare
   v_ids uuid[] := '{}';
   v_picked_models int[] := '{}';
   v_picked_rungs smallint[] := '{}';
+  v_picked_outs int[] := '{}';
   v_dirty int[] := '{}';
   v_closed int := 0;
   v_suspect_free boolean;
+  v_patient boolean;
+  v_opens timestamptz[];                     -- model id -> when it may be called, of models that cannot be now (patient lanes)
+  v_gate int[];                              -- model id -> calls that the gate after a cooldown lets through; null: no gate
+  v_given int[];                             -- model id -> calls given in this claim
+  v_day_budget int;
+  v_held bigint[];                           -- limit id -> room that waits for a large task
+  v_held_task uuid[];
+  v_passed_limits int[] := '{}';             -- limits for which a large task was passed over, and that task
+  v_passed_tasks uuid[] := '{}';
+  v_passed_needs bigint[] := '{}';
+  v_paced uuid[] := '{}';                    -- runs with pacing, and how many they may start now
+  v_paced_left int[] := '{}';
+  v_place int;
+  v_best int;
+  v_best_left float8;
+  v_left_of float8;
+  v_out int;
 begin
   if p_slots <= 0 then
     return;
@@ -80,6 +103,7 @@ begin
    where n.open and n.ladder <> '{}' and u.state = 'active'
      and (p_workers is null or u.worker = any (p_workers))
      and not exists (select from tidegate.worker_pauses z where z.worker = u.worker)
+     and not exists (select from tidegate.run_pacing z where z.run_id = u.id and z.next_at > coalesce(p_now, clock_timestamp()))
      -- a probe a lane: there may be thousands of segments
      and (select true from tidegate.segments s where s.lane = n.lane and s.open limit 1);
   if v_lanes is null then
@@ -92,7 +116,10 @@ begin
      and m.provider = any (p_providers)
      and m.parked is null and p.parked is null
      and not exists (select from tidegate.model_cooldowns c
-                      where c.quota_scope = p.quota_scope and c.wire_name = m.wire_name and c.until > coalesce(p_now, clock_timestamp()));
+                      where c.quota_scope = p.quota_scope and c.wire_name = m.wire_name
+                        and (c.until > coalesce(p_now, clock_timestamp())
+                             -- somebody's probe is under way
+                             or (c.proven_at is null and exists (select from tidegate.running r where r.model_id = m.model_id and r.granted_at >= c.until))));
   if v_models is null then
     return;
   end if;
@@ -100,7 +127,7 @@ begin
   -- models whose limits are all but spent are left out before anything is locked
   select array_agg(m) into v_models from unnest(v_models) m
    where m not in (select ml.model_id
-                     from tidegate.limit_room_v1(coalesce(v_limits, '{}'), v_windows_at, v_windows_at) r
+                     from tidegate.limit_room_v2(coalesce(v_limits, '{}'), v_windows_at, v_windows_at, p_interactive) r
                      join tidegate.model_limits ml on ml.limit_id = r.o_limit
                     where r.o_room <= 0);
   if v_models is null then
@@ -110,7 +137,11 @@ begin
     select ml.limit_id z from tidegate.model_limits ml where ml.model_id = any (v_models)
     union
     select l.limit_id from tidegate.limits l
-     where l.worker in (select u.worker from tidegate.lanes n join tidegate.runs u on u.id = n.run_id where n.lane = any (v_lanes))) z;
+     where l.worker in (select u.worker from tidegate.lanes n join tidegate.runs u on u.id = n.run_id where n.lane = any (v_lanes))
+    union
+    select l.limit_id from tidegate.limits l where l.run_id in (select n.run_id from tidegate.lanes n where n.lane = any (v_lanes))
+    union
+    select l.limit_id from tidegate.limits l where l.dimension = 'money' and l.window_kind = 'day') z;
 
   -- 2. the lock: limits that this claim may debit, in order of id, never updated by claims
   perform 1 from tidegate.limits l where l.limit_id = any (v_limits) order by l.limit_id for no key update;
@@ -118,11 +149,23 @@ begin
   v_room := array_fill(0::bigint, array[greatest(1, (select max(l.limit_id) from tidegate.limits l))]);
   v_dim := array_fill(''::text, array[array_length(v_room, 1)]);
   v_size := v_room;
-  for row_ in select r.o_limit, r.o_room, l.dimension, l.size
-                from tidegate.limit_room_v1(v_limits, v_windows_at, v_now) r join tidegate.limits l on l.limit_id = r.o_limit loop
+  v_held := v_room;
+  v_held_task := array_fill(null::uuid, array[array_length(v_room, 1)]);
+  for row_ in select r.o_limit, r.o_room, l.dimension, l.window_kind, l.size, h.task_id, h.need
+                from tidegate.limit_room_v2(v_limits, v_windows_at, v_now, p_interactive) r
+                join tidegate.limits l on l.limit_id = r.o_limit
+                left join tidegate.limit_holds h on h.limit_id = l.limit_id and h.since < v_now - c_hold_after
+                 and exists (select from tidegate.tasks t where t.id = h.task_id and t.state = 'ready') loop
     v_room[row_.o_limit] := row_.o_room;
     v_dim[row_.o_limit] := row_.dimension;
     v_size[row_.o_limit] := row_.size;
+    if row_.task_id is not null then
+      v_held[row_.o_limit] := least(row_.need, row_.size);
+      v_held_task[row_.o_limit] := row_.task_id;
+    end if;
+    if row_.dimension = 'money' and row_.window_kind = 'day' then
+      v_day_budget := row_.o_limit;
+    end if;
   end loop;
   v_ml_from := array_fill(0, array[(select max(m.model_id) from tidegate.models m)]);
   v_ml_to := v_ml_from;
@@ -131,15 +174,47 @@ begin
     v_ml := v_ml || coalesce((select array_agg(ml.limit_id) from tidegate.model_limits ml where ml.model_id = v_model), '{}');
     v_ml_to[v_model] := coalesce(array_length(v_ml, 1), 0);
   end loop;
-  -- a cooldown may have been written while we waited for the lock
+  -- a cooldown may have been written while we waited for the lock; after one ended, few calls go at first
+  v_given := array_fill(0, array[array_length(v_ml_from, 1)]);
+  v_gate := array_fill(null::int, array[array_length(v_ml_from, 1)]);
+  v_opens := array_fill(null::timestamptz, array[array_length(v_ml_from, 1)]);
+  for row_ in
+    select m.model_id, g.calls - (select count(*) from tidegate.running r where r.model_id = m.model_id and r.granted_at >= c.until) as left_
+      from tidegate.models m
+      join tidegate.providers p on p.name = m.provider
+      join tidegate.model_cooldowns c on c.quota_scope = p.quota_scope and c.wire_name = m.wire_name
+      cross join lateral (select tidegate.gate_v1(c.until, c.proven_at, v_now) as calls) g
+     where m.model_id = any (v_models) and g.calls is not null loop
+    v_gate[row_.model_id] := greatest(0, row_.left_);
+  end loop;
   select array_agg(m.model_id) into v_models
     from tidegate.models m join tidegate.providers p on p.name = m.provider
-   where m.model_id = any (v_models) and m.parked is null and p.parked is null
-     and not exists (select from tidegate.model_cooldowns c
-                      where c.quota_scope = p.quota_scope and c.wire_name = m.wire_name and c.until > v_now);
+   where m.model_id = any (v_models) and m.parked is null and p.parked is null and v_gate[m.model_id] is distinct from 0;
   if v_models is null then
     return;
   end if;
+  -- who is patient needs to know how long the models that are closed stay so
+  for row_ in
+    select distinct z.model_id from tidegate.lanes n cross join lateral unnest(n.ladder) z (model_id)
+     where n.lane = any (v_lanes) and n.policy in ('auto', 'patient') and z.model_id <> all (v_models) loop
+    v_opens[row_.model_id] := coalesce(tidegate.model_opens_at_v1(row_.model_id, p_providers, v_now), v_now);
+  end loop;
+  -- runs with pacing: their rows are locked, so that the whole fleet keeps to it
+  for row_ in
+    select u.id, u.stagger_ms, u.cool_after from tidegate.runs u
+     where u.id in (select n.run_id from tidegate.lanes n where n.lane = any (v_lanes))
+       and (u.stagger_ms is not null or u.cool_after is not null)
+     order by u.id loop
+    insert into tidegate.run_pacing (run_id, next_at, since_rest) values (row_.id, v_now, 0) on conflict do nothing;
+    v_place := null;
+    select case when z.next_at > v_now then 0
+                else least(case when row_.stagger_ms is not null then 1 end,
+                           row_.cool_after - case when z.since_rest >= row_.cool_after then 0 else z.since_rest end) end
+      into v_place
+      from tidegate.run_pacing z where z.run_id = row_.id for update;
+    v_paced := v_paced || row_.id;
+    v_paced_left := v_paced_left || v_place;
+  end loop;
 
   -- a task whose process died twice (a literal 2: partial indexes know it) is taken alone of its kind: if it kills
   -- again, it was not for its neighbours
@@ -178,10 +253,20 @@ begin
       continue when v_want <= 0;
       v_got := 0;
       for row_ in
-        select n.lane, n.ladder, n.est_output, n.run_limit, p.tid, p.id, p.est_input, p.tries, p.rescues, p.stale
-          from (select n.lane, n.ladder, n.est_output, n.component_priority,
-                       (select l.limit_id from tidegate.limits l where l.worker = u.worker) as run_limit
+        select n.lane, n.ladder, n.policy, n.patience, n.outs, n.names, n.cost_in, n.cost_out, n.run_limits, p.tid, p.id, p.est_input, p.tries, p.rescues, p.stale
+          from (select n.lane, n.ladder, n.policy, make_interval(secs => n.patience_ms / 1000.0) as patience, n.component_priority,
+                       k.outs, k.names, k.cost_in, k.cost_out,
+                       -- limits of the run and of its worker, besides those of the models
+                       array(select l.limit_id from tidegate.limits l
+                              where l.limit_id = any (v_limits) and (l.worker = u.worker or l.run_id = u.id or l.limit_id = v_day_budget)) as run_limits
                   from tidegate.lanes n join tidegate.runs u on u.id = n.run_id
+                 cross join lateral (
+                   select array_agg(coalesce(q.tokens, n.est_output) order by z.rung) as outs, array_agg(m.provider order by z.rung) as names,
+                          array_agg(m.input_price_microusd order by z.rung) as cost_in,
+                          array_agg(m.output_price_microusd * coalesce(n.max_output, q.tokens, n.est_output) order by z.rung) as cost_out
+                     from unnest(n.ladder) with ordinality z (model_id, rung)
+                     join tidegate.models m on m.model_id = z.model_id
+                     left join tidegate.output_quantiles q on q.worker = u.worker and q.component = n.component and q.model_id = z.model_id) k
                  where n.lane = any (v_lanes) and n.run_id = c_run[i] and n.tier = c_tier[i] and n.ladder && v_models) n
           cross join lateral (
             select w.tid, w.id, w.priority, w.est_input, w.tries, w.rescues, w.stale from (
@@ -217,49 +302,115 @@ begin
         if row_.stale and row_.lane <> all (v_dirty) then
           v_dirty := v_dirty || row_.lane;
         end if;
-        continue when row_.run_limit is not null and v_room[row_.run_limit] <= 0;
         continue when row_.rescues >= 2 and not v_suspect_free;
+        v_place := array_position(v_paced, c_run[i]);
+        exit when v_place is not null and v_paced_left[v_place] <= 0;
+        v_best := null;
+        v_best_left := 0;
+        v_patient := true;  -- the earlier rungs, if any, are closed for longer than the task is to wait
         for v_rung in 1..array_length(row_.ladder, 1) loop
           -- a rung whose calls are used up for this task is as if it were not there
           continue when coalesce(row_.tries[v_rung], 0) >= c_calls_per_model;
           v_model := row_.ladder[v_rung];
-          if v_model = any (v_models) then
+          -- to a later rung (of another provider, for `auto`) only where no earlier one opens within the patience
+          if row_.policy in ('auto', 'patient') and v_rung > 1 then
+            v_patient := not exists (
+              select from generate_series(1, v_rung - 1) e
+               where coalesce(row_.tries[e], 0) < c_calls_per_model
+                 and (row_.policy = 'patient' or row_.names[e] <> row_.names[v_rung])
+                 and coalesce(v_opens[row_.ladder[e]], v_now) <= v_now + row_.patience
+                 -- a prompt larger than what it takes in a whole minute never passes there
+                 and not exists (select from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
+                                  where ml.model_id = row_.ladder[e] and l.dimension in ('input_tokens', 'total_tokens') and row_.est_input > l.size * 1.25));
+          end if;
+          if v_patient and v_model = any (v_models) and v_gate[v_model] is distinct from 0 then
+            v_out := row_.outs[v_rung];
             v_fits := true;
+            v_left_of := 1e9;
             for k in v_ml_from[v_model]..v_ml_to[v_model] loop
               v_limit := v_ml[k];
               v_need := case v_dim[v_limit]
                 when 'input_tokens' then least(row_.est_input, v_size[v_limit])
-                when 'total_tokens' then least(row_.est_input::bigint + row_.est_output, v_size[v_limit])
+                when 'output_tokens' then least(v_out, v_size[v_limit])
+                when 'total_tokens' then least(row_.est_input::bigint + v_out, v_size[v_limit])
                 else 1 end;
               -- what is larger than the whole limit never passes; a quarter more is left for our estimate being high
               if v_room[v_limit] < v_need or v_room[v_limit] <= 0
                  or (v_dim[v_limit] in ('input_tokens', 'total_tokens') and row_.est_input > v_size[v_limit] * 1.25) then
                 v_fits := false;
+                -- the first that is passed over, in the order of the claim
+                if v_dim[v_limit] not in ('requests', 'concurrency') and v_room[v_limit] < v_need and v_limit <> all (v_passed_limits)
+                   and row_.est_input <= v_size[v_limit] * 1.25 then
+                  v_passed_limits := v_passed_limits || v_limit;
+                  v_passed_tasks := v_passed_tasks || row_.id;
+                  v_passed_needs := v_passed_needs || v_need;
+                end if;
                 exit;
               end if;
+              -- room that a large task waits for is for that task
+              if v_held[v_limit] > 0 and v_held_task[v_limit] <> row_.id and v_room[v_limit] - v_held[v_limit] < v_need then
+                v_fits := false;
+                exit;
+              end if;
+              v_left_of := least(v_left_of, v_room[v_limit]::float8 / greatest(v_need, 1));
             end loop;
             if v_fits then
-              for k in v_ml_from[v_model]..v_ml_to[v_model] loop
-                v_limit := v_ml[k];
-                v_room[v_limit] := v_room[v_limit] - case v_dim[v_limit]
-                  when 'input_tokens' then least(row_.est_input, v_size[v_limit])
-                  when 'total_tokens' then least(row_.est_input::bigint + row_.est_output, v_size[v_limit])
+              foreach v_limit in array row_.run_limits loop
+                v_need := case v_dim[v_limit]
+                  -- a budget holds only where the price is known
+                  when 'money' then coalesce(ceil((row_.est_input::numeric * row_.cost_in[v_rung] + row_.cost_out[v_rung]) / 1000000)::bigint, v_room[v_limit] + 1)
                   else 1 end;
+                if v_room[v_limit] < v_need or v_room[v_limit] <= 0 then
+                  v_fits := false;
+                  exit;
+                end if;
               end loop;
-              if row_.run_limit is not null then
-                v_room[row_.run_limit] := v_room[row_.run_limit] - 1;
+            end if;
+            if v_fits then
+              -- in proportion to what they had left when the claim began: highest averages (D'Hondt)
+              v_left_of := (least(v_left_of, v_gate[v_model]) + v_given[v_model]) / (v_given[v_model] + 1);
+              if v_best is null or v_left_of > v_best_left then
+                v_best := v_rung;
+                v_best_left := v_left_of;
               end if;
-              v_tids := v_tids || row_.tid;
-              v_ids := v_ids || row_.id;
-              v_picked_models := v_picked_models || v_model;
-              v_picked_rungs := v_picked_rungs || v_rung::smallint;
-              v_got := v_got + 1;
-              v_suspect_free := v_suspect_free and row_.rescues < 2;
-              exit;
+              exit when row_.policy <> 'spread';
             end if;
           end if;
-          exit when v_phase = 1;  -- the primary only: fallbacks have their turn when all primaries were served
+          -- the primary only: fallbacks have their turn when all primaries were served. Of a spread, all are first choices
+          exit when v_phase = 1 and row_.policy <> 'spread';
         end loop;
+        if v_best is not null then
+          v_model := row_.ladder[v_best];
+          v_out := row_.outs[v_best];
+          for k in v_ml_from[v_model]..v_ml_to[v_model] loop
+            v_limit := v_ml[k];
+            v_room[v_limit] := v_room[v_limit] - case v_dim[v_limit]
+              when 'input_tokens' then least(row_.est_input, v_size[v_limit])
+              when 'output_tokens' then least(v_out, v_size[v_limit])
+              when 'total_tokens' then least(row_.est_input::bigint + v_out, v_size[v_limit])
+              else 1 end;
+            if v_held_task[v_limit] = row_.id then
+              v_held[v_limit] := 0;
+            end if;
+          end loop;
+          foreach v_limit in array row_.run_limits loop
+            v_room[v_limit] := v_room[v_limit] - case v_dim[v_limit]
+              when 'money' then ceil((row_.est_input::numeric * row_.cost_in[v_best] + row_.cost_out[v_best]) / 1000000)::bigint
+              else 1 end;
+          end loop;
+          v_given[v_model] := v_given[v_model] + 1;
+          v_gate[v_model] := v_gate[v_model] - 1;
+          if v_place is not null then
+            v_paced_left[v_place] := v_paced_left[v_place] - 1;
+          end if;
+          v_tids := v_tids || row_.tid;
+          v_ids := v_ids || row_.id;
+          v_picked_models := v_picked_models || v_model;
+          v_picked_rungs := v_picked_rungs || v_best::smallint;
+          v_picked_outs := v_picked_outs || v_out;
+          v_got := v_got + 1;
+          v_suspect_free := v_suspect_free and row_.rescues < 2;
+        end if;
         exit when v_got >= v_want;
       end loop;
       v_left := v_left - v_got;
@@ -276,10 +427,29 @@ begin
   if v_dirty <> '{}' then
     v_closed := tidegate.close_segments_v1(v_dirty);
   end if;
+  if v_passed_limits <> '{}' then
+    insert into tidegate.limit_holds as h (limit_id, task_id, need, since)
+    select z.limit_id, z.task, z.need, v_now from unnest(v_passed_limits, v_passed_tasks, v_passed_needs) z (limit_id, task, need)
+     where z.task <> all (v_ids)
+    on conflict (limit_id) do update set task_id = excluded.task_id, need = excluded.need, since = excluded.since
+     -- one at a time, until it has been served
+     where not exists (select from tidegate.tasks t where t.id = h.task_id and t.state = 'ready') or h.task_id = any (v_ids);
+  end if;
+  if v_paced <> '{}' then
+    update tidegate.run_pacing z
+       set since_rest = case when z.since_rest >= coalesce(u.cool_after, 2147483647) then 0 else z.since_rest end + k.n,
+           next_at = v_now + greatest(
+             case when u.stagger_ms is not null then make_interval(secs => u.stagger_ms / 1000.0) else interval '0' end,
+             case when case when z.since_rest >= coalesce(u.cool_after, 2147483647) then 0 else z.since_rest end + k.n >= u.cool_after
+                  then make_interval(secs => u.cool_ms / 1000.0) else interval '0' end)
+      from (select t.run_id, count(*)::int as n from tidegate.tasks t where t.id = any (v_ids) group by t.run_id) k
+      join tidegate.runs u on u.id = k.run_id
+     where z.run_id = k.run_id and z.run_id = any (v_paced);
+  end if;
   if v_tids = '{}' then
     -- so many used-up segments stood before those that hold something: they are closed now
     if v_closed >= 30 then
-      return query select * from tidegate.claim_v2(p_process, p_slots, p_nonce, p_providers, p_workers, p_offset, p_now);
+      return query select * from tidegate.claim_v3(p_process, p_slots, p_nonce, p_providers, p_workers, p_offset, p_now, p_interactive);
     end if;
     return;
   end if;
@@ -291,13 +461,13 @@ begin
   ), taken as (
     delete from tidegate.ready w where w.ctid = any (array(select l.tid from locked l)) returning w.*
   ), now_running as (
-    insert into tidegate.running (id, lane, priority, est_input, attempts, epoch, tries, rescues, spent_ms,
+    insert into tidegate.running (id, lane, priority, est_input, est_output, attempts, epoch, tries, rescues, spent_ms,
                                   nonce, process_id, model_id, rung, call_id, granted_at, deadline_at)
-    select t.id, t.lane, t.priority, t.est_input, t.attempts + 1, t.epoch + 1, t.tries, t.rescues, t.spent_ms,
+    select t.id, t.lane, t.priority, t.est_input, c.est_output, t.attempts + 1, t.epoch + 1, t.tries, t.rescues, t.spent_ms,
            p_nonce, p_process, c.model_id, c.rung, tidegate.uuid_v7(), v_now,
            v_now + make_interval(secs => n.call_timeout_ms / 1000.0 + 60)
       from taken t
-      join unnest(v_ids, v_picked_models, v_picked_rungs) c (id, model_id, rung) on c.id = t.id
+      join unnest(v_ids, v_picked_models, v_picked_rungs, v_picked_outs) c (id, model_id, rung, est_output) on c.id = t.id
       join tidegate.lanes n on n.lane = t.lane
     returning *
   ), told as (
@@ -314,6 +484,11 @@ begin
     select k.run_id, k.tier, z.state, z.sign * k.n
       from (select t.run_id, t.tier, count(*) as n from told t group by t.run_id, t.tier) k
       cross join lateral (values ('ready', -1), ('running', 1)) z (state, sign)
+  ), worth as materialized (
+    -- the worst case of each call: money is reserved for the longest answer; null: a price is not known
+    select r.id, ceil((r.est_input::numeric * m.input_price_microusd
+                       + coalesce(n.max_output, r.est_output)::numeric * m.output_price_microusd) / 1000000)::bigint as cost
+      from now_running r join tidegate.models m on m.model_id = r.model_id join tidegate.lanes n on n.lane = r.lane
   ), booked as (
     insert into tidegate.limit_book (limit_id, at, total, full_at)
     select x.limit_id, greatest(coalesce(p_now, clock_timestamp()), newest.at + interval '1 us'), coalesce(newest.total, 0) + x.used,
@@ -323,31 +498,38 @@ begin
                    sum(case l.dimension
                          when 'requests' then 1
                          when 'input_tokens' then r.est_input
-                         else r.est_input::bigint + n.est_output end)::bigint as used
+                         when 'output_tokens' then r.est_output
+                         else r.est_input::bigint + r.est_output end)::bigint as used
               from now_running r
-              join tidegate.lanes n on n.lane = r.lane
               join tidegate.model_limits ml on ml.model_id = r.model_id
               join tidegate.limits l on l.limit_id = ml.limit_id and l.dimension <> 'concurrency'
-             group by ml.limit_id) x
+             group by ml.limit_id
+            union all
+            select l.limit_id, sum(w.cost)::bigint
+              from tidegate.limits l
+              join told t on t.run_id = l.run_id or l.run_id is null
+              join worth w on w.id = t.id
+             where l.dimension = 'money' and l.limit_id = any (v_limits)
+             group by l.limit_id) x
       join tidegate.limits l on l.limit_id = x.limit_id
       left join lateral (select b.at, b.total, b.full_at from tidegate.limit_book b
                           where b.limit_id = x.limit_id order by b.at desc limit 1) newest on true
+     where x.used is not null
   ), intents as (
     insert into tidegate.calls (id, started_at, task_id, run_id, process_id, worker, component, tier, model, attempt,
-                                est_input_tokens, est_cost_microusd)
-    select r.call_id, r.granted_at, r.id, t.run_id, p_process, t.worker, t.component, t.tier, m.model, r.attempts, r.est_input,
-           ceil((r.est_input::numeric * coalesce(m.input_price_microusd, 0)
-                 + n.est_output::numeric * coalesce(m.output_price_microusd, 0)) / 1000000)::bigint
+                                est_input_tokens, est_output_tokens, est_cost_microusd)
+    select r.call_id, r.granted_at, r.id, t.run_id, p_process, t.worker, t.component, t.tier, m.model, r.attempts, r.est_input, r.est_output,
+           coalesce(w.cost, 0)
       from now_running r
       join told t on t.id = r.id
+      join worth w on w.id = r.id
       join tidegate.models m on m.model_id = r.model_id
-      join tidegate.lanes n on n.lane = r.lane
   ), event as (
     insert into tidegate.event_batches (kind, process_id, task_ids)
     select 'claimed', p_process, array_agg(r.id) from now_running r having count(*) > 0
   )
   select r.id, t.run_id, t.item_id, t.generation, r.lane, t.tier, m.model, r.model_id, r.rung, array_length(n.ladder, 1)::smallint,
-         r.priority, r.est_input, r.attempts, t.max_attempts, r.epoch, r.tries, r.rescues, r.spent_ms, r.call_id, r.granted_at, n.call_timeout_ms,
+         r.priority, r.est_input, r.attempts, t.max_attempts, r.epoch, r.tries, r.rescues, r.spent_ms, r.est_output, r.call_id, r.granted_at, n.call_timeout_ms,
          m.input_price_microusd, m.output_price_microusd, u.definition_hash, t.expired
     from now_running r
     join told t on t.id = r.id
@@ -356,9 +538,9 @@ begin
     join tidegate.runs u on u.id = t.run_id;
 end $$;
 -- generic statistics make the planner read whole segments and sort them; a disabled node costs 1e10, which would switch JIT on
-alter function tidegate.claim_v2 set plan_cache_mode = force_generic_plan;
-alter function tidegate.claim_v2 set jit = off;
-alter function tidegate.claim_v2 set enable_mergejoin = off;
-alter function tidegate.claim_v2 set enable_seqscan = off;
-alter function tidegate.claim_v2 set enable_bitmapscan = off;
-alter function tidegate.claim_v2 set enable_sort = off;
+alter function tidegate.claim_v3 set plan_cache_mode = force_generic_plan;
+alter function tidegate.claim_v3 set jit = off;
+alter function tidegate.claim_v3 set enable_mergejoin = off;
+alter function tidegate.claim_v3 set enable_seqscan = off;
+alter function tidegate.claim_v3 set enable_bitmapscan = off;
+alter function tidegate.claim_v3 set enable_sort = off;

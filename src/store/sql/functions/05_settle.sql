@@ -1,6 +1,18 @@
 -- What became of claimed tasks, written down once. A row still in `running` under the same nonce and epoch is the fence: whoever
 -- finds none has lost the lease, which is a normal answer, not an error.
 
+-- Calls of these models, granted at these moments, were answered: the gate of a cooldown that ended before opens step by step.
+create or replace function tidegate.prove_v1(p_models text[], p_granted_at timestamptz[]) returns void language sql volatile as $$
+  update tidegate.model_cooldowns c set proven_at = clock_timestamp()
+    from (select p.quota_scope, m.wire_name, max(g.at) as at
+            from unnest(p_models, p_granted_at) g (model, at)
+            join tidegate.models m on m.model = g.model
+            join tidegate.providers p on p.name = m.provider
+           group by 1, 2) z
+   where c.quota_scope = z.quota_scope and c.wire_name = z.wire_name
+     and c.proven_at is null and c.until <= now() and z.at >= c.until
+$$;
+
 -- Answers. `p_meta` is a json array in the order of `p_answers` (which is text, since jsonb refuses U+0000).
 -- Fate: done; salvaged (the lease was lost, but the task waited again: a late paid answer completes it);
 -- superseded (somebody else ended it: only the cost is kept).
@@ -70,17 +82,28 @@ begin
      where c.id = g.call_id and c.started_at = g.granted_at
        and (c.ended_at is null or (c.outcome = 'superseded' and exists (select from fates f where f.n = g.n)))
   ), corrected as (
+    -- what was used more or less than reserved, at the moment of the grant: it leaves a window with its call
     insert into tidegate.limit_settlements (limit_id, at, delta)
-    select l.limit_id, g.granted_at,
-           case l.dimension
-             when 'input_tokens' then g.input_tokens - c.est_input_tokens
-             else g.input_tokens + g.output_tokens + g.thought_tokens - c.est_input_tokens::bigint - n.est_output end
-      from given g
-      join tidegate.calls c on c.id = g.call_id and c.started_at = g.granted_at and c.ended_at is null
-      join tidegate.lanes n on n.lane = g.lane
-      join tidegate.model_limits ml on ml.model_id = g.model_id
-      join tidegate.limits l on l.limit_id = ml.limit_id and l.dimension in ('input_tokens', 'total_tokens')
-     where g.input_tokens is not null
+    select z.limit_id, z.at, sum(z.delta)
+      from (select l.limit_id, g.granted_at as at,
+                   case l.dimension
+                     when 'input_tokens' then g.input_tokens - c.est_input_tokens
+                     when 'output_tokens' then g.output_tokens + g.thought_tokens - coalesce(c.est_output_tokens, n.est_output)
+                     else g.input_tokens + g.output_tokens + g.thought_tokens - c.est_input_tokens::bigint - coalesce(c.est_output_tokens, n.est_output) end as delta
+              from given g
+              join tidegate.calls c on c.id = g.call_id and c.started_at = g.granted_at and c.ended_at is null
+              join tidegate.lanes n on n.lane = g.lane
+              join tidegate.model_limits ml on ml.model_id = g.model_id
+              join tidegate.limits l on l.limit_id = ml.limit_id and l.dimension in ('input_tokens', 'output_tokens', 'total_tokens')
+             where g.input_tokens is not null
+            union all
+            -- a cost that is only estimated stays reserved as it was
+            select l.limit_id, g.granted_at, g.cost_microusd - c.est_cost_microusd
+              from given g
+              join tidegate.calls c on c.id = g.call_id and c.started_at = g.granted_at and c.ended_at is null
+              join tidegate.limits l on l.dimension = 'money' and (l.run_id = c.run_id or l.window_kind = 'day')
+             where g.cost_microusd is not null and not coalesce(g.cost_estimated, false)) z
+     group by z.limit_id, z.at having sum(z.delta) <> 0
   ), event as (
     insert into tidegate.event_batches (kind, process_id, task_ids)
     select f.fate, p_process, array_agg(f.id) from fates f group by f.fate
@@ -88,6 +111,10 @@ begin
   select g.task, coalesce(f.fate, 'superseded') from given g left join fates f on f.n = g.n order by g.n;
   if exists (select from tidegate.needs) then
     perform tidegate.mark_needs_v1(array(select (m ->> 'task')::uuid from jsonb_array_elements(p_meta) m));
+  end if;
+  if exists (select from tidegate.model_cooldowns c where c.proven_at is null and c.until <= now()) then
+    perform tidegate.prove_v1(array(select m ->> 'model' from jsonb_array_elements(p_meta) m),
+                              array(select (m ->> 'granted_at')::timestamptz from jsonb_array_elements(p_meta) m));
   end if;
 end $$;
 
@@ -130,6 +157,32 @@ begin
              input_tokens = g.input_tokens, cached_tokens = g.cached_tokens, output_tokens = g.output_tokens, thought_tokens = g.thought_tokens,
              cost_microusd = g.cost_microusd, cost_estimated = g.cost_estimated, latency_ms = g.latency_ms
         from given g where c.id = g.call_id and c.started_at = g.granted_at and c.ended_at is null
+    ), corrected as (
+      -- what certainly never left uses nothing; what was counted uses what was counted; else the reservation stays
+      insert into tidegate.limit_settlements (limit_id, at, delta)
+      select z.limit_id, z.at, sum(z.delta)
+        from (select l.limit_id, g.granted_at as at,
+                     case when not g.sent then -case l.dimension when 'requests' then 1
+                                                                 when 'input_tokens' then c.est_input_tokens
+                                                                 when 'output_tokens' then c.est_output_tokens
+                                                                 else c.est_input_tokens::bigint + c.est_output_tokens end
+                          else case l.dimension when 'requests' then 0
+                                                when 'input_tokens' then g.input_tokens - c.est_input_tokens
+                                                when 'output_tokens' then g.output_tokens + g.thought_tokens - c.est_output_tokens
+                                                else g.input_tokens + g.output_tokens + g.thought_tokens - c.est_input_tokens::bigint - c.est_output_tokens end end as delta
+                from given g
+                join tidegate.calls c on c.id = g.call_id and c.started_at = g.granted_at and c.ended_at is null
+                join tidegate.models m on m.model = c.model
+                join tidegate.model_limits ml on ml.model_id = m.model_id
+                join tidegate.limits l on l.limit_id = ml.limit_id and l.dimension <> 'concurrency'
+               where not g.sent or g.input_tokens is not null
+              union all
+              select l.limit_id, g.granted_at, coalesce(g.cost_microusd, 0) - c.est_cost_microusd
+                from given g
+                join tidegate.calls c on c.id = g.call_id and c.started_at = g.granted_at and c.ended_at is null
+                join tidegate.limits l on l.dimension = 'money' and (l.run_id = c.run_id or l.window_kind = 'day')
+               where not g.sent or (g.cost_microusd is not null and not coalesce(g.cost_estimated, false))) z
+       group by z.limit_id, z.at having sum(z.delta) <> 0
     ), fenced as (
       delete from tidegate.running r using given g
        where r.id = g.task and r.nonce = g.nonce and r.epoch = g.epoch
@@ -190,6 +243,13 @@ begin
     end if;
     if v_back.some_ended then
       perform tidegate.mark_needs_v1(v_back.ids_all);
+    end if;
+    if exists (select from tidegate.model_cooldowns c where c.proven_at is null and c.until <= now()) then
+      -- an answer that does not do, or a refusal of what was asked, is a sign of life too
+      perform tidegate.prove_v1(array_agg(c.model), array_agg(c.started_at))
+         from jsonb_to_recordset(p_meta) as g (call_id uuid, granted_at timestamptz, sent boolean, http_status smallint)
+         join tidegate.calls c on c.id = g.call_id and c.started_at = g.granted_at
+        where g.sent and (g.http_status = 200 or g.http_status between 400 and 428);
     end if;
     return query select unnest(v_back.ids_all);
   end loop;

@@ -144,10 +144,45 @@ create or replace function tidegate.trim_book_v1() returns void language sql vol
      -- what a window or a day is measured from stays: the newest of those that are old
      and exists (select from tidegate.limit_book k
                   where k.limit_id = b.limit_id and k.at > b.at and k.at < now() - interval '3 days');
-  delete from tidegate.limit_settlements s where s.at < now() - interval '5 min';
+  delete from tidegate.limit_settlements s using tidegate.limits l
+   where l.limit_id = s.limit_id and l.window_kind = 'minute' and s.at < now() - interval '5 min';
+  delete from tidegate.limit_settlements s where not exists (select from tidegate.limits l where l.limit_id = s.limit_id);
+  delete from tidegate.limit_adjustments a where a.at < now() - interval '90 days';
+  delete from tidegate.run_pacing z where not exists (select from tidegate.runs u where u.id = z.run_id and u.state in ('loading', 'active', 'paused'));
+  delete from tidegate.limit_holds h where not exists (select from tidegate.tasks t where t.id = h.task_id and t.state = 'ready');
   -- used-up segments, too
   delete from tidegate.segments s where not s.open and s.created_at < now() - interval '10 min';
 $$;
+
+-- Long windows (a day, a run): settlements that are minutes old become part of the book, so that they stay few. Under the
+-- limit's lock, as a claim would.
+create or replace function tidegate.fold_settlements_v1() returns int language plpgsql as $$
+declare
+  v_limit record;
+  v_n int := 0;
+begin
+  for v_limit in
+    select l.limit_id, l.window_kind, l.quota_scope from tidegate.limits l
+     where l.window_kind in ('day', 'run')
+       and exists (select from tidegate.limit_settlements s where s.limit_id = l.limit_id and s.at < now() - interval '5 min')
+     order by l.limit_id for no key update of l skip locked loop
+    with gone as (
+      delete from tidegate.limit_settlements s where s.limit_id = v_limit.limit_id and s.at < now() - interval '5 min' returning s.at, s.delta
+    ), total as (
+      -- of a day that is over nothing counts any more
+      select coalesce(sum(g.delta), 0)::bigint as delta from gone g
+       where v_limit.window_kind = 'run' or g.at > tidegate.limit_day_start_v1(v_limit.quota_scope, now())
+    )
+    insert into tidegate.limit_book (limit_id, at, total, full_at)
+    select v_limit.limit_id, greatest(clock_timestamp(), newest.at + interval '1 us'), coalesce(newest.total, 0) + t.delta,
+           coalesce(newest.full_at, clock_timestamp())
+      from total t
+      left join lateral (select b.at, b.total, b.full_at from tidegate.limit_book b
+                          where b.limit_id = v_limit.limit_id order by b.at desc limit 1) newest on true;
+    v_n := v_n + 1;
+  end loop;
+  return v_n;
+end $$;
 
 -- Sums up counts that have grown old (the pace of a run is read from young ones). One at a time. Returns how many rows were summed.
 create or replace function tidegate.sum_counts_v1() returns int language plpgsql as $$

@@ -152,42 +152,53 @@ create or replace function tidegate.retry(p_task uuid) returns boolean language 
   select tidegate.retry(array[p_task]) = 1
 $$;
 
--- Closes a model for all until a moment, never earlier than it is closed already. p_wait null: 60 s, doubling with each strike
--- to 15 min. p_day: until the provider's day ends (and a minute). Returns until when.
+-- Closes a model for all until a moment, never earlier than it is closed already. p_wait null: 5 s, doubling with each strike
+-- to 15 min: afterwards one call asks, so that looking early costs little. p_day: until the provider's day ends (and a minute).
+-- Models that share its limits are closed with it. Returns until when.
 create or replace function tidegate.cool_down_v1(p_model text, p_wait interval, p_day boolean, p_reason text, p_who text)
 returns timestamptz language plpgsql as $$
 declare
   v_scope text;
   v_wire text;
   v_zone text;
+  v_bucket text;
   v_until timestamptz;
+  c_first constant interval := '5 s';
 begin
-  select p.quota_scope, m.wire_name, p.day_zone into v_scope, v_wire, v_zone
+  select p.quota_scope, m.wire_name, p.day_zone, coalesce(m.shares, m.wire_name) into v_scope, v_wire, v_zone, v_bucket
     from tidegate.models m join tidegate.providers p on p.name = m.provider where m.model = p_model;
   if v_scope is null then
     raise exception 'no model is called %', p_model using errcode = 'TG404', hint = 'see: select model from tidegate.models';
   end if;
   insert into tidegate.model_cooldowns as c (quota_scope, wire_name, model, until, reason, who, strikes)
-  values (v_scope, v_wire, p_model,
-          case when p_day then tidegate.day_end(v_zone, clock_timestamp()) + interval '1 min'
-               else clock_timestamp() + coalesce(p_wait, interval '60 s') end,
-          p_reason, p_who, 1)
+  select v_scope, z.wire_name, z.model,
+         case when p_day then tidegate.day_end(v_zone, clock_timestamp()) + interval '1 min'
+              else clock_timestamp() + coalesce(p_wait, c_first) end,
+         p_reason, p_who, 1
+    from (select v_wire as wire_name, p_model as model
+          union
+          select o.wire_name, min(o.model)
+            from tidegate.models o join tidegate.providers p on p.name = o.provider and p.quota_scope = v_scope
+           where coalesce(o.shares, o.wire_name) = v_bucket and o.wire_name <> v_wire
+           group by o.wire_name) z
+   order by z.wire_name
   on conflict (quota_scope, wire_name) do update
-     -- one burst of refusals is one strike: only a refusal after the former cooldown ended counts again
+     -- one burst of refusals is one strike; one after the former cooldown ended, with no answer between, is the next
      set strikes = case when c.until > clock_timestamp() then c.strikes
-                        when c.until > clock_timestamp() - interval '15 min' then c.strikes + 1
+                        when c.until > clock_timestamp() - interval '15 min' and c.proven_at is null then c.strikes + 1
                         else 1 end,
          since = case when c.until > clock_timestamp() then c.since else clock_timestamp() end,
          reason = case when excluded.until > c.until or c.until <= clock_timestamp() then excluded.reason else c.reason end,
          who = case when excluded.until > c.until or c.until <= clock_timestamp() then excluded.who else c.who end,
          model = excluded.model,
+         proven_at = null,
          until = greatest(c.until, case
            when p_day or p_wait is not null then excluded.until
-           else clock_timestamp() + least(interval '15 min', interval '60 s' * power(2, least(10,
+           else clock_timestamp() + least(interval '15 min', c_first * power(2, least(10,
                   case when c.until > clock_timestamp() then greatest(c.strikes, 1) - 1
-                       when c.until > clock_timestamp() - interval '15 min' then c.strikes
-                       else 0 end))) end)
-  returning until into v_until;
+                       when c.until > clock_timestamp() - interval '15 min' and c.proven_at is null then c.strikes
+                       else 0 end))) end);
+  select c.until into v_until from tidegate.model_cooldowns c where c.quota_scope = v_scope and c.wire_name = v_wire;
   return v_until;
 end $$;
 

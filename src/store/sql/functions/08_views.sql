@@ -28,60 +28,109 @@ create or replace view tidegate.model_gates as
   select m.model_id, m.model,
          case when p.parked is not null then 'provider parked: ' || p.parked
               when m.parked is not null then 'model parked: ' || m.parked
-              when c.until is not null then 'cooldown: ' || c.reason
-              when g.limit_id is not null then 'limit: ' || g.dimension || case g.window_kind when 'minute' then ' per minute' when 'day' then ' per day' else ' at once' end
+              when c.until > now() then 'cooldown: ' || c.reason
+              when c.probing then 'cooldown ended: one call asks whether it answers again'
+              when g.limit_id is not null then 'limit: ' || g.what
          end as closed_by,
          case when p.parked is not null or m.parked is not null then null
-              else greatest(c.until, g.opens_at) end as until
+              when c.probing then null
+              else greatest(case when c.until > now() then c.until end, g.opens_at) end as until,
+         g.limit_id
     from tidegate.models m
     join tidegate.providers p on p.name = m.provider
-    left join tidegate.model_cooldowns c on c.quota_scope = p.quota_scope and c.wire_name = m.wire_name and c.until > now()
     left join lateral (
-      select l.limit_id, l.dimension, l.window_kind, tidegate.limit_opens_at_v1(l.limit_id, 1, now()) as opens_at
+      select c.until, c.reason,
+             c.until <= now() and c.proven_at is null
+               and exists (select from tidegate.running r where r.model_id = m.model_id and r.granted_at >= c.until) as probing
+        from tidegate.model_cooldowns c where c.quota_scope = p.quota_scope and c.wire_name = m.wire_name) c on true
+    left join lateral (
+      select l.limit_id, tidegate.limit_words_v1(l.dimension, l.window_kind) as what, tidegate.limit_opens_at_v2(l.limit_id, 1, now()) as opens_at
         from tidegate.model_limits ml
         join tidegate.limits l on l.limit_id = ml.limit_id
-        join tidegate.limit_room_v1(array[l.limit_id], now(), now()) r on r.o_room <= 0
+        join tidegate.limit_room_v2(array[l.limit_id], now(), now()) r on r.o_room <= 0
        where ml.model_id = m.model_id
-       order by tidegate.limit_opens_at_v1(l.limit_id, 1, now()) desc nulls first
+       order by tidegate.limit_opens_at_v2(l.limit_id, 1, now()) desc nulls first
        limit 1) g on true;
 
--- One statement for the state of every model: calls of the last minute, wait, cooldown, concurrency.
+-- One statement for the state of every model: calls of the last minute, wait, cooldown, concurrency. concurrency: calls at once that
+-- it may have now; max_concurrency: what was told.
 create or replace view tidegate.model_status as
   select m.model, p.quota_scope, g.closed_by, g.until,
          extract(epoch from g.until - now())::float8 as wait_seconds,
          (select count(*) from tidegate.running r where r.model_id = m.model_id) as in_flight,
          (select count(*) from tidegate.calls k where k.model = m.model and k.started_at > now() - interval '60 s') as calls_last_minute,
-         (select max(l.size) from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
-           where ml.model_id = m.model_id and l.dimension = 'requests' and l.window_kind = 'minute') as requests_per_minute,
-         (select max(l.size) from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
-           where ml.model_id = m.model_id and l.dimension in ('input_tokens', 'total_tokens') and l.window_kind = 'minute') as tokens_per_minute,
-         (select max(l.size) from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
-           where ml.model_id = m.model_id and l.dimension = 'requests' and l.window_kind = 'day') as requests_per_day,
-         (select max(l.size) from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
-           where ml.model_id = m.model_id and l.dimension = 'concurrency') as max_concurrency,
+         z.requests_per_minute, z.tokens_per_minute, z.requests_per_day, z.max_concurrency,
          coalesce(c.strikes, 0) as strikes, m.parked, p.parked as provider_parked,
-         m.input_price_microusd, m.output_price_microusd
+         m.input_price_microusd, m.output_price_microusd,
+         z.concurrency, z.output_tokens_per_minute, z.tokens_per_day, m.shares
     from tidegate.models m
     join tidegate.providers p on p.name = m.provider
     join tidegate.model_gates g on g.model_id = m.model_id
-    left join tidegate.model_cooldowns c on c.quota_scope = p.quota_scope and c.wire_name = m.wire_name;
+    left join tidegate.model_cooldowns c on c.quota_scope = p.quota_scope and c.wire_name = m.wire_name
+    cross join lateral (
+      select max(l.size) filter (where l.dimension = 'requests' and l.window_kind = 'minute') as requests_per_minute,
+             max(l.size) filter (where l.dimension in ('input_tokens', 'total_tokens') and l.window_kind = 'minute') as tokens_per_minute,
+             max(l.size) filter (where l.dimension = 'output_tokens' and l.window_kind = 'minute') as output_tokens_per_minute,
+             max(l.size) filter (where l.dimension = 'requests' and l.window_kind = 'day') as requests_per_day,
+             max(l.size) filter (where l.dimension in ('input_tokens', 'total_tokens') and l.window_kind = 'day') as tokens_per_day,
+             max(l.told) filter (where l.dimension = 'concurrency') as max_concurrency,
+             max(l.size) filter (where l.dimension = 'concurrency') as concurrency
+        from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
+       where ml.model_id = m.model_id) z;
+
+-- Every limit as it is now: its size, what was told, how it is counted, what is left, and what all this follows from.
+create or replace view tidegate.limit_status as
+  select l.limit_id, (select string_agg(m.model, ', ' order by m.model) from tidegate.model_limits ml join tidegate.models m on m.model_id = ml.model_id
+                       where ml.limit_id = l.limit_id) as models,
+         l.quota_scope, l.name, l.dimension, l.window_kind, l.size, l.told, l.said, l.said_at, r.o_room as room, l.counting, l.burst, l.guard_ms,
+         l.source, l.evidence, l.changed_at, tidegate.limit_opens_at_v2(l.limit_id, 1, now()) as opens_at
+    from tidegate.limits l
+    cross join lateral tidegate.limit_room_v2(array[l.limit_id], now(), now()) r;
 
 -- Why the ready tasks of each open lane wait. Tasks of a lane share their ladder, so they share the reason.
 create or replace view tidegate.lane_waits as
   select n.lane, n.run_id, n.tier,
          case when u.state <> 'active' then 'its run is ' || u.state
               when z.worker is not null then 'its worker is paused: ' || z.reason
+              when b.limit_id is not null then case b.window_kind when 'run' then 'the budget of its run is spent' else 'the budget of the day is spent' end
+              when k.limit_id is not null then 'as many calls of its worker are under way as may be at once'
+              when y.next_at is not null then 'its run is paced'
               when w.all_closed then 'every model of its ladder is closed: ' || w.reasons
+              when w.first_closed is not null and n.policy in ('auto', 'patient') and w.next_open is null
+                then 'the better model, which opens soon (' || w.first_closed || '); a fallback is open'
               when w.first_closed is not null then 'its turn (first model closed: ' || w.first_closed || '; a fallback is open)'
               else 'its turn' end as reason,
-         case when u.state = 'active' and z.worker is null and w.all_closed then w.until end as until
+         case when u.state <> 'active' or z.worker is not null then null
+              when b.limit_id is not null then case b.window_kind when 'day' then tidegate.day_end('UTC', now()) end
+              when k.limit_id is not null then null
+              when y.next_at is not null then y.next_at
+              when w.all_closed then w.until end as until
     from tidegate.lanes n
     join tidegate.runs u on u.id = n.run_id
     left join tidegate.worker_pauses z on z.worker = u.worker
+    left join tidegate.run_pacing y on y.run_id = u.id and y.next_at > now()
+    left join lateral (
+      -- less is left than one answer of its first model may cost
+      select l.limit_id, l.window_kind
+        from tidegate.limits l cross join lateral tidegate.limit_room_v2(array[l.limit_id], now(), now()) r
+       where l.dimension = 'money' and (l.run_id = u.id or l.run_id is null)
+         and r.o_room <= coalesce((select m.output_price_microusd * coalesce(n.max_output, n.est_output) / 1000000 from tidegate.models m where m.model_id = n.ladder[1]), 0)
+       order by l.window_kind desc limit 1) b on n.ladder <> '{}'
+    left join lateral (
+      select l.limit_id from tidegate.limits l cross join lateral tidegate.limit_room_v2(array[l.limit_id], now(), now()) r
+       where l.worker = u.worker and r.o_room <= 0 limit 1) k on n.ladder <> '{}'
     left join (select z.lane, bool_and(g.closed_by is not null) as all_closed, min(g.until) as until,
                  string_agg(g.model || ' (' || g.closed_by || ')', '; ' order by z.rung) filter (where g.closed_by is not null) as reasons,
-                 max(g.closed_by) filter (where z.rung = 1) as first_closed
-            from (select l.lane, m.model_id, m.rung from tidegate.lanes l cross join lateral unnest(l.ladder) with ordinality m (model_id, rung)
+                 max(g.closed_by) filter (where z.rung = 1) as first_closed,
+                 -- a fallback that may be taken: of the first one's provider, or where the first one stays closed for longer than the patience
+                 min(z.rung) filter (where z.rung > 1 and g.closed_by is null
+                   and (z.policy = 'auto' and z.provider = z.first_provider or z.first_until > now() + make_interval(secs => z.patience_ms / 1000.0))) as next_open
+            from (select l.lane, l.policy, l.patience_ms, m.model_id, m.rung, split_part(o.model, '/', 1) as provider,
+                         (select f.provider from tidegate.models f where f.model_id = l.ladder[1]) as first_provider,
+                         tidegate.model_opens_at_v1(l.ladder[1], null, now()) as first_until
+                    from tidegate.lanes l
+                    cross join lateral unnest(l.ladder) with ordinality m (model_id, rung)
+                    join tidegate.models o on o.model_id = m.model_id
                    where l.open) z
             join tidegate.model_gates g on g.model_id = z.model_id
            group by z.lane) w on w.lane = n.lane

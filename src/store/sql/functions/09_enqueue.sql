@@ -1,13 +1,15 @@
 -- Loading a run: lanes first, then chunks in order of rank, then it opens. Nothing of a run is claimable while it is `loading`.
 
-create or replace function tidegate.ensure_lane_v1(
-  p_run uuid, p_component text, p_component_priority int, p_tier smallint, p_ladder int[], p_pack_size smallint, p_est_output int, p_call_timeout_ms int
+-- p_max_output: tokens of the longest answer, null: not bounded. p_policy and p_patience_ms: how its tasks take their fallbacks.
+create or replace function tidegate.ensure_lane_v2(
+  p_run uuid, p_component text, p_component_priority int, p_tier smallint, p_ladder int[], p_pack_size smallint, p_est_output int, p_max_output int,
+  p_call_timeout_ms int, p_policy text, p_patience_ms int
 ) returns int language plpgsql as $$
 declare
   v_lane int;
 begin
-  insert into tidegate.lanes (run_id, component, component_priority, tier, ladder, pack_size, est_output, call_timeout_ms)
-  values (p_run, p_component, p_component_priority, p_tier, p_ladder, p_pack_size, p_est_output, p_call_timeout_ms)
+  insert into tidegate.lanes (run_id, component, component_priority, tier, ladder, pack_size, est_output, max_output, call_timeout_ms, policy, patience_ms)
+  values (p_run, p_component, p_component_priority, p_tier, p_ladder, p_pack_size, p_est_output, p_max_output, p_call_timeout_ms, p_policy, p_patience_ms)
   on conflict (run_id, component, tier, ladder) do nothing;
   select n.lane into v_lane from tidegate.lanes n
    where n.run_id = p_run and n.component = p_component and n.tier = p_tier and n.ladder = p_ladder;

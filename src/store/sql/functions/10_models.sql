@@ -1,98 +1,274 @@
--- Models and limits as the file names them, and what is found out about the way a limit is counted.
+-- Models and limits as the file or a person tells them.
 
--- One model of tidegate.toml. Its limits are written only if its entry changed since the last sync (p_hash), so that a
--- restarting pod never undoes what was set by hand. A null limit is one that the file does not name.
-create or replace function tidegate.sync_model_v1(
-  p_model text, p_hash bytea, p_token_dimension text, p_rpm bigint, p_tpm bigint, p_rpd bigint, p_max_concurrency bigint,
-  p_counting text, p_burst bigint, p_input_price bigint, p_output_price bigint
-) returns boolean language plpgsql as $$
+-- Where calls at once begin: rate x latency x 1.5 where a rate is known (10 s until the latency is), else 3; never above the cap.
+create or replace function tidegate.first_concurrency_v1(p_rpm bigint, p_cap bigint) returns bigint language sql immutable parallel safe as $$
+  select greatest(1, least(coalesce(p_cap, 100000), case when p_rpm > 0 then greatest(3, ceil(p_rpm / 60.0 * 10 * 1.5)) else 3 end))::bigint
+$$;
+
+-- Writes one limit of a model as somebody tells it; null: takes it away, and what is found out about it counts again from nothing.
+-- Calls at once stay a limit of every model: untold, they follow what it bears.
+create or replace function tidegate.tell_limit_v1(
+  p_model int, p_scope text, p_name text, p_dimension text, p_window text, p_size bigint, p_counting text, p_burst bigint, p_source text
+) returns void language plpgsql as $$
+declare
+  v_rpm boolean := p_dimension = 'requests' and p_window = 'minute';
+  v_id int;
+  v_old bigint;
+begin
+  select l.limit_id, l.size into v_id, v_old from tidegate.limits l
+   where l.quota_scope = p_scope and l.name = p_name and l.dimension = p_dimension and l.window_kind = p_window for update;
+  if p_size is null and p_dimension <> 'concurrency' then
+    -- what was learned stays: nobody had told it
+    update tidegate.limits l set told = null where l.limit_id = v_id and l.source = 'learned';
+    delete from tidegate.model_limits ml using tidegate.limits l
+     where ml.limit_id = l.limit_id and l.limit_id = v_id and l.source <> 'learned';
+    delete from tidegate.limits l where l.limit_id = v_id and l.source <> 'learned'
+       and not exists (select from tidegate.model_limits ml where ml.limit_id = l.limit_id);
+    return;
+  end if;
+  if v_id is null then
+    insert into tidegate.limits (quota_scope, name, dimension, window_kind, size, told, counting, burst, source, adaptive, evidence)
+    values (p_scope, p_name, p_dimension, p_window,
+            case when p_dimension = 'concurrency' then tidegate.first_concurrency_v1(null, p_size) else p_size end, p_size,
+            case when v_rpm then coalesce(p_counting, 'unknown') else 'sliding' end,
+            case when v_rpm then case when p_counting = 'bucket' then p_burst
+                                      -- not told how it is counted: few at once; see learn_counting_v1
+                                      when p_counting is null then greatest(1, least(p_size, 3)) end end,
+            case when p_size is null then 'learned' else p_source end, p_dimension = 'concurrency',
+            case when p_size is null then 'nothing is known yet: a few at once' when p_source = 'file' then 'tidegate.toml' else 'set by hand' end)
+    returning limit_id into v_id;
+  else
+    update tidegate.limits l
+       set told = p_size, source = case when p_size is null then 'learned' else p_source end, changed_at = clock_timestamp(), refused_at = null,
+           -- calls at once stay what they are, below their cap
+           size = case when l.adaptive then greatest(1, least(l.size, coalesce(p_size, l.size))) else p_size end,
+           counting = case when not v_rpm then l.counting
+                           when p_counting is not null then p_counting
+                           -- how it is counted was found out: a new size does not change that
+                           when l.counting <> 'unknown' and l.source = p_source and l.told is not null then l.counting
+                           else 'unknown' end,
+           burst = case when not v_rpm then l.burst
+                        when p_counting = 'bucket' then p_burst
+                        when p_counting is not null then null
+                        when l.counting <> 'unknown' and l.source = p_source and l.told is not null then least(l.burst, p_size)
+                        else greatest(1, least(p_size, 3)) end,
+           evidence = case p_source when 'file' then 'tidegate.toml' else 'set by hand' end
+     where l.limit_id = v_id
+       and (l.told, l.source) is distinct from (p_size, p_source)
+        or l.limit_id = v_id and v_rpm and p_counting is not null and (l.counting, l.burst) is distinct from (p_counting, p_burst)
+        or l.limit_id = v_id and not l.adaptive and l.size <> p_size;
+    if found then
+      insert into tidegate.limit_adjustments (limit_id, what, old, new, reason)
+      values (v_id, case when p_dimension = 'concurrency' then 'cap' else 'size' end, v_old, p_size, case p_source when 'file' then 'tidegate.toml' else 'set by hand' end);
+    end if;
+  end if;
+  insert into tidegate.model_limits (model_id, limit_id) values (p_model, v_id) on conflict do nothing;
+end $$;
+
+-- A model that is only named somewhere, without limits: known from now on. Returns its number; null: no such provider entry.
+create or replace function tidegate.register_model_v1(p_model text) returns int language plpgsql as $$
 declare
   v_id int;
   v_scope text;
   v_wire text := substring(p_model from position('/' in p_model) + 1);
-  v_limit record;
 begin
+  select m.model_id into v_id from tidegate.models m where m.model = p_model;
+  if v_id is not null then
+    return v_id;
+  end if;
   select p.quota_scope into v_scope from tidegate.providers p where p.name = split_part(p_model, '/', 1);
   if v_scope is null then
+    return null;
+  end if;
+  insert into tidegate.models (model, provider, wire_name) values (p_model, split_part(p_model, '/', 1), v_wire) on conflict (model) do nothing;
+  select m.model_id into v_id from tidegate.models m where m.model = p_model for update;
+  perform tidegate.tell_limit_v1(v_id, v_scope, v_wire, 'concurrency', 'none', null, null, null, 'learned');
+  -- another entry of the same scope may have told its limits already
+  insert into tidegate.model_limits (model_id, limit_id)
+  select v_id, l.limit_id from tidegate.limits l where l.quota_scope = v_scope and l.name = v_wire on conflict do nothing;
+  return v_id;
+end $$;
+
+-- One model of tidegate.toml. Its limits and prices are written only if its entry changed since the last sync (p_hash), and of
+-- them only those that differ from what the file said then, so that a restarting pod never undoes what was set by hand. p_entry:
+-- rpm, tpm, output_tpm, rpd, tpd, max_concurrency, window, burst, input_price_microusd, output_price_microusd, token_dimension,
+-- shares. A limit that is not named is null.
+create or replace function tidegate.sync_model_v2(p_model text, p_hash bytea, p_entry jsonb) returns boolean language plpgsql as $$
+declare
+  v_id int := tidegate.register_model_v1(p_model);
+begin
+  if v_id is null then
     raise exception 'no provider entry is called %', split_part(p_model, '/', 1)
       using errcode = 'TG404', hint = 'add it to [providers] in tidegate.toml';
   end if;
-  insert into tidegate.models (model, provider, wire_name) values (p_model, split_part(p_model, '/', 1), v_wire) on conflict (model) do nothing;
-  select m.model_id into v_id from tidegate.models m
-   where m.model = p_model and m.file_hash is distinct from p_hash for update;
-  if v_id is null then
+  perform 1 from tidegate.models m where m.model_id = v_id and m.file_hash is distinct from p_hash for update;
+  if not found then
     return false;
   end if;
-  update tidegate.models m
-     set file_hash = p_hash, input_price_microusd = p_input_price, output_price_microusd = p_output_price
-   where m.model_id = v_id;
-  for v_limit in
-    select * from (values ('requests', 'minute', p_rpm), (p_token_dimension, 'minute', p_tpm),
-                          ('requests', 'day', p_rpd), ('concurrency', 'none', p_max_concurrency)) z (dimension, window_kind, size)
-  loop
-    if v_limit.size is null then
-      delete from tidegate.model_limits ml using tidegate.limits l
-       where ml.limit_id = l.limit_id and ml.model_id = v_id and l.quota_scope = v_scope and l.name = v_wire
-         and l.dimension = v_limit.dimension and l.window_kind = v_limit.window_kind;
-      continue;
-    end if;
-    insert into tidegate.limits as l (quota_scope, name, dimension, window_kind, size, counting, burst, evidence)
-    values (v_scope, v_wire, v_limit.dimension, v_limit.window_kind, v_limit.size,
-            case when v_limit.dimension = 'requests' and v_limit.window_kind = 'minute' then coalesce(p_counting, 'unknown') else 'sliding' end,
-            case when v_limit.dimension = 'requests' and v_limit.window_kind = 'minute' then
-              case when p_counting = 'bucket' then p_burst
-                   -- not told how it is counted: few at once; see learn_counting_v1
-                   when p_counting is null then greatest(1, least(v_limit.size, 3)) end end,
-            'tidegate.toml')
-    on conflict (quota_scope, name, dimension, window_kind) do update
-       set size = excluded.size, counting = excluded.counting, burst = excluded.burst, evidence = excluded.evidence, changed_at = clock_timestamp()
-     where (l.size, l.counting, l.burst) is distinct from (excluded.size, excluded.counting, excluded.burst);
-    insert into tidegate.model_limits (model_id, limit_id)
-    select v_id, l.limit_id from tidegate.limits l
-     where l.quota_scope = v_scope and l.name = v_wire and l.dimension = v_limit.dimension and l.window_kind = v_limit.window_kind
-    on conflict do nothing;
-  end loop;
-  perform pg_notify('tidegate', 'ready');
+  perform tidegate.tell_model_v1(v_id, p_entry, 'file');
+  update tidegate.models m set file_hash = p_hash, file_entry = p_entry where m.model_id = v_id;
+  perform tidegate.wake_v1('ready');
   return true;
 end $$;
 
--- A limit whose way of counting nobody told is found out gently: as many at once as we dare, a step more each time the last
--- step came back clean while the limit was used to the full: doubling while small, then half a second's worth, so that the one
--- step too many is refused a few calls, not hundreds. Dared in full, the whole minute's worth may start at once.
-create or replace function tidegate.learn_counting_v1() returns int language plpgsql as $$
+-- What a person or the file says of a model. By hand: only the keys that are there change. By the file: those that differ from what
+-- it said before.
+create or replace function tidegate.tell_model_v1(p_model int, p_entry jsonb, p_source text) returns void language plpgsql as $$
 declare
-  v_n int;
+  v tidegate.models;
+  v_scope text;
+  v_bucket text;
+  v_key text;
+  v_was jsonb;
 begin
-  with asked as (
-    select l.limit_id, greatest(1, case when l.burst < 8 then l.burst else l.size / 120 end) as step
-      from tidegate.limits l
-     where l.counting = 'unknown' and l.burst < l.size
-       and exists (select from tidegate.limit_room_v1(array[l.limit_id], now(), now()) r where r.o_room <= 0)
-     order by l.limit_id
-     for no key update of l skip locked
-  ), clean as (
-    select a.limit_id, a.step
-      from asked a join tidegate.limits l on l.limit_id = a.limit_id
-      cross join lateral (
-        select count(*) filter (where c.outcome = 'ok') as ok, count(*) filter (where c.outcome = 'rate_limited') as refused
-          from tidegate.calls c
-         where c.started_at > greatest(l.changed_at, now() - interval '10 min')
-           and c.model in (select m.model from tidegate.models m join tidegate.model_limits ml on ml.model_id = m.model_id where ml.limit_id = l.limit_id)) k
-     where k.refused = 0 and k.ok >= greatest(3, a.step)
-  )
+  select * into v from tidegate.models m where m.model_id = p_model for update;
+  select p.quota_scope into v_scope from tidegate.providers p where p.name = v.provider;
+  v_was := case when p_source = 'file' then v.file_entry end;
+  if p_entry ? 'shares' and (p_entry ->> 'shares') is distinct from v.shares then
+    -- the limits of another name from now on, and no longer its own
+    update tidegate.models m set shares = p_entry ->> 'shares' where m.model_id = p_model;
+    v.shares := p_entry ->> 'shares';
+    delete from tidegate.model_limits ml using tidegate.limits l
+     where ml.model_id = p_model and l.limit_id = ml.limit_id and l.dimension <> 'concurrency';
+    insert into tidegate.model_limits (model_id, limit_id)
+    select p_model, l.limit_id from tidegate.limits l
+     where l.quota_scope = v_scope and l.name = coalesce(v.shares, v.wire_name) and l.dimension <> 'concurrency'
+    on conflict do nothing;
+  end if;
+  v_bucket := coalesce(v.shares, v.wire_name);
+  if p_entry ? 'input_price_microusd' and (v_was is null or v_was -> 'input_price_microusd' is distinct from p_entry -> 'input_price_microusd') then
+    update tidegate.models m set input_price_microusd = (p_entry ->> 'input_price_microusd')::bigint where m.model_id = p_model;
+  end if;
+  if p_entry ? 'output_price_microusd' and (v_was is null or v_was -> 'output_price_microusd' is distinct from p_entry -> 'output_price_microusd') then
+    update tidegate.models m set output_price_microusd = (p_entry ->> 'output_price_microusd')::bigint where m.model_id = p_model;
+  end if;
+  foreach v_key in array array['max_concurrency', 'output_tpm', 'rpd', 'rpm', 'tpd', 'tpm'] loop
+    continue when not p_entry ? v_key and not (v_key = 'rpm' and (p_entry ? 'window' or p_entry ? 'burst'));
+    continue when v_was is not null
+      and (v_was -> v_key) is not distinct from (p_entry -> v_key)
+      and (v_key <> 'rpm' or ((v_was -> 'window') is not distinct from (p_entry -> 'window') and (v_was -> 'burst') is not distinct from (p_entry -> 'burst')));
+    -- one bucket, many names: the numbers are told where the bucket has its name
+    continue when v.shares is not null and v_key <> 'max_concurrency';
+    perform tidegate.tell_limit_v1(
+      p_model, v_scope, case when v_key = 'max_concurrency' then v.wire_name else v_bucket end,
+      case v_key when 'max_concurrency' then 'concurrency' when 'rpm' then 'requests' when 'rpd' then 'requests'
+                 when 'output_tpm' then 'output_tokens' else tidegate.token_dimension_v1(v.provider) end,
+      case v_key when 'max_concurrency' then 'none' when 'rpd' then 'day' when 'tpd' then 'day' else 'minute' end,
+      case when v_key = 'rpm' and not p_entry ? 'rpm'
+           then (select l.told from tidegate.limits l where l.quota_scope = v_scope and l.name = v_bucket and l.dimension = 'requests' and l.window_kind = 'minute')
+           else (p_entry ->> v_key)::bigint end,
+      case when v_key = 'rpm' then p_entry ->> 'window' end,
+      case when v_key = 'rpm' then (p_entry ->> 'burst')::bigint end, p_source);
+  end loop;
+  -- who shares this bucket, under this name or in the same scope, gets what is new of it
+  insert into tidegate.model_limits (model_id, limit_id)
+  select o.model_id, l.limit_id
+    from tidegate.models o
+    join tidegate.providers p on p.name = o.provider and p.quota_scope = v_scope
+    join tidegate.limits l on l.quota_scope = v_scope
+     and l.name = case when l.dimension = 'concurrency' then o.wire_name else coalesce(o.shares, o.wire_name) end
+   where coalesce(o.shares, o.wire_name) = v_bucket
+  on conflict do nothing;
+  -- calls at once begin by the rate, where it is known and nothing was found out yet
   update tidegate.limits l
-     set burst = least(l.size, l.burst + c.step), changed_at = clock_timestamp(),
-         evidence = l.burst || ' at once came back clean'
-    from clean c where l.limit_id = c.limit_id;
-  get diagnostics v_n = row_count;
-  return v_n;
+     set size = tidegate.first_concurrency_v1(k.rpm, l.told), evidence = case when k.rpm is null then l.evidence else 'by the rate' end
+    from (select max(r.size) as rpm from tidegate.limits r
+           where r.quota_scope = v_scope and r.name = v_bucket and r.dimension = 'requests' and r.window_kind = 'minute') k
+   where l.quota_scope = v_scope and l.name = v.wire_name and l.adaptive and l.cut_at is null
+     and (l.evidence in ('nothing is known yet: a few at once', 'by the rate', 'tidegate.toml', 'set by hand'));
 end $$;
 
--- A refusal while the way of counting is being found out: a fifth less than was dared is what may start at once.
-create or replace function tidegate.learn_refusal_v1(p_model text) returns void language sql volatile as $$
-  update tidegate.limits l
-     set counting = 'bucket', burst = greatest(1, l.burst * 4 / 5), changed_at = clock_timestamp(),
-         evidence = 'refused (429) when ' || l.burst || ' at once were dared'
-   where l.counting = 'unknown'
-     and l.limit_id in (select ml.limit_id from tidegate.model_limits ml join tidegate.models m on m.model_id = ml.model_id where m.model = p_model)
+-- What a provider counts per minute: Gemini what is asked, others what is asked and answered.
+create or replace function tidegate.token_dimension_v1(p_provider text) returns text language sql stable as $$
+  select case when p.kind = 'gemini' then 'input_tokens' else 'total_tokens' end from tidegate.providers p where p.name = p_provider
 $$;
+
+-- Sets limits and prices of a model by hand: {"rpm": 60, "window": "bucket", "burst": 10, "tpm": null}. A null takes a limit away.
+-- Obeyed by the next claim of every process, and not undone by tidegate.toml unless its entry changes. Refuses what cannot be.
+create or replace function tidegate.set_model(p_model text, p_changes jsonb) returns void language plpgsql as $$
+declare
+  v_id int;
+  v_key text;
+  v_value jsonb;
+  v_shares text;
+begin
+  select m.model_id into v_id from tidegate.models m where m.model = p_model;
+  if v_id is null then
+    raise exception 'no model is called %', p_model using errcode = 'TG404', hint = 'see: select model from tidegate.models';
+  end if;
+  if jsonb_typeof(p_changes) <> 'object' or p_changes = '{}' then
+    raise exception 'nothing to set' using errcode = 'TG422', hint = 'give an object like {"rpm": 60}';
+  end if;
+  for v_key, v_value in select * from jsonb_each(p_changes) loop
+    if v_key not in ('rpm', 'tpm', 'output_tpm', 'rpd', 'tpd', 'max_concurrency', 'window', 'burst', 'input_price_microusd', 'output_price_microusd', 'shares') then
+      raise exception '% is nothing that a model has', v_key using errcode = 'TG422', column = v_key,
+        hint = 'one of rpm, tpm, output_tpm, rpd, tpd, max_concurrency, window, burst, input_price_microusd, output_price_microusd, shares';
+    end if;
+    continue when v_value = 'null';
+    if v_key = 'window' then
+      if v_value #>> '{}' not in ('sliding', 'fixed', 'bucket') then
+        raise exception 'window % is no way of counting', v_value using errcode = 'TG422', column = v_key, hint = 'sliding, fixed or bucket';
+      end if;
+    elsif v_key = 'shares' then
+      null;
+    elsif jsonb_typeof(v_value) <> 'number' or v_value::numeric <> trunc(v_value::numeric)
+       or v_value::numeric < case when v_key like '%price%' then 0 else 1 end or v_value::numeric > 1000000000000 then
+      raise exception '% must be a whole number from % to 10^12, not %', v_key, case when v_key like '%price%' then 0 else 1 end, v_value
+        using errcode = 'TG422', column = v_key, hint = 'to close a model, pause it: tidegate.pause_model';
+    end if;
+  end loop;
+  if p_changes ->> 'window' = 'bucket' and coalesce(p_changes -> 'burst', 'null') = 'null' then
+    raise exception 'a bucket needs a burst' using errcode = 'TG422', column = 'burst', hint = 'how many calls may start at once';
+  end if;
+  if coalesce(p_changes -> 'burst', 'null') <> 'null' and p_changes ->> 'window' is distinct from 'bucket' then
+    raise exception 'a burst needs window = bucket' using errcode = 'TG422', column = 'burst', hint = 'set both, or neither';
+  end if;
+  if (p_changes ->> 'burst')::bigint > coalesce((p_changes ->> 'rpm')::bigint, (
+       select max(l.size) from tidegate.limits l join tidegate.model_limits ml on ml.limit_id = l.limit_id
+        where ml.model_id = v_id and l.dimension = 'requests' and l.window_kind = 'minute'), 0) then
+    raise exception 'a burst of % is more than a whole minute''s', p_changes ->> 'burst' using errcode = 'TG422', column = 'burst', hint = 'at most rpm';
+  end if;
+  if (p_changes ? 'window' and not p_changes ? 'rpm') and not exists (
+       select from tidegate.limits l join tidegate.model_limits ml on ml.limit_id = l.limit_id
+        where ml.model_id = v_id and l.dimension = 'requests' and l.window_kind = 'minute') then
+    raise exception 'window says how requests per minute are counted, and there is no rpm' using errcode = 'TG422', column = 'window', hint = 'set rpm with it';
+  end if;
+  select substring(p_changes ->> 'shares' from position('/' in p_changes ->> 'shares') + 1) into v_shares;
+  perform tidegate.tell_model_v1(v_id, case when p_changes ? 'shares' then p_changes || jsonb_build_object('shares', v_shares) else p_changes end, 'hand');
+  perform tidegate.wake_v1('ready');
+end $$;
+
+-- The budget of a run, or of a day for everything (p_run null), in micro-dollars; null: none. What was spent before counts.
+create or replace function tidegate.set_budget(p_run uuid, p_microusd bigint) returns void language plpgsql as $$
+declare
+  v_name text := coalesce('run:' || p_run::text, 'budget');
+begin
+  if p_microusd < 0 then
+    raise exception 'a budget of % cannot be', p_microusd using errcode = 'TG422', column = 'microusd', hint = 'give micro-dollars: 1000000 is a dollar';
+  end if;
+  if p_run is not null and not exists (select from tidegate.runs u where u.id = p_run) then
+    raise exception 'no run has the id %', p_run using errcode = 'TG404', hint = 'see: select id from tidegate.runs';
+  end if;
+  if p_microusd is null then
+    delete from tidegate.limit_book b using tidegate.limits l where b.limit_id = l.limit_id and l.dimension = 'money' and l.name = v_name;
+    delete from tidegate.limits l where l.dimension = 'money' and l.name = v_name;
+  else
+    insert into tidegate.limits as l (quota_scope, name, dimension, window_kind, size, told, counting, source, run_id)
+    values ('money', v_name, 'money', case when p_run is null then 'day' else 'run' end, p_microusd, p_microusd, 'sliding', 'hand', p_run)
+    on conflict (quota_scope, name, dimension, window_kind) do update set size = excluded.size, told = excluded.told, changed_at = clock_timestamp()
+     where l.size <> excluded.size;
+    if not exists (select from tidegate.limit_book b join tidegate.limits l on l.limit_id = b.limit_id where l.dimension = 'money' and l.name = v_name) then
+      -- what its calls cost so far: done ones as they cost, others at their worst
+      insert into tidegate.limit_book (limit_id, at, total, full_at)
+      select l.limit_id, clock_timestamp(), k.spent, clock_timestamp()
+        from tidegate.limits l
+        cross join lateral (
+          select coalesce(sum(case when not c.sent then 0 when c.ended_at is null or c.cost_estimated then greatest(c.est_cost_microusd, coalesce(c.cost_microusd, 0))
+                                   else coalesce(c.cost_microusd, 0) end), 0)::bigint as spent
+            from tidegate.calls c
+           where case when p_run is null then c.started_at >= tidegate.day_start('UTC', now()) else c.run_id = p_run end) k
+       where l.dimension = 'money' and l.name = v_name and k.spent > 0;
+    end if;
+  end if;
+  perform tidegate.wake_v1('ready');
+end $$;

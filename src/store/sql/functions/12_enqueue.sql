@@ -389,9 +389,10 @@ create or replace trigger tasks_book after insert on tidegate.tasks for each row
 
 -- Makes a worker known by name, with the lanes of its tiers in a standing run. A definition that is in force already changes
 -- nothing. What waits under a former definition goes on under it. Returns the standing run.
-create or replace function tidegate.register_worker_v1(
+create or replace function tidegate.register_worker_v2(
   p_worker text, p_hash bytea, p_run uuid, p_local boolean, p_program boolean, p_max_attempts int, p_mix real[],
-  p_ladders int[], p_rungs int, p_est_output int, p_call_timeout_ms int
+  p_ladders int[], p_rungs int, p_est_output int, p_call_timeout_ms int, p_max_output int, p_policy text, p_patience_ms int,
+  p_stagger_ms int, p_cool_after int, p_cool_ms int
 ) returns uuid language plpgsql as $$
 declare
   v tidegate.workers;
@@ -405,15 +406,15 @@ begin
   if v.definition_hash = p_hash then
     return v.run_id;
   end if;
-  insert into tidegate.runs (id, worker, definition_hash, source, state, mix, loaded_at, source_read)
-  values (p_run, p_worker, p_hash, 'enqueued one by one', 'active', p_mix, clock_timestamp(), true);
+  insert into tidegate.runs (id, worker, definition_hash, source, state, mix, loaded_at, source_read, stagger_ms, cool_after, cool_ms)
+  values (p_run, p_worker, p_hash, 'enqueued one by one', 'active', p_mix, clock_timestamp(), true, p_stagger_ms, p_cool_after, p_cool_ms);
   for v_tier in 1..array_length(p_mix, 1) loop
     -- the ladders stand one after the other, padded with 0 to one length
     select coalesce(array_agg(z.m order by z.i), '{}') into v_ladder
       from unnest(case when p_local then '{}'::int[] else p_ladders[(v_tier - 1) * p_rungs + 1:v_tier * p_rungs] end) with ordinality z (m, i)
      where z.m > 0;
-    insert into tidegate.lanes (run_id, tier, ladder, est_output, call_timeout_ms, program)
-    values (p_run, v_tier - 1, v_ladder, p_est_output, p_call_timeout_ms, p_program)
+    insert into tidegate.lanes (run_id, tier, ladder, est_output, call_timeout_ms, program, max_output, policy, patience_ms)
+    values (p_run, v_tier - 1, v_ladder, p_est_output, p_call_timeout_ms, p_program, p_max_output, p_policy, p_patience_ms)
     returning lane into v_lane;
     v_lanes := v_lanes || v_lane;
   end loop;
