@@ -2,8 +2,8 @@
 
 use std::{fmt, time::Duration};
 
-use reqwest::Url;
-use secrecy::SecretString;
+use reqwest::{Url, header::HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 /// One `[providers.<entry>]`: an account at a vendor.
@@ -103,6 +103,22 @@ impl ProviderSettings {
         }
     }
 
+    /// The value of the header that carries the key: the key after `prefix`, never printed.
+    pub(super) fn key_header(&self, prefix: &str) -> Result<HeaderValue, ProviderError> {
+        let key = self.api_key.expose_secret().trim();
+        let printable = !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic());
+        let header = HeaderValue::from_str(&format!("{prefix}{key}"));
+        let mut header =
+            header
+                .ok()
+                .filter(|_| printable)
+                .ok_or_else(|| ProviderError::BadKey {
+                    entry: self.entry.clone(),
+                })?;
+        header.set_sensitive(true);
+        Ok(header)
+    }
+
     /// The checked base URL.
     pub(super) fn checked_base(&self) -> Result<Url, ProviderError> {
         let bad = |why| ProviderError::BadBaseUrl {
@@ -176,6 +192,14 @@ impl Default for CallLimits {
 }
 
 impl CallLimits {
+    /// For the check of a key.
+    pub(super) fn check() -> Self {
+        Self {
+            timeout: Duration::from_secs(20),
+            ..Self::default()
+        }
+    }
+
     /// The limits, held in their ranges.
     pub(super) fn bounded(self) -> Self {
         let (shortest, longest) = (Duration::from_millis(1), Duration::from_secs(3600));
@@ -256,11 +280,10 @@ mod tests {
 
     #[test]
     fn the_defaults_are_usable() {
-        assert!(
-            ProviderSettings::new("g", Kind::Gemini, "key")
-                .checked_base()
-                .is_ok()
-        );
+        for kind in [Kind::Gemini] {
+            let settings = ProviderSettings::new("g", kind, "key");
+            assert!(settings.checked_base().is_ok());
+        }
         assert_eq!(CallLimits::default(), CallLimits::default().bounded());
         let endless = CallLimits {
             timeout: Duration::MAX,
