@@ -23,6 +23,7 @@ mod retry_after;
 mod spans;
 
 mod gemini;
+mod openai;
 
 use std::sync::Arc;
 
@@ -48,7 +49,7 @@ pub trait Provider: Send + Sync {
     /// received it and may bill it: count it as [`CallError::Unknown`].
     async fn generate(&self, wire_name: &str, request: &Request, limits: &CallLimits) -> Exchange;
 
-    /// The vendor's fixed word, for metrics and columns: `gemini`.
+    /// The vendor's fixed word, for metrics and columns: `gemini` or `openai`.
     fn kind(&self) -> &'static str;
 
     /// Whether the key is accepted: lists one model, which costs nothing. Ends within 20 s.
@@ -80,5 +81,6 @@ pub fn build(settings: ProviderSettings) -> Result<Arc<dyn Provider>, ProviderEr
     let _ = rustls::crypto::ring::default_provider().install_default();
     match settings.kind {
         Kind::Gemini => Ok(Arc::new(gemini::Gemini::open(settings)?)),
+        Kind::OpenAi => Ok(Arc::new(openai::OpenAi::open(settings)?)),
     }
 }

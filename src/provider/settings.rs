@@ -35,6 +35,9 @@ pub struct ProviderSettings {
 pub enum Kind {
     /// Google's Gemini API, v1beta (`generateContent`).
     Gemini,
+    /// OpenAI's API, v1 (chat completions), and the servers that copy it.
+    #[serde(rename = "openai")]
+    OpenAi,
 }
 
 /// Bounds of one call. No bound can be switched off: values out of range are held at its ends.
@@ -166,10 +169,11 @@ impl fmt::Debug for ProviderSettings {
 }
 
 impl Kind {
-    /// The vendor's fixed word: `gemini`.
+    /// The vendor's fixed word: `gemini` or `openai`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Gemini => "gemini",
+            Self::OpenAi => "openai",
         }
     }
 
@@ -177,6 +181,7 @@ impl Kind {
     pub fn base_url(self) -> &'static str {
         match self {
             Self::Gemini => "https://generativelanguage.googleapis.com/v1beta",
+            Self::OpenAi => "https://api.openai.com/v1",
         }
     }
 }
@@ -280,7 +285,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_usable() {
-        for kind in [Kind::Gemini] {
+        for kind in [Kind::Gemini, Kind::OpenAi] {
             let settings = ProviderSettings::new("g", kind, "key");
             assert!(settings.checked_base().is_ok());
         }

@@ -48,6 +48,20 @@ const VENDORS: &[Vendor] = &[
         error: |message| serde_json::json!({"error": {"message": message}}).to_string(),
         models: ("/models", r#"{"models":[{"name":"models/m"}]}"#),
     },
+    Vendor {
+        kind: Kind::OpenAi,
+        path: "/chat/completions",
+        key_header: ("authorization", "Bearer CANARY-key-5d41402abc4b2a76"),
+        hello: r#"{"choices":[{"message":{"content":"hello"},"finish_reason":"stop"}]}"#,
+        error: |message| {
+            serde_json::json!({"error": {"message": message, "type": "t", "param": null, "code": null}})
+                .to_string()
+        },
+        models: (
+            "/models",
+            r#"{"object":"list","data":[{"id":"m","object":"model"}]}"#,
+        ),
+    },
 ];
 
 /// A provider under test.
