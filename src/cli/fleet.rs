@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{CliError, Context};
 use crate::{
-    config::EntryError,
     engine,
     provider::{self, Provider},
     store::{Store, StoreError},
@@ -27,8 +26,6 @@ pub(super) fn providers(
             Ok(settings) => {
                 ready.insert(entry, provider::build(settings)?);
             }
-            // the file that `init` writes names one: nothing to warn of unless a worker needs it
-            Err(EntryError::NotYet { .. }) if needed.is_none() => {}
             Err(error) if wanted(&entry) => {
                 if let Some(former) = missing.replace(error) {
                     context.printer.warn(former);
@@ -57,14 +54,14 @@ pub(super) fn providers(
         None if ready.is_empty() && needed.is_some_and(|it| !it.is_empty()) => {
             Err(CliError::input(
                 "no provider is configured",
-                "run `tidegate init` and set the variable named by api_key_env, or set GEMINI_API_KEY",
+                "run `tidegate init` and set the variable named by api_key_env, or set GEMINI_API_KEY or OPENAI_API_KEY",
             ))
         }
         None => Ok(ready),
     }
 }
 
-const ONLY_LOCAL: &str = "no model can be called from here, only local work is done (`tidegate init`, and the variable named by api_key_env, or GEMINI_API_KEY, change that)";
+const ONLY_LOCAL: &str = "no model can be called from here, only local work is done (`tidegate init`, and the variable named by api_key_env, or GEMINI_API_KEY or OPENAI_API_KEY, change that)";
 
 /// Tells the database the providers and models of the file, as far as they changed.
 pub(super) async fn sync(context: &Context, store: &Store) -> Result<(), CliError> {

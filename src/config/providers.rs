@@ -15,7 +15,6 @@ const KEYS: &[&str] = &[
     "quota_scope",
     "allow_plain_http",
 ];
-const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
 
 /// The vendor whose wire format an entry speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +61,7 @@ impl ProviderKind {
     fn base_url(self) -> &'static str {
         match self {
             Self::Gemini => Kind::Gemini.base_url(),
-            Self::OpenAi => OPENAI_BASE_URL,
+            Self::OpenAi => Kind::OpenAi.base_url(),
         }
     }
 
@@ -105,16 +104,6 @@ pub enum EntryError {
         /// The variable.
         variable: String,
     },
-    /// A vendor that this version cannot call.
-    #[error(
-        "providers.{entry}: kind = \"{kind}\" is understood, but calls to it come with a later version\n  help: until then name models of a Gemini entry"
-    )]
-    NotYet {
-        /// The entry.
-        entry: String,
-        /// Its kind.
-        kind: &'static str,
-    },
 }
 
 impl ProviderEntry {
@@ -133,12 +122,7 @@ impl ProviderEntry {
     pub(super) fn settings(&self, env: &Environment) -> Result<ProviderSettings, EntryError> {
         let kind = match self.kind.value {
             ProviderKind::Gemini => Kind::Gemini,
-            ProviderKind::OpenAi => {
-                return Err(EntryError::NotYet {
-                    entry: self.name.clone(),
-                    kind: self.kind.value.as_str(),
-                });
-            }
+            ProviderKind::OpenAi => Kind::OpenAi,
         };
         let key = env.get(&self.api_key_env.value);
         let key = key.ok_or_else(|| EntryError::MissingKey {

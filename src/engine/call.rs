@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     cost,
-    llm::{CallError, Reply, Usage, Verdict},
+    llm::{CallError, Exchange, Reply, Usage, Verdict},
     provider::CallLimits,
     retry::{Step, Tried, after},
     store::{
@@ -94,14 +94,15 @@ impl Call {
             ..CallLimits::default()
         };
         let sent_at = Instant::now();
-        let answer = tokio::select! {
-            answer = provider.generate(wire_name, &request, &limits) => answer,
+        let exchange = tokio::select! {
+            exchange = provider.generate(wire_name, &request, &limits) => exchange,
             () = self.shared.abandon.cancelled() => {
                 return self.abandoned(sent_at.elapsed());
             }
         };
         let latency = sent_at.elapsed();
-        match answer {
+        let Exchange { answer, notices } = exchange;
+        let mut outcome = match answer {
             Ok(reply) => self.judged(&compiled, &item, reply, latency),
             Err(error @ CallError::Exhausted { .. }) => {
                 tracing::warn!(%error, "a task is given back, and its slot rests for a moment");
@@ -113,7 +114,9 @@ impl Call {
                 self.unsent("not_sent", &error.to_string())
             }
             Err(error) => self.failed(failure_of(error), latency),
-        }
+        };
+        outcome.notices = notices;
+        outcome
     }
 
     fn item(&self) -> Option<Item> {
@@ -139,6 +142,7 @@ impl Call {
                 Outcome {
                     process: self.process,
                     slot: None,
+                    notices: Vec::new(),
                     closing: Closing::Answered {
                         answered: Answered {
                             claim: ClaimKey::from(&self.claimed),
@@ -196,6 +200,7 @@ impl Call {
         Outcome {
             process: self.process,
             slot: None,
+            notices: Vec::new(),
             closing: Closing::Open {
                 attempt: Unanswered {
                     claim: ClaimKey::from(&self.claimed),

@@ -153,6 +153,7 @@ impl LocalRun {
         Outcome {
             process: self.process,
             slot: None,
+            notices: Vec::new(),
             closing: Closing::Local {
                 task: self.task,
                 answer,
@@ -183,6 +184,7 @@ impl LocalRun {
         Outcome {
             process: self.process,
             slot: None,
+            notices: Vec::new(),
             closing: Closing::Open {
                 attempt: Unanswered {
                     claim: ClaimKey::from(&self.task),

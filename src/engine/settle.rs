@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{ProcessId, SettleSettings, Shared, TROUBLE_PAUSE_MAX, Worked};
 use crate::{
-    llm::Verdict,
+    llm::{LimitNotice, Verdict},
     store::{
         StoreError,
         local::{LocalDone, LocalFates, LocalTask},
@@ -29,6 +29,8 @@ pub(super) struct Outcome {
     pub(super) process: ProcessId,
     /// Held until the outcome is durable, where that was asked for.
     pub(super) slot: Option<OwnedSemaphorePermit>,
+    /// What the provider told of its limits.
+    pub(super) notices: Vec<LimitNotice>,
     pub(super) closing: Closing,
 }
 
@@ -54,6 +56,17 @@ pub(super) enum Closing {
         verdict: Verdict,
         brief: String,
     },
+}
+
+impl Closing {
+    /// The model that was called; empty for local work.
+    fn model(&self) -> &str {
+        match self {
+            Self::Answered { answered, .. } => &answered.claim.model,
+            Self::Open { attempt, .. } => &attempt.claim.model,
+            Self::Local { .. } => "",
+        }
+    }
 }
 
 impl Outcome {
@@ -109,10 +122,14 @@ impl Settler {
         for Outcome {
             process,
             slot,
+            notices,
             closing,
         } in batch
         {
             slots.extend(slot);
+            for notice in notices {
+                tracing::trace!(target: "tidegate::throttle", { model.name = closing.model() }, "told of a limit: {notice:?}");
+            }
             match closing {
                 Closing::Local {
                     task,

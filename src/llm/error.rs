@@ -20,7 +20,8 @@ pub enum CallError {
         /// The provider's words.
         message: String,
     },
-    /// 503, 529: the model is overloaded. Spends an attempt.
+    /// The model is overloaded (503, 529), or traffic to it grows too fast, whatever the limits (a 429
+    /// `slow_down`): no limit is spent. Spends an attempt.
     #[error("model overloaded (HTTP {status}): {message}")]
     Overloaded {
         /// HTTP status.
@@ -111,7 +112,7 @@ pub enum CallError {
         /// The provider's words.
         message: String,
     },
-    /// No money or no billing: waiting does not heal it (402, insufficient_quota).
+    /// No money or no billing: waiting does not heal it (402, or a 429 that means money).
     #[error("no credit: {message}")]
     NoMoney {
         /// The provider's words.
@@ -128,11 +129,20 @@ pub struct Quota {
     pub window: QuotaWindow,
     /// `true`: counts tokens; `false`: counts requests.
     pub tokens: bool,
+    /// `true`: it comes back little by little, so a wait that is told is true even of a day. `false`:
+    /// it comes back as a whole when its window ends.
+    pub refills: bool,
     /// The limit's size, if told. 0: this model is not granted at all.
     pub size: Option<u64>,
 }
 
 impl Quota {
+    /// Whether nothing is granted any more until the provider's day ends.
+    fn closes_the_day(&self, has_wait: bool) -> bool {
+        let waits = self.refills && has_wait;
+        self.size == Some(0) || (self.window == QuotaWindow::Day && !waits)
+    }
+
     /// What is spent, in words.
     fn brief(&self) -> String {
         let what = if self.tokens { "tokens" } else { "requests" };
@@ -197,7 +207,7 @@ impl CallError {
                 wait: *retry_after,
                 until_day_ends: quotas
                     .iter()
-                    .any(|q| q.window == QuotaWindow::Day || q.size == Some(0)),
+                    .any(|quota| quota.closes_the_day(retry_after.is_some())),
             },
             Self::Overloaded { retry_after, .. } | Self::Failed { retry_after, .. } => {
                 Verdict::Retry {

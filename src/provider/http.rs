@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::{
     Client, Request, Response, Url,
-    header::{CONTENT_TYPE, LOCATION},
+    header::{CONTENT_TYPE, HeaderMap, LOCATION},
 };
 use rustix::io::Errno;
 use tokio::time::{Instant, timeout_at};
@@ -33,6 +33,7 @@ pub(super) struct Door {
 /// A whole answer.
 pub(super) struct Answer {
     pub(super) status: u16,
+    pub(super) headers: HeaderMap,
     /// The wait that the headers name.
     pub(super) retry_after: Option<Duration>,
     /// Says HTML where JSON was asked for.
@@ -40,6 +41,26 @@ pub(super) struct Answer {
     /// Of a redirect: the host it points to.
     pub(super) redirect_host: Option<String>,
     pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    /// Words for an answer whose body holds no error object.
+    pub(super) fn without_object(&self) -> String {
+        let body = self.body.trim_ascii();
+        let length = body.len();
+        if (300..400).contains(&self.status) {
+            let host = self.redirect_host.as_deref().unwrap_or("nowhere");
+            return format!("redirects to {host}; redirects are not followed: is base_url right?");
+        }
+        match body {
+            [] => "(empty body)".to_owned(),
+            // A proxy's or a load balancer's page, not the API's words; it may repeat the URL.
+            [b'<', ..] => format!("(HTML page of {length} bytes)"),
+            _ if self.html => format!("(HTML page of {length} bytes)"),
+            [b'{' | b'[', ..] => format!("(no error object in {length} bytes)"),
+            text => String::from_utf8_lossy(text).into_owned(),
+        }
+    }
 }
 
 impl Door {
@@ -96,6 +117,7 @@ impl Door {
         };
         let mut answer = Answer {
             status: response.status().as_u16(),
+            headers: response.headers().clone(),
             retry_after: retry_after::from_headers(response.headers()),
             html: header(&response, CONTENT_TYPE.as_str()).is_some_and(|v| v.contains("html")),
             redirect_host: redirect_host(&response),

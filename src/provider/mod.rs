@@ -1,7 +1,8 @@
 //! Doors to the providers of models.
 //!
 //! Owns: the [`Provider`] trait and everything of a vendor: wire format, HTTP, keys, the meaning of
-//! its errors. One call in, one [`Reply`] or [`CallError`] out. Never: a retry, a wait between
+//! its errors. One call in, one [`Reply`](crate::llm::Reply) or [`CallError`] out, and
+//! beside it what was told of limits. Never: a retry, a wait between
 //! calls, a price, the database, a clock.
 //!
 //! What every provider holds to, and the conformance suite checks:
@@ -19,14 +20,16 @@ mod words;
 
 mod http;
 mod retry_after;
+mod spans;
 
 mod gemini;
+mod openai;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::llm::{CallError, Reply, Request};
+use crate::llm::{CallError, Exchange, Request};
 
 pub use settings::{CallLimits, Kind, ProviderError, ProviderSettings};
 
@@ -36,25 +39,17 @@ pub use settings::{CallLimits, Kind, ProviderError, ProviderSettings};
 pub trait Provider: Send + Sync {
     /// Asks `wire_name` (the provider's name of the model) once.
     ///
-    /// A reply is complete: the model ended by itself and the text is not empty.
-    ///
-    /// # Errors
-    ///
-    /// Everything else is a [`CallError`]; its [`verdict`](CallError::verdict) says what follows.
-    /// Nothing is retried here.
+    /// A reply is complete: the model ended by itself and the text is not empty. Everything else is
+    /// a [`CallError`]; its [`verdict`](CallError::verdict) says what follows. Nothing is retried
+    /// here. What the provider told of its limits comes with replies and refusals alike.
     ///
     /// # Cancel safety
     ///
     /// A dropped call is cut off. Unless it was dropped before the first poll, the provider may have
     /// received it and may bill it: count it as [`CallError::Unknown`].
-    async fn generate(
-        &self,
-        wire_name: &str,
-        request: &Request,
-        limits: &CallLimits,
-    ) -> Result<Reply, CallError>;
+    async fn generate(&self, wire_name: &str, request: &Request, limits: &CallLimits) -> Exchange;
 
-    /// The vendor's fixed word, for metrics and columns: `gemini`.
+    /// The vendor's fixed word, for metrics and columns: `gemini` or `openai`.
     fn kind(&self) -> &'static str;
 
     /// Whether the key is accepted: lists one model, which costs nothing. Ends within 20 s.
@@ -86,5 +81,6 @@ pub fn build(settings: ProviderSettings) -> Result<Arc<dyn Provider>, ProviderEr
     let _ = rustls::crypto::ring::default_provider().install_default();
     match settings.kind {
         Kind::Gemini => Ok(Arc::new(gemini::Gemini::open(settings)?)),
+        Kind::OpenAi => Ok(Arc::new(openai::OpenAi::open(settings)?)),
     }
 }

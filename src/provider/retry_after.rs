@@ -5,8 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
-/// Longest wait taken from a provider; more is cut to it, so that no arithmetic overflows.
-pub(super) const WAIT_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
+use super::spans::{WAIT_MAX, seconds};
 
 /// The wait that the headers name: `retry-after-ms` before `Retry-After`, the latter in seconds
 /// (fractions too) or as an HTTP date.
@@ -28,19 +27,6 @@ pub(super) fn from_headers(headers: &HeaderMap) -> Option<Duration> {
         )
     };
     in_ms().or_else(in_seconds).or_else(at_date)
-}
-
-/// A plain decimal number of units; `None` if it is none, negative or not finite.
-pub(super) fn seconds(number: &str, unit_seconds: f64) -> Option<Duration> {
-    if !number.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-        return None;
-    }
-    let wait = number.parse::<f64>().ok()? * unit_seconds;
-    Some(
-        Duration::try_from_secs_f64(wait)
-            .unwrap_or(WAIT_MAX)
-            .min(WAIT_MAX),
-    )
 }
 
 /// A date in one of HTTP's three forms.

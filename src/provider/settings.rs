@@ -2,8 +2,8 @@
 
 use std::{fmt, time::Duration};
 
-use reqwest::Url;
-use secrecy::SecretString;
+use reqwest::{Url, header::HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 /// One `[providers.<entry>]`: an account at a vendor.
@@ -35,6 +35,9 @@ pub struct ProviderSettings {
 pub enum Kind {
     /// Google's Gemini API, v1beta (`generateContent`).
     Gemini,
+    /// OpenAI's API, v1 (chat completions), and the servers that copy it.
+    #[serde(rename = "openai")]
+    OpenAi,
 }
 
 /// Bounds of one call. No bound can be switched off: values out of range are held at its ends.
@@ -103,6 +106,22 @@ impl ProviderSettings {
         }
     }
 
+    /// The value of the header that carries the key: the key after `prefix`, never printed.
+    pub(super) fn key_header(&self, prefix: &str) -> Result<HeaderValue, ProviderError> {
+        let key = self.api_key.expose_secret().trim();
+        let printable = !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic());
+        let header = HeaderValue::from_str(&format!("{prefix}{key}"));
+        let mut header =
+            header
+                .ok()
+                .filter(|_| printable)
+                .ok_or_else(|| ProviderError::BadKey {
+                    entry: self.entry.clone(),
+                })?;
+        header.set_sensitive(true);
+        Ok(header)
+    }
+
     /// The checked base URL.
     pub(super) fn checked_base(&self) -> Result<Url, ProviderError> {
         let bad = |why| ProviderError::BadBaseUrl {
@@ -150,10 +169,11 @@ impl fmt::Debug for ProviderSettings {
 }
 
 impl Kind {
-    /// The vendor's fixed word: `gemini`.
+    /// The vendor's fixed word: `gemini` or `openai`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Gemini => "gemini",
+            Self::OpenAi => "openai",
         }
     }
 
@@ -161,6 +181,7 @@ impl Kind {
     pub fn base_url(self) -> &'static str {
         match self {
             Self::Gemini => "https://generativelanguage.googleapis.com/v1beta",
+            Self::OpenAi => "https://api.openai.com/v1",
         }
     }
 }
@@ -176,6 +197,14 @@ impl Default for CallLimits {
 }
 
 impl CallLimits {
+    /// For the check of a key.
+    pub(super) fn check() -> Self {
+        Self {
+            timeout: Duration::from_secs(20),
+            ..Self::default()
+        }
+    }
+
     /// The limits, held in their ranges.
     pub(super) fn bounded(self) -> Self {
         let (shortest, longest) = (Duration::from_millis(1), Duration::from_secs(3600));
@@ -256,11 +285,10 @@ mod tests {
 
     #[test]
     fn the_defaults_are_usable() {
-        assert!(
-            ProviderSettings::new("g", Kind::Gemini, "key")
-                .checked_base()
-                .is_ok()
-        );
+        for kind in [Kind::Gemini, Kind::OpenAi] {
+            let settings = ProviderSettings::new("g", kind, "key");
+            assert!(settings.checked_base().is_ok());
+        }
         assert_eq!(CallLimits::default(), CallLimits::default().bounded());
         let endless = CallLimits {
             timeout: Duration::MAX,

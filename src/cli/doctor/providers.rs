@@ -17,7 +17,7 @@ pub(super) async fn checks(context: &Context, offline: bool) -> Vec<Check> {
         return vec![Check::fault(
             "keys",
             "no provider is configured",
-            "run `tidegate init` and set the variable named by api_key_env, or set GEMINI_API_KEY",
+            "run `tidegate init` and set the variable named by api_key_env, or set GEMINI_API_KEY or OPENAI_API_KEY",
         )];
     }
     let any = entries.iter().any(|(_, settings)| settings.is_ok());
@@ -69,7 +69,7 @@ fn answered(entry: &str, answer: Result<(), CallError>) -> Check {
         CallError::Rejected { status: 404, .. } => Check::fault(
             NAME,
             says,
-            "correct base_url in tidegate.toml: it has the version at its end, as .../v1beta",
+            "correct base_url in tidegate.toml: it has the version at its end, as .../v1beta at Gemini and .../v1 at OpenAI",
         ),
         CallError::RateLimited { .. } | CallError::Overloaded { .. } => Check::warning(
             NAME,

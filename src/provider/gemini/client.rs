@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use reqwest::{Url, header::HeaderValue};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use super::{error, map, wire};
 use crate::{
-    llm::{CallError, Reply, Request, parse_lenient},
+    llm::{CallError, Exchange, Request, parse_lenient},
     provider::{
         CallLimits, Provider, ProviderError, ProviderSettings,
         http::{Answer, Door},
@@ -16,8 +16,6 @@ use crate::{
 
 /// Never `?key=`: query keys land in logs, and new keys are refused there.
 const KEY_HEADER: &str = "x-goog-api-key";
-/// How long the key check may take.
-const CHECK: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// One Gemini project behind one key.
 pub(in crate::provider) struct Gemini {
@@ -28,15 +26,7 @@ pub(in crate::provider) struct Gemini {
 
 impl Gemini {
     pub(in crate::provider) fn open(settings: ProviderSettings) -> Result<Self, ProviderError> {
-        let key = settings.api_key.expose_secret().trim();
-        let printable = !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic());
-        let key_header = HeaderValue::from_str(key).ok().filter(|_| printable);
-        let Some(mut key_header) = key_header else {
-            return Err(ProviderError::BadKey {
-                entry: settings.entry,
-            });
-        };
-        key_header.set_sensitive(true);
+        let key_header = settings.key_header("")?;
         let door = Door::open(&settings)?;
         Ok(Self {
             door,
@@ -76,20 +66,17 @@ impl Gemini {
 
 #[async_trait]
 impl Provider for Gemini {
-    async fn generate(
-        &self,
-        wire_name: &str,
-        request: &Request,
-        limits: &CallLimits,
-    ) -> Result<Reply, CallError> {
+    async fn generate(&self, wire_name: &str, request: &Request, limits: &CallLimits) -> Exchange {
         let veil = Veil::over(&self.key, request);
         let post = self
             .door
             .client()
             .post(self.url(wire_name))
             .json(&map::ask(request));
-        let answer = self.exchange(post, limits, &veil).await?;
-        map::reply(&answer.body, &veil)
+        match self.exchange(post, limits, &veil).await {
+            Ok(answer) => Exchange::new(map::reply(&answer.body, &veil), Vec::new()),
+            Err(error) => Exchange::failed(error),
+        }
     }
 
     fn kind(&self) -> &'static str {
@@ -100,12 +87,8 @@ impl Provider for Gemini {
         let veil = Veil::new(&self.key);
         let mut url = self.door.url(["models"]);
         url.set_query(Some("pageSize=1"));
-        let limits = CallLimits {
-            timeout: CHECK,
-            ..CallLimits::default()
-        };
         let answer = match self
-            .exchange(self.door.client().get(url), &limits, &veil)
+            .exchange(self.door.client().get(url), &CallLimits::check(), &veil)
             .await
         {
             Err(CallError::ModelGone { message }) => {

@@ -22,7 +22,7 @@ use crate::{
     llm::{CallError, Quota, QuotaWindow, parse_lenient},
     provider::{
         http::Answer,
-        retry_after::{WAIT_MAX, seconds},
+        spans::{in_words, seconds},
         words::Veil,
     },
 };
@@ -37,7 +37,7 @@ pub(super) fn of_answer(answer: &Answer, veil: &Veil<'_>) -> CallError {
         .as_ref()
         .and_then(Fault::read)
         .unwrap_or_else(|| Fault {
-            message: without_object(answer),
+            message: answer.without_object(),
             ..Fault::default()
         });
     classify(answer.status, &fault, answer.retry_after, veil)
@@ -68,7 +68,7 @@ fn classify(
     };
     let retry_after = wait(fault)
         .or(header_wait)
-        .or_else(|| wait_in_words(&fault.message));
+        .or_else(|| in_words(&fault.message));
     match status {
         400 if refuses_key(fault) => CallError::KeyRefused { message },
         400 if too_long(&fault.message) => CallError::TooLong { message },
@@ -97,24 +97,6 @@ fn classify(
             retry_after,
             message,
         },
-    }
-}
-
-/// Words for an answer whose body holds no error object.
-fn without_object(answer: &Answer) -> String {
-    let body = answer.body.trim_ascii();
-    let length = body.len();
-    if (300..400).contains(&answer.status) {
-        let host = answer.redirect_host.as_deref().unwrap_or("nowhere");
-        return format!("redirects to {host}; redirects are not followed: is base_url right?");
-    }
-    match body {
-        [] => "(empty body)".to_owned(),
-        // A proxy's or a load balancer's page, not the API's words; it may repeat the URL.
-        [b'<', ..] => format!("(HTML page of {length} bytes)"),
-        _ if answer.html => format!("(HTML page of {length} bytes)"),
-        [b'{' | b'[', ..] => format!("(no error object in {length} bytes)"),
-        text => String::from_utf8_lossy(text).into_owned(),
     }
 }
 
@@ -174,6 +156,7 @@ fn quota(id: &str, metric: &str, size: Option<u64>, veil: &Veil<'_>) -> Quota {
             QuotaWindow::Minute
         },
         tokens: counts_tokens(id) || counts_tokens(metric),
+        refills: false,
         size,
     }
 }
@@ -214,35 +197,6 @@ fn limits_in_words(message: &str) -> Vec<(&str, u64)> {
 /// RetryInfo's delay: seconds with an `s`, as protobuf writes a duration.
 fn wait(fault: &Fault) -> Option<Duration> {
     seconds(fault.retry_delay.as_deref()?.strip_suffix('s')?, 1.0)
-}
-
-/// "Please retry in 27.3s.", also "1h2m3.5s" and "890.1ms".
-fn wait_in_words(message: &str) -> Option<Duration> {
-    let (_, after) = message.split_once("retry in ")?;
-    let word = after
-        .split_whitespace()
-        .next()?
-        .trim_end_matches(['.', ',']);
-    let mut rest = word;
-    let mut total = Duration::ZERO;
-    while !rest.is_empty() {
-        let unit_at = rest.find(|c: char| c.is_ascii_alphabetic())?;
-        let (number, from_unit) = rest.split_at(unit_at);
-        let unit_end = from_unit.find(|c: char| !c.is_ascii_alphabetic());
-        let (unit, next) = from_unit.split_at(unit_end.unwrap_or(from_unit.len()));
-        let unit_seconds = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            _ => return None,
-        };
-        total = total
-            .saturating_add(seconds(number, unit_seconds)?)
-            .min(WAIT_MAX);
-        rest = next;
-    }
-    (!word.is_empty()).then_some(total)
 }
 
 /// The HTTP status that an error object stands for; its code may be that of gRPC.

@@ -1,6 +1,7 @@
 //! Which value wins, and what the rooms are told.
 
 use tidegate::config::{EntryError, LogFormat};
+use tidegate::provider::Kind;
 
 use super::{Written, shown};
 
@@ -204,7 +205,24 @@ fn an_entry_without_its_key_names_the_variable() {
         }
     );
     let error = settings[1].1.as_ref().unwrap_err().to_string();
-    assert!(error.contains("later version"), "{error}");
+    assert!(error.contains("OA_KEY"), "{error}");
+}
+
+#[test]
+fn an_entry_of_either_kind_is_opened_with_its_key() {
+    let config = Written::toml(TWO)
+        .load(&[("GEMINI_API_KEY", "g"), ("OA_KEY", "o")])
+        .unwrap();
+    let kinds: Vec<_> = config
+        .provider_settings()
+        .into_iter()
+        .map(|(entry, settings)| (entry, settings.unwrap().kind))
+        .collect();
+    let expected = [("gemini", Kind::Gemini), ("oa", Kind::OpenAi)];
+    assert_eq!(
+        kinds,
+        expected.map(|(entry, kind)| (entry.to_owned(), kind))
+    );
 }
 
 #[test]

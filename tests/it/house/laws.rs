@@ -245,6 +245,10 @@ const VENDOR_WORDS: &[&str] = &[
     "prompt_tokens",
     "completion_tokens",
     "x-goog-api-key",
+    "max_completion_tokens",
+    "reasoning_effort",
+    "response_format",
+    "x-ratelimit",
 ];
 
 /// Of these an identifier may be ours: only a text that is the word and nothing else is a field.

@@ -11,7 +11,7 @@ mod wire;
 use std::{sync::Arc, time::Duration};
 
 use tidegate::{
-    llm::{CallError, Reply, Request},
+    llm::{CallError, Exchange, Reply, Request},
     provider::{self, CallLimits, Kind, Provider, ProviderError, ProviderSettings},
 };
 use tokio::{
@@ -39,14 +39,30 @@ struct Vendor {
     models: (&'static str, &'static str),
 }
 
-const VENDORS: &[Vendor] = &[Vendor {
-    kind: Kind::Gemini,
-    path: "/models/m:generateContent",
-    key_header: ("x-goog-api-key", KEY),
-    hello: r#"{"candidates":[{"content":{"parts":[{"text":"hello"}]},"finishReason":"STOP"}]}"#,
-    error: |message| serde_json::json!({"error": {"message": message}}).to_string(),
-    models: ("/models", r#"{"models":[{"name":"models/m"}]}"#),
-}];
+const VENDORS: &[Vendor] = &[
+    Vendor {
+        kind: Kind::Gemini,
+        path: "/models/m:generateContent",
+        key_header: ("x-goog-api-key", KEY),
+        hello: r#"{"candidates":[{"content":{"parts":[{"text":"hello"}]},"finishReason":"STOP"}]}"#,
+        error: |message| serde_json::json!({"error": {"message": message}}).to_string(),
+        models: ("/models", r#"{"models":[{"name":"models/m"}]}"#),
+    },
+    Vendor {
+        kind: Kind::OpenAi,
+        path: "/chat/completions",
+        key_header: ("authorization", "Bearer CANARY-key-5d41402abc4b2a76"),
+        hello: r#"{"choices":[{"message":{"content":"hello"},"finish_reason":"stop"}]}"#,
+        error: |message| {
+            serde_json::json!({"error": {"message": message, "type": "t", "param": null, "code": null}})
+                .to_string()
+        },
+        models: (
+            "/models",
+            r#"{"object":"list","data":[{"id":"m","object":"model"}]}"#,
+        ),
+    },
+];
 
 /// A provider under test.
 struct Subject {
@@ -78,16 +94,20 @@ impl Subject {
     }
 
     async fn ask(&self) -> Result<Reply, CallError> {
+        self.exchange().await.answer
+    }
+
+    async fn exchange(&self) -> Exchange {
         let request = Request {
             system: Some(SYSTEM.to_owned()),
             prompt: PROMPT.to_owned(),
             ..Request::default()
         };
-        let result = self.provider.generate("m", &request, &self.limits).await;
-        if let Err(error) = &result {
+        let exchange = self.provider.generate("m", &request, &self.limits).await;
+        if let Err(error) = &exchange.answer {
             assert_silent(&format!("{error} {error:?}"));
         }
-        result
+        exchange
     }
 
     async fn refusal(&self) -> CallError {

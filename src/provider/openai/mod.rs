@@ -1,0 +1,14 @@
+//! OpenAI's API, v1: chat completions; and the many servers that copy it.
+//!
+//! Owns: its JSON, its errors, its rate-limit headers, its key header. Copies leave fields out and
+//! put other types in, so nothing that comes in is relied on. Facts are in the recorded bodies of
+//! `testdata/` and the tables of [`error`], [`limits`] and [`map`].
+
+mod client;
+mod error;
+mod limits;
+mod map;
+mod strict;
+mod wire;
+
+pub(super) use client::OpenAi;
