@@ -90,6 +90,7 @@ mod tests {
         let mut paths = Vec::new();
         collect(&Cli::command(), "", &mut paths);
         for path in [
+            "bench limits",
             "bench queue",
             "completions",
             "config show",

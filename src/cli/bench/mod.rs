@@ -2,6 +2,7 @@
 
 mod fleet;
 mod latency;
+mod limits;
 mod queue;
 mod report;
 
@@ -27,6 +28,21 @@ enum Action {
                       Examples:\n  tidegate bench queue\n  tidegate bench queue --tasks 1000000 --processes 1 --json"
     )]
     Queue(queue::Args),
+    /// Measure how well a fleet uses a provider's limits: makespan by the exact optimum, share of 429s,
+    /// use of quotas, the most in any 60 s; by the provider's own log
+    #[command(
+        after_help = "Everything happens in databases of their own on the same server, dropped afterwards. The provider\n\
+                      is our simulator, or with --independent an nginx. The default takes some four minutes.\n\n\
+                      Examples:\n  \
+                      tidegate bench limits\n  \
+                      tidegate bench limits --window bucket,sliding,fixed --known all,size,none --processes 4 --json\n  \
+                      tidegate bench limits --known size --runs 2 --processes 4\n  \
+                      tidegate bench limits --processes 8 --kill 10 --tasks 3000\n  \
+                      tidegate bench limits --models 30000 --latency 100 --processes 1 --slots 200 --tasks 20000\n  \
+                      tidegate bench limits --independent --processes 4\n  \
+                      tidegate bench limits --claims --processes 16"
+    )]
+    Limits(limits::Args),
     /// A process of a bench
     #[command(hide = true)]
     Worker(fleet::Args),
@@ -35,6 +51,7 @@ enum Action {
 pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
     match args.action {
         Action::Queue(args) => Box::pin(queue::run(args, context)).await,
+        Action::Limits(args) => Box::pin(limits::run(args, context)).await,
         Action::Worker(args) => Box::pin(fleet::run(args, context)).await,
     }
 }

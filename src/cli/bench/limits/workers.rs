@@ -1,0 +1,144 @@
+//! The fleet of a case: processes of this program, as a user starts them. Some die by SIGKILL where
+//! that is asked for.
+
+use std::{
+    fs::OpenOptions,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use tokio::process::{Child, Command};
+
+use super::told::{ENTRY, KEY_VARIABLE};
+use crate::{cli::CliError, store::Store};
+
+/// Its processes, ended with this handle.
+pub(super) struct Fleet {
+    folder: PathBuf,
+    url: String,
+    slots: u32,
+    workers: Vec<Child>,
+    /// Processes killed.
+    pub(super) deaths: u32,
+    /// Whose turn it is to die.
+    turn: usize,
+}
+
+impl Fleet {
+    /// Starts so many, and waits until all have registered. `lease_s`: how long a process that died
+    /// keeps what it held.
+    pub(super) async fn start(
+        store: &Store,
+        url: &str,
+        base_url: &str,
+        folder: &Path,
+        (processes, slots): (u32, u32),
+        lease_s: u32,
+    ) -> Result<Self, CliError> {
+        let settings = format!(
+            "[work]\nlease_s = {lease_s}\n[providers.{ENTRY}]\nkind = \"gemini\"\nbase_url = {base_url:?}\napi_key_env = {KEY_VARIABLE:?}\n"
+        );
+        std::fs::write(folder.join("tidegate.toml"), settings)
+            .map_err(|source| io("write the workers' settings", source))?;
+        let mut fleet = Self {
+            folder: folder.to_owned(),
+            url: url.to_owned(),
+            slots,
+            workers: Vec::new(),
+            deaths: 0,
+            turn: 0,
+        };
+        for _ in 0..processes {
+            let worker = fleet.worker()?;
+            fleet.workers.push(worker);
+        }
+        let started = async {
+            while store.processes_alive("work").await? < i64::from(processes) {
+                fleet.check()?;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Ok::<_, CliError>(())
+        };
+        tokio::time::timeout(PATIENCE, started)
+            .await
+            .map_err(|_| io("start the processes", std::io::ErrorKind::TimedOut.into()))??;
+        Ok(fleet)
+    }
+
+    /// An error if one ended that nobody killed.
+    pub(super) fn check(&mut self) -> Result<(), CliError> {
+        for worker in &mut self.workers {
+            if let Ok(Some(status)) = worker.try_wait() {
+                let log = std::fs::read_to_string(self.folder.join(LOG)).unwrap_or_default();
+                let last = log.lines().last().unwrap_or("it said nothing").to_owned();
+                return Err(io(
+                    &format!("go on: a process ended ({status}): {last}"),
+                    std::io::ErrorKind::BrokenPipe.into(),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Kills half of them (at least one), the next in turn, and starts as many anew.
+    pub(super) async fn kill_half(&mut self) -> Result<(), CliError> {
+        for _ in 0..self.workers.len().div_ceil(2) {
+            let place = self.turn % self.workers.len();
+            self.turn += 1;
+            let killed = self.workers[place].kill().await;
+            killed.map_err(|source| io("kill a process", source))?;
+            self.deaths += 1;
+            self.workers[place] = self.worker()?;
+        }
+        Ok(())
+    }
+
+    /// Ends them as their input does, and waits.
+    pub(super) async fn stop(mut self) {
+        for worker in &mut self.workers {
+            drop(worker.stdin.take());
+        }
+        for mut worker in self.workers {
+            if tokio::time::timeout(PATIENCE, worker.wait()).await.is_err() {
+                // it had its time
+                let _ = worker.kill().await;
+            }
+        }
+    }
+
+    fn worker(&self) -> Result<Child, CliError> {
+        let program = std::env::current_exe().map_err(|source| io("find this program", source))?;
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.join(LOG))
+            .map_err(|source| io("open the workers' log", source))?;
+        Command::new(program)
+            .args(["work", "--stop-with-stdin", "--slots"])
+            .arg(self.slots.to_string())
+            .arg("--config")
+            .arg(self.folder.join("tidegate.toml"))
+            .current_dir("/")
+            .env("DATABASE_URL", &self.url)
+            .env(KEY_VARIABLE, "no-secret")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|source| io("start a process", source))
+    }
+}
+
+const LOG: &str = "workers.log";
+
+/// How long processes may take to start, and to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn io(doing: &str, source: std::io::Error) -> CliError {
+    CliError::Io {
+        doing: doing.to_owned(),
+        source,
+    }
+}
