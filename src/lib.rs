@@ -35,6 +35,7 @@
 //! let options = LoadOptions {
 //!     limit: None,
 //!     weight: 1.0,
+//!     budget_microusd: Some(5_000_000),
 //!     folder: path.to_path_buf(),
 //!     source_name: "articles".to_owned(),
 //! };

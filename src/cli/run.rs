@@ -185,6 +185,7 @@ pub(super) fn loader_named(
     let options = LoadOptions {
         limit,
         weight: 1.0,
+        budget_microusd: None,
         folder,
         source_name,
     };

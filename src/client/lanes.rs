@@ -1,8 +1,10 @@
 //! What the database must know of a definition to make its lanes.
 
+use std::time::Duration;
+
 use crate::{
-    definition::Definition,
-    store::{Store, StoreError},
+    definition::{Definition, PacingSpec},
+    store::{Store, StoreError, load::Routing, run::Pacing},
 };
 
 /// Output tokens reserved per call where the worker sets no limit.
@@ -38,6 +40,31 @@ pub(super) fn est_output(definition: &Definition) -> i32 {
     }
     let tokens = definition.prompt.params.max_output_tokens;
     i32::try_from(tokens.unwrap_or(EST_OUTPUT_TOKENS)).unwrap_or(i32::MAX)
+}
+
+/// Tokens of the longest answer. `None`: not bounded.
+pub(super) fn max_output(definition: &Definition) -> Option<i32> {
+    let tokens = definition.prompt.params.max_output_tokens?;
+    Some(i32::try_from(tokens).unwrap_or(i32::MAX))
+}
+
+/// How its tasks take their fallbacks.
+pub(super) fn routing(definition: &Definition) -> Routing {
+    Routing {
+        policy: definition.routing.policy.as_str(),
+        patience_ms: i32::try_from(definition.routing.patience.as_millis()).unwrap_or(i32::MAX),
+    }
+}
+
+/// How its claims are spread over time.
+pub(super) fn pacing(definition: &Definition) -> Pacing {
+    let millis = |it: Duration| i32::try_from(it.as_millis()).unwrap_or(i32::MAX);
+    let PacingSpec { stagger, rest } = &definition.pacing;
+    Pacing {
+        stagger_ms: stagger.map(millis),
+        cool_after: rest.map(|(after, _)| i32::try_from(after).unwrap_or(i32::MAX)),
+        cool_ms: rest.map(|(_, pause)| millis(pause)),
+    }
 }
 
 /// How long a call may take, in milliseconds.

@@ -32,6 +32,9 @@ pub async fn register(store: &Store, definition: &Definition) -> Result<Uuid, St
             .min(1_000),
         mix: lanes::mix(definition),
         est_output: lanes::est_output(definition),
+        max_output: lanes::max_output(definition),
+        routing: lanes::routing(definition),
+        pacing: lanes::pacing(definition),
         timeout_ms: lanes::call_timeout_ms(definition),
     };
     store.register_worker(&worker).await

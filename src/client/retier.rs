@@ -190,6 +190,8 @@ async fn act(
             tier: i16::try_from(tier).unwrap_or(i16::MAX),
             ladder,
             est_output: lanes::est_output(definition),
+            max_output: lanes::max_output(definition),
+            routing: lanes::routing(definition),
             call_timeout_ms: lanes::call_timeout_ms(definition),
         };
         of_tiers.push(store.ensure_lane(run, &lane).await?);

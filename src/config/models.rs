@@ -14,12 +14,15 @@ const KEYS: &[&str] = &[
     "name",
     "rpm",
     "tpm",
+    "output_tpm",
     "rpd",
+    "tpd",
     "window",
     "burst",
     "max_concurrency",
     "input_price_usd",
     "output_price_usd",
+    "shares_limits_of",
 ];
 
 /// One model and its limits. `None`: nothing was said; such a limit is learned as far as it can be.
@@ -31,6 +34,10 @@ pub struct ModelEntry {
     pub rpm: Option<Set<u32>>,
     /// Tokens per minute, 1 to 10^12.
     pub tpm: Option<Set<u64>>,
+    /// Output tokens per minute, 1 to 10^12.
+    pub output_tpm: Option<Set<u64>>,
+    /// Tokens per day of the provider's calendar, 1 to 10^12.
+    pub tpd: Option<Set<u64>>,
     /// Requests per day of the provider's calendar, 1 to 4,000,000,000.
     pub rpd: Option<Set<u32>>,
     /// How the provider counts a minute: `sliding`, `fixed` or `bucket`.
@@ -43,6 +50,8 @@ pub struct ModelEntry {
     pub input_price_microusd: Option<Set<i64>>,
     /// Micro-dollars per million output tokens.
     pub output_price_microusd: Option<Set<i64>>,
+    /// The model whose limits it shares, of the same quota scope: one bucket, many names.
+    pub shares_limits_of: Option<Set<String>>,
 }
 
 impl ModelEntry {
@@ -53,15 +62,22 @@ impl ModelEntry {
         let mut row = ModelRow {
             model: self.name.value.clone(),
             hash: Vec::new(),
-            token_dimension: provider.kind.value.token_dimension(),
             rpm: value(&self.rpm),
             tpm: self.tpm.as_ref().map(|set| set.value),
+            output_tpm: self.output_tpm.as_ref().map(|set| set.value),
             rpd: value(&self.rpd),
+            tpd: self.tpd.as_ref().map(|set| set.value),
             max_concurrency: value(&self.max_concurrency),
             counting: self.window.as_ref().map(|set| set.value),
             burst: value(&self.burst),
             input_price_microusd: price(&self.input_price_microusd),
             output_price_microusd: price(&self.output_price_microusd),
+            shares: self.shares_limits_of.as_ref().map(|set| {
+                set.value
+                    .split_once('/')
+                    .map_or(set.value.as_str(), |(_, wire)| wire)
+                    .to_owned()
+            }),
         };
         row.hash = hash(&row, &provider.quota_scope.value);
         row
@@ -73,15 +89,17 @@ fn hash(row: &ModelRow, quota_scope: &str) -> Vec<u8> {
     let canonical = serde_json::json!([
         row.model,
         quota_scope,
-        row.token_dimension,
         row.rpm,
         row.tpm,
+        row.output_tpm,
         row.rpd,
+        row.tpd,
         row.max_concurrency,
         row.counting,
         row.burst,
         row.input_price_microusd,
         row.output_price_microusd,
+        row.shares,
     ]);
     Sha256::digest(canonical.to_string()).to_vec()
 }
@@ -140,12 +158,15 @@ fn one(
     let model = ModelEntry {
         rpm: section.integer("rpm", 1, 10_000_000)?,
         tpm: section.integer("tpm", 1, 1_000_000_000_000)?,
+        output_tpm: section.integer("output_tpm", 1, 1_000_000_000_000)?,
         rpd: section.integer("rpd", 1, 4_000_000_000)?,
+        tpd: section.integer("tpd", 1, 1_000_000_000_000)?,
         window: section.word("window", &["sliding", "fixed", "bucket"])?,
         burst: section.integer("burst", 1, 10_000_000)?,
         max_concurrency: section.integer("max_concurrency", 1, 100_000)?,
         input_price_microusd: section.price("input_price_usd")?,
         output_price_microusd: section.price("output_price_usd")?,
+        shares_limits_of: shares(&section, &name, providers, before)?,
         name,
     };
     check_together(&section, &model)?;
@@ -195,8 +216,62 @@ fn name(
     Ok(name)
 }
 
+/// The model whose limits another shares stands before it, under the same quota scope, and has limits of
+/// its own.
+fn shares(
+    section: &Section<'_>,
+    name: &Set<String>,
+    providers: &[ProviderEntry],
+    before: &[ModelEntry],
+) -> Result<Option<Set<String>>, ConfigError> {
+    let key = "shares_limits_of";
+    let Some(of) = section.text(key)? else {
+        return Ok(None);
+    };
+    let scope = |model: &str| {
+        let entry = model.split('/').next().unwrap_or_default();
+        let entry = providers.iter().find(|it| it.name == entry);
+        entry.map(|it| it.quota_scope.value.clone())
+    };
+    let Some(other) = before.iter().find(|model| model.name.value == of.value) else {
+        let help = "name a model whose entry stands before this one";
+        return Err(section.bad(
+            key,
+            format!("= \"{}\" names no model before it", of.value),
+            help,
+        ));
+    };
+    if other.shares_limits_of.is_some() {
+        let help = "name the one whose limits that one shares";
+        let message = format!("= \"{}\", which shares the limits of another", of.value);
+        return Err(section.bad(key, message, help));
+    }
+    if scope(&name.value) != scope(&of.value) {
+        let help = "limits are shared within one quota_scope: give both provider entries the same";
+        let message = format!("= \"{}\", which is of another quota scope", of.value);
+        return Err(section.bad(key, message, help));
+    }
+    Ok(Some(of))
+}
+
 /// What holds only between keys.
 fn check_together(section: &Section<'_>, model: &ModelEntry) -> Result<(), ConfigError> {
+    let own = [
+        model.rpm.is_some(),
+        model.tpm.is_some(),
+        model.output_tpm.is_some(),
+        model.rpd.is_some(),
+        model.tpd.is_some(),
+        model.window.is_some(),
+        model.burst.is_some(),
+    ];
+    if model.shares_limits_of.is_some() && own.contains(&true) {
+        return Err(section.bad(
+            "shares_limits_of",
+            "stands beside limits of its own",
+            "write limits at the model whose they are, and here only max_concurrency and prices",
+        ));
+    }
     let window = model.window.as_ref().map(|set| set.value);
     let rpm = model.rpm.as_ref().map(|set| set.value);
     match (window, rpm, model.burst.as_ref().map(|set| set.value)) {

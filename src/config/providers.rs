@@ -42,14 +42,6 @@ impl ProviderKind {
         }
     }
 
-    /// What the provider counts per minute.
-    pub(super) fn token_dimension(self) -> &'static str {
-        match self {
-            Self::Gemini => "input_tokens",
-            Self::OpenAi => "total_tokens",
-        }
-    }
-
     /// Whose midnight ends a day of its quotas.
     fn day_zone(self) -> &'static str {
         match self {

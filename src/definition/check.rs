@@ -1,9 +1,10 @@
 //! From a folder's texts to a definition that holds, or to the first thing that does not.
 
 use super::{
-    CacheSpec, Component, DefinitionError, Folder, Limits, OrderBy, Place, PromptSpec, Sink,
-    SourceFrom, SourceSpec, Strategy, TemplateHandler, Tier, WeightTable, error::nearest, named,
-    parse, parse_components, parse_tiers, table::Table, template::Templates, toml_tree,
+    CacheSpec, Component, DefinitionError, Folder, Limits, OrderBy, PacingSpec, Place, PromptSpec,
+    RoutingSpec, Sink, SourceFrom, SourceSpec, Strategy, TemplateHandler, Tier, WeightTable,
+    error::nearest, named, parse, parse_components, parse_tiers, table::Table, template::Templates,
+    toml_tree,
 };
 use crate::model::ModelId;
 
@@ -34,6 +35,10 @@ pub struct Definition {
     pub cache: CacheSpec,
     /// Bounds of this worker.
     pub limits: Limits,
+    /// Which model of its ladder a task gets.
+    pub routing: RoutingSpec,
+    /// How its claims are spread over time.
+    pub pacing: PacingSpec,
     /// How calls travel.
     pub strategy: Strategy,
     /// Where the answers go. `None`: they stay with the tasks.
@@ -74,6 +79,8 @@ impl Definition {
             pack_size: 1,
             cache: parse::cache(&top)?,
             limits: parse::limits(&top)?,
+            routing: parse::routing(&top)?,
+            pacing: parse::pacing(&top)?,
             strategy: parse::strategy(&top)?,
             sink: named::sink(folder, &top)?,
             components: parse_components::components(&top)?,

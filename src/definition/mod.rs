@@ -30,6 +30,6 @@ pub use folder::Folder;
 pub use handler::{LocalTemplate, LocalTemplateError, TemplateHandler};
 pub use stored::StoredDefinition;
 pub use words::{
-    CacheSpec, Component, FileFormat, Limits, OrderBy, PromptSpec, Sink, SourceFrom, SourceSpec,
-    Strategy, Tier, WeightTable,
+    CacheSpec, Component, FileFormat, Limits, OrderBy, PacingSpec, Policy, PromptSpec, RoutingSpec,
+    Sink, SourceFrom, SourceSpec, Strategy, Tier, WeightTable,
 };

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    CacheSpec, DefinitionError, FileFormat, Limits, OrderBy, SourceFrom, Strategy,
+    CacheSpec, DefinitionError, FileFormat, Limits, OrderBy, PacingSpec, Policy, RoutingSpec,
+    SourceFrom, Strategy,
     table::Table,
     toml_tree::{Node, Tree},
 };
@@ -22,6 +23,8 @@ pub(super) const TOP_KEYS: &[&str] = &[
     "pack",
     "cache",
     "limits",
+    "routing",
+    "pacing",
     "strategy",
     "sink",
     "component",
@@ -156,6 +159,8 @@ pub(super) fn nothing_of_models(top: &Table<'_>) -> Result<(), DefinitionError> 
         &[
             ("fallback", "names a model"),
             ("cache", "keeps replies of models"),
+            ("routing", "says which model is asked"),
+            ("pacing", "spreads calls of models"),
             ("strategy", "says how calls travel"),
         ],
     )?;
@@ -191,6 +196,59 @@ pub(super) fn limits(top: &Table<'_>) -> Result<Limits, DefinitionError> {
         limits.call_timeout = timeout(&table)?.unwrap_or(CALL_TIMEOUT);
     }
     Ok(limits)
+}
+
+pub(super) fn routing(top: &Table<'_>) -> Result<RoutingSpec, DefinitionError> {
+    let mut routing = RoutingSpec::default();
+    let Some(node) = top.node("routing") else {
+        return Ok(routing);
+    };
+    let table = Table::open(node, "[routing]", &["policy", "patience_s"])?;
+    routing.policy = match table.text("policy")?.as_deref() {
+        None | Some("auto") => Policy::Auto,
+        Some("ladder") => Policy::Ladder,
+        Some("spread") => Policy::Spread,
+        Some("patient") => Policy::Patient,
+        Some(_) => {
+            return Err(table.bad(
+                "policy",
+                "must be \"auto\", \"ladder\", \"spread\" or \"patient\"",
+            ));
+        }
+    };
+    if let Some(seconds) = table.integer("patience_s", 0_u64, 86_400)? {
+        if matches!(routing.policy, Policy::Ladder | Policy::Spread) {
+            let message = "has no use here: a ladder and a spread wait for no model";
+            return Err(table.bad_with(
+                "patience_s",
+                message,
+                "say policy = \"patient\", or leave it out",
+            ));
+        }
+        routing.patience = Duration::from_secs(seconds);
+    }
+    Ok(routing)
+}
+
+pub(super) fn pacing(top: &Table<'_>) -> Result<PacingSpec, DefinitionError> {
+    let mut pacing = PacingSpec::default();
+    let Some(node) = top.node("pacing") else {
+        return Ok(pacing);
+    };
+    let table = Table::open(node, "[pacing]", &["stagger_ms", "cool_after", "cool_s"])?;
+    let stagger = table.integer("stagger_ms", 1_u64, 3_600_000)?;
+    pacing.stagger = stagger.map(Duration::from_millis);
+    let after = table.integer("cool_after", 1_u32, 1_000_000)?;
+    let rest = table
+        .integer("cool_s", 1_u64, 86_400)?
+        .map(Duration::from_secs);
+    pacing.rest = match (after, rest) {
+        (Some(after), Some(rest)) => Some((after, rest)),
+        (None, None) => None,
+        (Some(_), None) => return Err(table.missing("cool_s")),
+        (None, Some(_)) => return Err(table.missing("cool_after")),
+    };
+    Ok(pacing)
 }
 
 pub(super) fn timeout(table: &Table<'_>) -> Result<Option<Duration>, DefinitionError> {

@@ -130,6 +130,60 @@ pub struct Limits {
     pub call_timeout: Duration,
 }
 
+/// How tasks take their fallbacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// A ladder within a provider, patient before it crosses to another (the default).
+    #[default]
+    Auto,
+    /// The first model that has room.
+    Ladder,
+    /// Over all models that have room, in proportion to what they have left.
+    Spread,
+    /// A later model only where no earlier one opens within the patience.
+    Patient,
+}
+
+impl Policy {
+    /// The word of worker.toml.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Ladder => "ladder",
+            Self::Spread => "spread",
+            Self::Patient => "patient",
+        }
+    }
+}
+
+/// Which model of its ladder a task gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoutingSpec {
+    /// How fallbacks are taken.
+    pub policy: Policy,
+    /// How soon a better model must open for its tasks to wait for it (default 60 s, up to a day).
+    pub patience: Duration,
+}
+
+impl Default for RoutingSpec {
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            patience: Duration::from_secs(60),
+        }
+    }
+}
+
+/// How claims of a run are spread over time, by the whole fleet. The default: not at all, since no
+/// limit needs it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PacingSpec {
+    /// Between two starts.
+    pub stagger: Option<Duration>,
+    /// After so many tasks claimed, the run rests for so long.
+    pub rest: Option<(u32, Duration)>,
+}
+
 /// How calls travel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strategy {

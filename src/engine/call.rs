@@ -10,6 +10,7 @@ use super::{
     heartbeat::Lease,
     registry::{Compiled, guarded},
     settle::{Closing, Outcome},
+    throttle::Sign,
 };
 use crate::{
     cost,
@@ -43,6 +44,7 @@ struct Failed {
     /// Why the model is closed, where the verdict closes it.
     brief: String,
     verdict: Verdict,
+    sign: Sign,
     sent: bool,
     status: Option<u16>,
     usage: Option<Usage>,
@@ -164,6 +166,7 @@ impl Call {
                     words: format!("the answer does not do: {reason}"),
                     brief: String::new(),
                     verdict: Verdict::Retry { after: None },
+                    sign: Sign::None,
                     sent: true,
                     status: Some(200),
                     usage: reply.usage,
@@ -214,6 +217,7 @@ impl Call {
                 },
                 verdict: failed.verdict,
                 brief: failed.brief,
+                sign: failed.sign,
             },
         }
     }
@@ -251,6 +255,7 @@ impl Call {
                 wait: Some(Duration::ZERO),
                 until_day_ends: false,
             },
+            sign: Sign::None,
             sent,
             status: None,
             usage: None,
@@ -268,6 +273,7 @@ impl Call {
             words: words.to_owned(),
             brief: String::new(),
             verdict: Verdict::GiveUp,
+            sign: Sign::None,
             sent: false,
             status: None,
             usage: None,
@@ -317,6 +323,13 @@ fn failure_of(error: CallError) -> Failed {
         words: error.to_string(),
         brief: error.brief(),
         verdict: error.verdict(),
+        sign: match &error {
+            CallError::RateLimited { quotas, .. } => Sign::Refused {
+                named: !quotas.is_empty(),
+            },
+            CallError::Overloaded { .. } => Sign::Overloaded,
+            _ => Sign::None,
+        },
         sent: !matches!(error, CallError::Unreachable { .. }),
         status,
         usage: error.usage(),

@@ -19,6 +19,9 @@ use crate::store::{
 /// No claim outlives its statement's and its locks' time limits.
 const UNHEARD_FOR: Duration = Duration::from_secs(75);
 
+/// Processes that wait for the same moment come one after the other within so long.
+const OPENING_JITTER: Duration = Duration::from_millis(20);
+
 /// At most one claim in flight per process, for all its free slots.
 pub(super) struct Fetcher {
     shared: Arc<Shared>,
@@ -76,9 +79,25 @@ impl Fetcher {
                 }
                 Err(error) => return Err(error),
             }
-            self.rest(stop).await;
+            let opening = self.opening().await;
+            self.rest(stop, opening).await;
         }
         Ok(())
+    }
+
+    /// How long until limits may let more through; `None`: it is not known to be soon.
+    async fn opening(&self) -> Option<Duration> {
+        if self.shared.providers.is_empty() {
+            return None;
+        }
+        let providers: Vec<String> = self.shared.providers.keys().cloned().collect();
+        let workers = self.shared.settings.workers.as_deref();
+        // only a hint: the poll finds everything without it
+        self.shared
+            .store
+            .next_opening(&providers, workers)
+            .await
+            .ok()?
     }
 
     /// How many calls can start now; waits for one to end where none can.
@@ -253,9 +272,13 @@ impl Fetcher {
         });
     }
 
-    /// Waits for a notification, or the jittered poll.
-    async fn rest(&self, stop: &CancellationToken) {
-        let pause = self.idle.mul_f64(0.5 + rand::random::<f64>());
+    /// Waits for a notification, the moment at which limits open, or the jittered poll.
+    async fn rest(&self, stop: &CancellationToken, opening: Option<Duration>) {
+        let polled = self.idle.mul_f64(0.5 + rand::random::<f64>());
+        let jitter = OPENING_JITTER.mul_f64(rand::random());
+        let pause = opening.map_or(polled, |opening| {
+            (opening + jitter).min(polled.max(self.shared.settings.poll))
+        });
         tokio::select! {
             () = stop.cancelled() => {}
             () = self.shared.wakes.ready.notified() => {}

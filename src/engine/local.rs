@@ -12,6 +12,7 @@ use super::{
     heartbeat::Lease,
     registry::{Compiled, guarded},
     settle::{Closing, Outcome},
+    throttle::Sign,
 };
 use crate::{
     definition::LocalTemplateError,
@@ -201,6 +202,7 @@ impl LocalRun {
                 },
                 verdict: Verdict::GiveUp,
                 brief: String::new(),
+                sign: Sign::None,
             },
         }
     }

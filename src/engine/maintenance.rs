@@ -11,7 +11,7 @@ use crate::store::StoreError;
 
 /// How often due tasks are looked for.
 const PROMOTE_EVERY: Duration = Duration::from_millis(250);
-/// How often ended runs are closed and ways of counting learned.
+/// How often ended runs are closed and limits learned.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 /// How often counts of runs are summed up, and attempts past their deadline are looked for.
 const SUM_EVERY: Duration = Duration::from_secs(15);
@@ -96,6 +96,7 @@ impl Caretaker {
             let overdue = is_due(&mut self.summed, SUM_EVERY);
             if overdue {
                 store.sum_counts().await?;
+                store.learn_outputs().await?;
             }
             let rescued = store.rescue(self.lease.grace(), overdue).await?;
             if rescued > 0 {
@@ -105,7 +106,7 @@ impl Caretaker {
         }
         if is_due(&mut self.tidied, TIDY_EVERY) {
             store.finish_runs().await?;
-            store.learn_counting().await?;
+            store.learn().await?;
         }
         Ok(())
     }

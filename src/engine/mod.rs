@@ -13,6 +13,7 @@ mod maintenance;
 mod registry;
 mod render;
 mod settle;
+mod throttle;
 mod wake;
 
 pub use registry::{Program, Registry};

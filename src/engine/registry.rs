@@ -13,7 +13,7 @@ use crate::{
     definition::{
         Definition, LocalTemplate, StoredDefinition, TemplateHandler, estimated_request_tokens,
     },
-    store::{Store, StoreError, worker::NewWorker},
+    store::{Store, StoreError, load::Routing, run::Pacing, worker::NewWorker},
     task::{Handler, Item, LocalHandler},
 };
 
@@ -105,6 +105,9 @@ impl Program {
             max_attempts: self.max_attempts,
             mix: self.mix.clone(),
             est_output: 0,
+            max_output: None,
+            routing: Routing::default(),
+            pacing: Pacing::default(),
             timeout_ms: self.timeout_ms(),
         }
     }

@@ -8,7 +8,10 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{ProcessId, SettleSettings, Shared, TROUBLE_PAUSE_MAX, Worked};
+use super::{
+    ProcessId, SettleSettings, Shared, TROUBLE_PAUSE_MAX, Worked,
+    throttle::{Heard, Sign, Throttle},
+};
 use crate::{
     llm::{LimitNotice, Verdict},
     store::{
@@ -17,9 +20,6 @@ use crate::{
         settle::{Answered, ClaimKey, Fate, Settled, Spent, Unanswered},
     },
 };
-
-/// A refusal closes a model for at least so long.
-const COOLDOWN_MIN: Duration = Duration::from_secs(1);
 
 /// Local work that is settled together: of one process, and for one sink.
 type LocalKey = (ProcessId, Option<String>);
@@ -55,12 +55,13 @@ pub(super) enum Closing {
         attempt: Unanswered,
         verdict: Verdict,
         brief: String,
+        sign: Sign,
     },
 }
 
 impl Closing {
     /// The model that was called; empty for local work.
-    fn model(&self) -> &str {
+    pub(super) fn model(&self) -> &str {
         match self {
             Self::Answered { answered, .. } => &answered.claim.model,
             Self::Open { attempt, .. } => &attempt.claim.model,
@@ -72,8 +73,9 @@ impl Closing {
 impl Outcome {
     /// Keeps the task's fate, and draws no conclusion about the model.
     pub(super) fn forget_verdict(&mut self) {
-        if let Closing::Open { verdict, .. } = &mut self.closing {
+        if let Closing::Open { verdict, sign, .. } = &mut self.closing {
             *verdict = Verdict::GiveUp;
+            *sign = Sign::None;
         }
     }
 }
@@ -82,12 +84,14 @@ impl Outcome {
 /// away is waited for.
 pub(super) struct Settler {
     shared: Arc<Shared>,
+    throttle: Throttle,
     worked: Worked,
 }
 
 impl Settler {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
+            throttle: Throttle::new(shared.clone()),
             shared,
             worked: Worked::default(),
         }
@@ -117,7 +121,7 @@ impl Settler {
         let mut groups: Vec<Group> = Vec::new();
         let mut opens: BTreeMap<ProcessId, Vec<Unanswered>> = BTreeMap::new();
         let mut local: BTreeMap<LocalKey, Vec<(LocalTask, String, i32)>> = BTreeMap::new();
-        let mut verdicts = Verdicts::default();
+        let mut heard = Heard::default();
         let mut slots = Vec::new();
         for Outcome {
             process,
@@ -127,9 +131,7 @@ impl Settler {
         } in batch
         {
             slots.extend(slot);
-            for notice in notices {
-                tracing::trace!(target: "tidegate::throttle", { model.name = closing.model() }, "told of a limit: {notice:?}");
-            }
+            heard.add(&closing, notices);
             match closing {
                 Closing::Local {
                     task,
@@ -140,12 +142,7 @@ impl Settler {
                     .entry((process, sink))
                     .or_default()
                     .push((task, answer, took_ms)),
-                Closing::Open {
-                    attempt,
-                    verdict,
-                    brief,
-                } => {
-                    verdicts.add(&attempt.claim.model, verdict, brief);
+                Closing::Open { attempt, .. } => {
                     opens.entry(process).or_default().push(attempt);
                 }
                 Closing::Answered {
@@ -167,9 +164,7 @@ impl Settler {
             }
         }
         // models are closed before their tasks are given back: else those would be taken again at once
-        for (model, verdict, brief) in verdicts.0 {
-            self.conclude(&model, verdict, &brief).await;
-        }
+        self.throttle.conclude(heard).await;
         for (process, attempts) in opens {
             self.open(process, attempts).await;
         }
@@ -318,81 +313,6 @@ impl Settler {
             }
         }
     }
-
-    /// Closes the model or its provider for all, where the verdict says so. Comes before its task is
-    /// given back: otherwise the task would be taken again at once.
-    async fn conclude(&self, model: &str, verdict: Verdict, brief: &str) {
-        let closed = until_written(|| self.close(model, verdict, brief)).await;
-        if let Err(error) = closed {
-            tracing::error!(%error, model.name = model, "could not close the model");
-        }
-    }
-
-    async fn close(&self, model: &str, verdict: Verdict, brief: &str) -> Result<(), StoreError> {
-        let store = &self.shared.store;
-        let provider = model.split('/').next().unwrap_or_default();
-        match verdict {
-            Verdict::CoolDown {
-                wait,
-                until_day_ends,
-            } => {
-                let who = format!("process {}", std::process::id());
-                // no time at all is no wish: the strikes' own wait stands in for it
-                let wait = wait
-                    .filter(|wait| !wait.is_zero())
-                    .map(|wait| wait.max(COOLDOWN_MIN));
-                let until = store
-                    .cool_down(model, wait, until_day_ends, brief, &who)
-                    .await?;
-                if !until_day_ends {
-                    store.learn_refusal(model).await?;
-                }
-                tracing::info!(target: "tidegate::throttle", { model.name = %model, until = %until }, "closed for all: {brief}");
-            }
-            Verdict::ParkModel => {
-                store.park_model(model, brief).await?;
-                tracing::warn!(target: "tidegate::throttle", { model.name = %model }, "parked until `tidegate models clear {model}`: {brief}");
-            }
-            Verdict::ParkProvider => {
-                store.park_provider(provider, brief).await?;
-                tracing::warn!(target: "tidegate::throttle", { provider.name = %provider }, "parked until `tidegate models clear {model}`: {brief}");
-            }
-            Verdict::Retry { .. } | Verdict::NextModel | Verdict::GiveUp => {}
-        }
-        Ok(())
-    }
-}
-
-/// What is to be concluded about models, once each: of many refusals in a batch the longest counts.
-#[derive(Default)]
-struct Verdicts(Vec<(String, Verdict, String)>);
-
-impl Verdicts {
-    fn add(&mut self, model: &str, verdict: Verdict, brief: String) {
-        let same = |known: &&mut (String, Verdict, String)| {
-            known.0 == model && std::mem::discriminant(&known.1) == std::mem::discriminant(&verdict)
-        };
-        match (self.0.iter_mut().find(same), verdict) {
-            (
-                Some(known),
-                Verdict::CoolDown {
-                    wait,
-                    until_day_ends,
-                },
-            ) => {
-                if let Verdict::CoolDown {
-                    wait: longest,
-                    until_day_ends: day,
-                } = &mut known.1
-                {
-                    *longest = wait.max(*longest);
-                    *day |= until_day_ends;
-                }
-            }
-            (Some(_), _) => {}
-            (None, _) => self.0.push((model.to_owned(), verdict, brief)),
-        }
-    }
 }
 
 /// Answers of one definition, settled together with its sink.
@@ -444,7 +364,7 @@ fn unstorable_local((task, nonce, epoch): (Uuid, i64, i32), error: &StoreError) 
 
 /// Does it again until it is written, or the data itself is refused: what was paid for is not
 /// dropped because a grant is missing, or a migration is under way.
-async fn until_written<T, F, Fut>(write: F) -> Result<T, StoreError>
+pub(super) async fn until_written<T, F, Fut>(write: F) -> Result<T, StoreError>
 where
     F: Fn() -> Fut,
     Fut: Future<Output = Result<T, StoreError>>,

@@ -14,6 +14,7 @@ pub mod enqueue;
 mod error;
 pub mod export;
 pub mod health;
+pub mod learn;
 mod link;
 pub mod listen;
 pub mod load;

@@ -166,12 +166,9 @@ impl Store {
     pub async fn model_ids(&self, names: &[String]) -> Result<Vec<i32>, StoreError> {
         let mut ids = Vec::with_capacity(names.len());
         for name in names {
-            let id = sqlx::query_scalar!(
-                "select tidegate.register_model_v1($1) as id",
-                name
-            )
-            .fetch_one(&self.pool)
-            .await?;
+            let id = sqlx::query_scalar!("select tidegate.register_model_v1($1) as id", name)
+                .fetch_one(&self.pool)
+                .await?;
             ids.push(id.ok_or_else(|| {
                 StoreError::Refused(format!(
                     "model `{name}`: no provider entry is called `{}`\n  help: add [providers.{}] to tidegate.toml",

@@ -153,7 +153,9 @@ pub(super) fn model_rows() -> Vec<ModelRow> {
         .map(|model| ModelRow {
             model: format!("{ENTRY}/{}", model.name),
             hash: model.rpm.to_be_bytes().to_vec(),
-            token_dimension: "input_tokens",
+            output_tpm: None,
+            tpd: None,
+            shares: None,
             rpm: Some(model.rpm),
             tpm: Some(model.tpm),
             rpd: Some(model.rpd),

@@ -39,6 +39,8 @@ pub struct LoadOptions {
     pub limit: Option<u64>,
     /// Share among runs; 1 unless set.
     pub weight: f32,
+    /// What the run may cost, in micro-dollars. `None`: not bounded.
+    pub budget_microusd: Option<i64>,
     /// What relative paths of a source file are seen from.
     pub folder: PathBuf,
     /// What makes two loads the same, besides worker and definition: the source, for people.
@@ -160,6 +162,8 @@ impl Loader {
             weight: self.options.weight,
             loader: self.process,
             max_concurrency: self.definition.limits.max_concurrency,
+            pacing: lanes::pacing(&self.definition),
+            budget_microusd: self.options.budget_microusd,
         }
     }
 

@@ -139,6 +139,8 @@ impl Loader {
                 tier: number,
                 ladder: ladder.clone(),
                 est_output: lanes::est_output(&self.definition),
+                max_output: lanes::max_output(&self.definition),
+                routing: lanes::routing(&self.definition),
                 call_timeout_ms: lanes::call_timeout_ms(&self.definition),
             };
             tiers.push(Tier {

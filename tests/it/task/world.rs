@@ -189,7 +189,9 @@ async fn model_ids(store: &Store) -> Vec<i32> {
         .map(|name| ModelRow {
             model: name.clone(),
             hash: b"a test".to_vec(),
-            token_dimension: "input_tokens",
+            output_tpm: None,
+            tpd: None,
+            shares: None,
             rpm: None,
             tpm: None,
             rpd: None,

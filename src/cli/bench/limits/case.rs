@@ -194,6 +194,7 @@ pub(super) fn loader(
     let options = LoadOptions {
         limit: None,
         weight: 1.0,
+        budget_microusd: None,
         folder: folder.0.clone(),
         source_name: ITEMS.to_owned(),
     };

@@ -53,7 +53,9 @@ impl Scene {
         let row = |model: &Model| ModelRow {
             model: format!("{ENTRY}/{}", model.name),
             hash: format!("{}={}", model.name, model.requests.size).into_bytes(),
-            token_dimension: "input_tokens",
+            output_tpm: None,
+            tpd: None,
+            shares: None,
             rpm: Some(small(model.requests.size)),
             tpm: model.tokens,
             rpd: None,

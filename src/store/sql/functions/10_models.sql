@@ -212,8 +212,8 @@ begin
     elsif v_key = 'shares' then
       null;
     elsif jsonb_typeof(v_value) <> 'number' or v_value::numeric <> trunc(v_value::numeric)
-       or v_value::numeric < case when v_key like '%price%' then 0 else 1 end or v_value::numeric > 1000000000000 then
-      raise exception '% must be a whole number from % to 10^12, not %', v_key, case when v_key like '%price%' then 0 else 1 end, v_value
+       or v_value::numeric not between (v_key not like '%price%')::int and 1000000000000 then
+      raise exception '% must be a whole number from % to 10^12, not %', v_key, (v_key not like '%price%')::int, v_value
         using errcode = 'TG422', column = v_key, hint = 'to close a model, pause it: tidegate.pause_model';
     end if;
   end loop;

@@ -107,7 +107,8 @@ begin
         select * into l from tidegate.limits z where z.limit_id = l.limit_id;
       end if;
     end if;
-    continue when n.day or n.size is null or n.remaining is null;
+    -- the quota that a refusal names tells nothing of who used it: a bucket may be empty long before its minute is
+    continue when n.day or n.size is null or n.remaining is null or n.resets_ms is null;
     v_size := n.size;
     -- what is used comes back evenly: a bucket as large as the limit
     if l.counting = 'unknown' and v_size - n.remaining >= 3
