@@ -11,7 +11,7 @@ use crate::store::StoreError;
 
 /// How often due tasks are looked for.
 const PROMOTE_EVERY: Duration = Duration::from_millis(250);
-/// How often ended runs are closed and limits learned.
+/// How often ended runs are closed.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 /// How often counts of runs are summed up, and attempts past their deadline are looked for.
 const SUM_EVERY: Duration = Duration::from_secs(15);
@@ -106,8 +106,8 @@ impl Caretaker {
         }
         if is_due(&mut self.tidied, TIDY_EVERY) {
             store.finish_runs().await?;
-            store.learn().await?;
         }
+        store.learn().await?;
         Ok(())
     }
 }

@@ -114,7 +114,6 @@ fn models_reach_the_database_as_they_were_written() {
     let config = Written::toml(TWO).load(&[]).unwrap();
     let models = config.models();
     let lite = &models[0];
-    assert_eq!(lite.token_dimension, "input_tokens");
     assert_eq!(
         (lite.rpm, lite.tpm, lite.rpd),
         (Some(15), Some(250_000), Some(20))
@@ -123,7 +122,6 @@ fn models_reach_the_database_as_they_were_written() {
     assert_eq!(lite.max_concurrency, Some(8));
     assert_eq!(lite.input_price_microusd, Some(300_000));
     assert_eq!(lite.output_price_microusd, Some(2_500_000));
-    assert_eq!(models[1].token_dimension, "total_tokens");
     assert_eq!(
         (models[1].rpm, models[1].output_price_microusd),
         (None, None)

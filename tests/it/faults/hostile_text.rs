@@ -148,6 +148,7 @@ async fn load(fleet: &Fleet, lines: &str) -> Uuid {
     let options = LoadOptions {
         limit: None,
         weight: 1.0,
+        budget_microusd: None,
         folder: folder.path().to_path_buf(),
         source_name: "items.jsonl".to_owned(),
     };

@@ -263,7 +263,7 @@ async fn f15_the_book_is_trimmed_and_the_gone_are_forgotten_once() {
                 select l.limit_id, now() - make_interval(secs => 1200 - n), n, now() from tidegate.limits l, generate_series(1, 1199) n;
               insert into tidegate.processes (id, role, host, pid, version, slots, lease_until, stopped_at)
                 select gen_random_uuid(), 'work', 'h', 1, '0', 1, now(), now() - interval '30 days' from generate_series(1, 9)").await;
-    let room = "select o_room from tidegate.limit_room_v1(array(select limit_id from tidegate.limits), now(), now())";
+    let room = "select o_room from tidegate.limit_room_v2(array(select limit_id from tidegate.limits), now(), now())";
     twice(&db, "select 1 from tidegate.trim_book_v1()").await;
     let left = count(&db, "select count(*) from tidegate.limit_book").await;
     assert!(left < 400, "{left}");

@@ -177,7 +177,7 @@ async fn housekeeping_keeps_the_book_true_while_it_shrinks() {
     .execute(db.pool())
     .await
     .expect("an hour's book");
-    let room = "select o_room from tidegate.limit_room_v1(array[(select limit_id from tidegate.limits where size = 1000)], now(), now())";
+    let room = "select o_room from tidegate.limit_room_v2(array[(select limit_id from tidegate.limits where size = 1000)], now(), now())";
     store.housekeeping().await.expect("kept");
     let left = count(&db, "select count(*) from tidegate.limit_book").await;
     assert!(
@@ -204,7 +204,7 @@ async fn a_limit_that_rested_for_days_is_not_spent_by_its_first_call() {
     .await
     .expect("an old book");
     store.housekeeping().await.expect("kept");
-    let room = "select o_room from tidegate.limit_room_v1(array[(select limit_id from tidegate.limits where size = 15)], now(), now())";
+    let room = "select o_room from tidegate.limit_room_v2(array[(select limit_id from tidegate.limits where size = 15)], now(), now())";
     assert_eq!(count(&db, room).await, 14);
     assert_eq!(
         count(&db, "select count(*) from tidegate.limit_book").await,

@@ -41,7 +41,7 @@ async fn no_slot_stays_free_while_a_task_could_be_called_whatever_is_drawn() {
     for twentieth in 0..20 {
         let mut claiming = db.pool().begin().await.expect("begun");
         let taken: i64 = sqlx::query_scalar(
-            "select count(*) from tidegate.claim_v2($1, 8, 7, '{sim}', null, $2)",
+            "select count(*) from tidegate.claim_v3($1, 8, 7, '{sim}', null, $2)",
         )
         .bind(process)
         .bind(f64::from(twentieth) / 20.0)

@@ -86,7 +86,7 @@ async fn sql_and_the_pure_functions_see_the_same_room() {
         .await
         .expect("the book is written");
         let sql: i64 = sqlx::query_scalar(
-            "select o_room from tidegate.limit_room_v1(array[(select limit_id from tidegate.limits)],
+            "select o_room from tidegate.limit_room_v2(array[(select limit_id from tidegate.limits)],
                     timestamptz '2026-01-01' + make_interval(secs => $1 / 1000.0), timestamptz '2026-01-01' + make_interval(secs => $1 / 1000.0))",
         )
         .bind(case.now_ms as f64)

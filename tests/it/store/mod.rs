@@ -35,6 +35,7 @@ async fn a_store(models: &[(&str, Option<u32>)]) -> (TestDb, Store) {
         .sync_models(&[provider], &rows)
         .await
         .expect("models are told");
+    crate::support::many_at_once(db.pool()).await;
     (db, store)
 }
 
@@ -42,7 +43,9 @@ fn a_row(name: &str, rpm: Option<u32>) -> ModelRow {
     ModelRow {
         model: format!("sim/{}", ModelSettings::named(name).name),
         hash: b"a test".to_vec(),
-        token_dimension: "input_tokens",
+        output_tpm: None,
+        tpd: None,
+        shares: None,
         rpm,
         tpm: None,
         rpd: None,

@@ -17,7 +17,7 @@ use tidegate::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{TestDb, TestFolder, TestServer};
+use super::{TestDb, TestFolder, TestServer, many_at_once};
 
 /// The shipped worker's folder.
 pub(crate) fn shipped(name: &str) -> std::path::PathBuf {
@@ -132,6 +132,7 @@ impl Fleet {
             .sync_models(&[provider], &rows)
             .await
             .expect("models are synced");
+        many_at_once(self.store.pool()).await;
     }
 
     /// The providers by entry, as a process holds them.
@@ -220,6 +221,7 @@ impl Fleet {
         let options = LoadOptions {
             limit: None,
             weight: 1.0,
+            budget_microusd: None,
             folder: shipped("entity_extraction"),
             source_name: "test".to_owned(),
         };
@@ -328,7 +330,9 @@ fn told(model: &ModelSettings) -> ModelRow {
     ModelRow {
         model: format!("sim/{}", model.name),
         hash: b"told by a test".to_vec(),
-        token_dimension: "input_tokens",
+        output_tpm: None,
+        tpd: None,
+        shares: None,
         rpm: narrow(model.rpm),
         tpm: model.tpm,
         rpd: narrow(model.rpd),

@@ -13,7 +13,7 @@ mod server;
 mod tests;
 pub(crate) mod work;
 
-pub(crate) use db::TestDb;
+pub(crate) use db::{TestDb, many_at_once};
 pub(crate) use janitor::{Janitor, crash};
 pub(crate) use postgres::{binaries, start, test_settings};
 pub(crate) use server::{TestFolder, TestServer};

@@ -95,6 +95,7 @@ pub(crate) async fn load_with(
     let options = LoadOptions {
         limit: None,
         weight: 1.0,
+        budget_microusd: None,
         folder: folder.path().to_path_buf(),
         source_name: "items.jsonl".to_owned(),
     };

@@ -11,8 +11,10 @@ use sqlx::Row;
 use tidegate::store::{
     Store,
     claim::Claimed,
+    load::Routing,
     local::LocalTask,
     model::{ModelRow, ProviderRow},
+    run::Pacing,
     settle::ClaimKey,
     worker::NewWorker,
 };
@@ -78,7 +80,7 @@ impl<'a> World<'a> {
             .fetch_one(db.pool())
             .await;
         let began = began.expect("a clock");
-        let models = model_ids(&store).await;
+        let models = model_ids(db, &store).await;
         let workers = [format!("asks-{number}"), format!("local-{number}")];
         let ladders = vec![models.clone(), models];
         let mut runs = Vec::new();
@@ -175,7 +177,7 @@ impl<'a> World<'a> {
 }
 
 /// Two models without limits.
-async fn model_ids(store: &Store) -> Vec<i32> {
+async fn model_ids(db: &TestDb, store: &Store) -> Vec<i32> {
     let provider = ProviderRow {
         name: "sim".to_owned(),
         kind: "gemini".to_owned(),
@@ -206,6 +208,7 @@ async fn model_ids(store: &Store) -> Vec<i32> {
         .sync_models(&[provider], &rows)
         .await
         .expect("models are told");
+    crate::support::many_at_once(db.pool()).await;
     store.model_ids(&names).await.expect("models are known")
 }
 
@@ -220,6 +223,9 @@ fn a_worker(name: &str, ladders: Option<Vec<Vec<i32>>>) -> NewWorker {
         max_attempts: 3,
         mix: vec![4.0, 1.0],
         est_output: 10,
+        max_output: None,
+        routing: Routing::default(),
+        pacing: Pacing::default(),
         timeout_ms: 60_000,
     }
 }

@@ -251,7 +251,7 @@ begin
   return true;
 end $$;
 
--- Once a second in the whole fleet: calls at once grow where they are used to the full and nothing speaks against it; limits that
+-- Some times a second in the whole fleet: calls at once grow where they are used to the full and nothing speaks against it; limits that
 -- were lowered or learned grow back; the guard shrinks back. Returns how many were changed.
 create or replace function tidegate.learn_v1() returns int language plpgsql as $$
 declare
@@ -263,7 +263,7 @@ begin
     return 0;
   end if;
   insert into tidegate.upkeep (job, done_at) values ('learn', '-infinity') on conflict do nothing;
-  update tidegate.upkeep u set done_at = clock_timestamp() where u.job = 'learn' and u.done_at < clock_timestamp() - interval '900 ms';
+  update tidegate.upkeep u set done_at = clock_timestamp() where u.job = 'learn' and u.done_at < clock_timestamp() - interval '200 ms';
   if not found then
     return 0;
   end if;
