@@ -66,7 +66,7 @@ async fn sql_and_the_pure_functions_see_the_same_room() {
             fulls.push(full_at);
         }
         let mut transaction = db.pool().begin().await.expect("a transaction");
-        sqlx::query("update tidegate.limits set size = $1, burst = $2, guard_ms = $3, counting = case when $2::bigint is null then 'sliding' else 'bucket' end")
+        sqlx::query("update tidegate.limits set size = $1, burst = $2, guard_ms = $3, counting = case when $2::bigint is null then 'sliding' else 'bucket' end where dimension = 'requests'")
             .bind(case.limit.size as i64)
             .bind(case.limit.burst.map(|burst| burst as i64))
             .bind(i32::try_from(case.limit.guard_ms).expect("a small guard"))
@@ -75,7 +75,7 @@ async fn sql_and_the_pure_functions_see_the_same_room() {
             .expect("the limit is set");
         sqlx::query(
             "insert into tidegate.limit_book (limit_id, at, total, full_at)
-             select (select limit_id from tidegate.limits), timestamptz '2026-01-01' + make_interval(secs => at / 1000.0), total,
+             select (select limit_id from tidegate.limits where dimension = 'requests'), timestamptz '2026-01-01' + make_interval(secs => at / 1000.0), total,
                     timestamptz '2026-01-01' + make_interval(secs => full_at / 1000.0)
                from unnest($1::bigint[], $2::bigint[], $3::float8[]) b (at, total, full_at)",
         )
@@ -86,7 +86,7 @@ async fn sql_and_the_pure_functions_see_the_same_room() {
         .await
         .expect("the book is written");
         let sql: i64 = sqlx::query_scalar(
-            "select o_room from tidegate.limit_room_v2(array[(select limit_id from tidegate.limits)],
+            "select o_room from tidegate.limit_room_v2(array[(select limit_id from tidegate.limits where dimension = 'requests')],
                     timestamptz '2026-01-01' + make_interval(secs => $1 / 1000.0), timestamptz '2026-01-01' + make_interval(secs => $1 / 1000.0))",
         )
         .bind(case.now_ms as f64)
