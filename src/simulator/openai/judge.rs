@@ -111,10 +111,10 @@ fn check_plain(body: &Map<String, Value>) -> Result<(), Failure> {
     if body.get("stream").and_then(Value::as_bool) == Some(true) {
         return Err(unsupported("stream", "The simulator does not stream."));
     }
-    match body.get("n").map(Value::as_u64) {
-        None | Some(Some(1)) => Ok(()),
-        _ if body.get("n").is_some_and(Value::is_null) => Ok(()),
-        _ => Err(unsupported("n", "The simulator gives one choice.")),
+    match body.get("n") {
+        None | Some(Value::Null) => Ok(()),
+        Some(choices) if choices.as_u64() == Some(1) => Ok(()),
+        Some(_) => Err(unsupported("n", "The simulator gives one choice.")),
     }
 }
 
