@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     cost,
-    llm::{CallError, Exchange, Reply, Usage, Verdict},
+    llm::{CallError, Exchange, QuotaWindow, Reply, Usage, Verdict},
     provider::CallLimits,
     retry::{Step, Tried, after},
     store::{
