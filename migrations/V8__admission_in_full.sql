@@ -8,6 +8,7 @@ alter table tidegate.limits
   add check (window_kind in ('minute', 'day', 'run', 'none')),
   add column run_id uuid,                     -- a budget of this run
   add column told bigint check (told >= 0),   -- what a person said its size is; null: nobody did, it was learned
+  add column told_burst bigint,               -- what a person said of the burst: refusals lower it, quiet lets it grow back
   add column source text not null default 'file' check (source in ('file', 'hand', 'learned')),
   add column adaptive boolean not null default false,  -- calls at once: its size follows what the model bears
   add column cut_at timestamptz,              -- adaptive: when it was cut; only calls granted later may cut again
@@ -17,7 +18,10 @@ alter table tidegate.limits
   add column interactive_at timestamptz,      -- a little stays reserved for interactive calls for ten minutes after the last one
   add check (dimension <> 'money' or window_kind in ('day', 'run')),
   add check ((run_id is not null) = (window_kind = 'run'));
-update tidegate.limits set told = size;
+-- half a second: a grant that was not used within 400 ms is given back
+alter table tidegate.limits alter column guard_ms set default 500;
+update tidegate.limits set guard_ms = 500 where guard_ms = 1000;
+update tidegate.limits set told = size, told_burst = case when counting = 'bucket' then burst end;
 create unique index limits_of_runs on tidegate.limits (run_id) where run_id is not null;
 comment on column tidegate.limits.size is 'What holds now: what was told, lowered or found out by what the provider says';
 

@@ -93,7 +93,7 @@ impl Default for SettleSettings {
 
 /// A grant that was not used within this time of its arrival is given back: the limits' guard
 /// covers calls that are later than their grant by no more.
-const GRANT_TTL: Duration = Duration::from_secs(1);
+const GRANT_TTL: Duration = Duration::from_millis(400);
 /// Of the grace, kept for giving back what did not end.
 const GRACE_MARGIN: Duration = Duration::from_secs(2);
 /// Longest pause after database trouble.

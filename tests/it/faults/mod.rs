@@ -1,6 +1,7 @@
 //! The faults of the bar, each injected for real. A test's name begins with the fault's id.
 
 mod big;
+mod cooldowns;
 mod crashes;
 mod deaths;
 mod disk;

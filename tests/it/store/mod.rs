@@ -1,5 +1,6 @@
 //! Laws of the store, against a real Postgres.
 
+mod admission;
 mod by_hand;
 mod care;
 mod claim;

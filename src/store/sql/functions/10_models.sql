@@ -1,14 +1,18 @@
 -- Models and limits as the file or a person tells them.
 
--- Where calls at once begin: rate x latency x 1.5 where a rate is known (10 s until the latency is), else 3; never above the cap.
-create or replace function tidegate.first_concurrency_v1(p_rpm bigint, p_cap bigint) returns bigint language sql immutable parallel safe as $$
-  select greatest(1, least(coalesce(p_cap, 100000), case when p_rpm > 0 then greatest(3, ceil(p_rpm / 60.0 * 10 * 1.5)) else 3 end))::bigint
+-- Where calls at once begin: where a rate is known at rate x latency x 1.5 (p_latency_ms null: 10 s), and at what may start at once;
+-- else at 3; never above the cap.
+create or replace function tidegate.first_concurrency_v1(p_rpm bigint, p_burst bigint, p_latency_ms float8, p_cap bigint)
+returns bigint language sql immutable parallel safe as $$
+  select greatest(1, least(coalesce(p_cap, 100000),
+    case when p_rpm > 0 then greatest(3, coalesce(p_burst, p_rpm), ceil(p_rpm / 60.0 * coalesce(p_latency_ms, 10000) / 1000.0 * 1.5)) else 3 end))::bigint
 $$;
 
 -- Writes one limit of a model as somebody tells it; null: takes it away, and what is found out about it counts again from nothing.
 -- Calls at once stay a limit of every model: untold, they follow what it bears.
 create or replace function tidegate.tell_limit_v1(
-  p_model int, p_scope text, p_name text, p_dimension text, p_window text, p_size bigint, p_counting text, p_burst bigint, p_source text
+  p_model int, p_scope text, p_name text, p_dimension text, p_window text, p_size bigint, p_counting text, p_burst bigint, p_source text,
+  p_keep boolean                             -- the way of counting stays as it is known
 ) returns void language plpgsql as $$
 declare
   v_rpm boolean := p_dimension = 'requests' and p_window = 'minute';
@@ -27,13 +31,14 @@ begin
     return;
   end if;
   if v_id is null then
-    insert into tidegate.limits (quota_scope, name, dimension, window_kind, size, told, counting, burst, source, adaptive, evidence)
+    insert into tidegate.limits (quota_scope, name, dimension, window_kind, size, told, counting, burst, told_burst, source, adaptive, evidence)
     values (p_scope, p_name, p_dimension, p_window,
-            case when p_dimension = 'concurrency' then tidegate.first_concurrency_v1(null, p_size) else p_size end, p_size,
+            case when p_dimension = 'concurrency' then tidegate.first_concurrency_v1(null, null, null, p_size) else p_size end, p_size,
             case when v_rpm then coalesce(p_counting, 'unknown') else 'sliding' end,
             case when v_rpm then case when p_counting = 'bucket' then p_burst
                                       -- not told how it is counted: few at once; see learn_counting_v1
                                       when p_counting is null then greatest(1, least(p_size, 3)) end end,
+            p_burst,
             case when p_size is null then 'learned' else p_source end, p_dimension = 'concurrency',
             case when p_size is null then 'nothing is known yet: a few at once' when p_source = 'file' then 'tidegate.toml' else 'set by hand' end)
     returning limit_id into v_id;
@@ -42,21 +47,18 @@ begin
        set told = p_size, source = case when p_size is null then 'learned' else p_source end, changed_at = clock_timestamp(), refused_at = null,
            -- calls at once stay what they are, below their cap
            size = case when l.adaptive then greatest(1, least(l.size, coalesce(p_size, l.size))) else p_size end,
-           counting = case when not v_rpm then l.counting
-                           when p_counting is not null then p_counting
-                           -- how it is counted was found out: a new size does not change that
-                           when l.counting <> 'unknown' and l.source = p_source and l.told is not null then l.counting
-                           else 'unknown' end,
+           counting = case when not v_rpm or p_keep then l.counting else coalesce(p_counting, 'unknown') end,
            burst = case when not v_rpm then l.burst
+                        when p_keep then least(l.burst, p_size)
                         when p_counting = 'bucket' then p_burst
                         when p_counting is not null then null
-                        when l.counting <> 'unknown' and l.source = p_source and l.told is not null then least(l.burst, p_size)
                         else greatest(1, least(p_size, 3)) end,
+           told_burst = case when not v_rpm then null when p_keep then least(l.told_burst, p_size) else p_burst end,
            evidence = case p_source when 'file' then 'tidegate.toml' else 'set by hand' end
      where l.limit_id = v_id
-       and (l.told, l.source) is distinct from (p_size, p_source)
-        or l.limit_id = v_id and v_rpm and p_counting is not null and (l.counting, l.burst) is distinct from (p_counting, p_burst)
-        or l.limit_id = v_id and not l.adaptive and l.size <> p_size;
+       and ((l.told, l.source) is distinct from (p_size, p_source)
+            or v_rpm and not p_keep and (l.counting, l.burst) is distinct from (coalesce(p_counting, 'unknown'), p_burst)
+            or not l.adaptive and l.size <> p_size);
     if found then
       insert into tidegate.limit_adjustments (limit_id, what, old, new, reason)
       values (v_id, case when p_dimension = 'concurrency' then 'cap' else 'size' end, v_old, p_size, case p_source when 'file' then 'tidegate.toml' else 'set by hand' end);
@@ -82,7 +84,7 @@ begin
   end if;
   insert into tidegate.models (model, provider, wire_name) values (p_model, split_part(p_model, '/', 1), v_wire) on conflict (model) do nothing;
   select m.model_id into v_id from tidegate.models m where m.model = p_model for update;
-  perform tidegate.tell_limit_v1(v_id, v_scope, v_wire, 'concurrency', 'none', null, null, null, 'learned');
+  perform tidegate.tell_limit_v1(v_id, v_scope, v_wire, 'concurrency', 'none', null, null, null, 'learned', true);
   -- another entry of the same scope may have told its limits already
   insert into tidegate.model_limits (model_id, limit_id)
   select v_id, l.limit_id from tidegate.limits l where l.quota_scope = v_scope and l.name = v_wire on conflict do nothing;
@@ -158,7 +160,10 @@ begin
            then (select l.told from tidegate.limits l where l.quota_scope = v_scope and l.name = v_bucket and l.dimension = 'requests' and l.window_kind = 'minute')
            else (p_entry ->> v_key)::bigint end,
       case when v_key = 'rpm' then p_entry ->> 'window' end,
-      case when v_key = 'rpm' then (p_entry ->> 'burst')::bigint end, p_source);
+      case when v_key = 'rpm' then (p_entry ->> 'burst')::bigint end, p_source,
+      -- by hand, what is not named stays; in the file, what it did not name before either was found out
+      case when p_source = 'file' then v_was is not null and v_was ->> 'window' is null and p_entry ->> 'window' is null
+           else not p_entry ? 'window' end);
   end loop;
   -- who shares this bucket, under this name or in the same scope, gets what is new of it
   insert into tidegate.model_limits (model_id, limit_id)
@@ -171,8 +176,8 @@ begin
   on conflict do nothing;
   -- calls at once begin by the rate, where it is known and nothing was found out yet
   update tidegate.limits l
-     set size = tidegate.first_concurrency_v1(k.rpm, l.told), evidence = case when k.rpm is null then l.evidence else 'by the rate' end
-    from (select max(r.size) as rpm from tidegate.limits r
+     set size = tidegate.first_concurrency_v1(k.rpm, k.burst, null, l.told), evidence = case when k.rpm is null then l.evidence else 'by the rate' end
+    from (select max(r.size) as rpm, max(r.burst) as burst from tidegate.limits r
            where r.quota_scope = v_scope and r.name = v_bucket and r.dimension = 'requests' and r.window_kind = 'minute') k
    where l.quota_scope = v_scope and l.name = v.wire_name and l.adaptive and l.cut_at is null
      and (l.evidence in ('nothing is known yet: a few at once', 'by the rate', 'tidegate.toml', 'set by hand'));

@@ -14,7 +14,10 @@ begin
   end if;
   update tidegate.limits l
      set size = case p_what when 'size' then p_new else l.size end,
-         burst = case p_what when 'burst' then p_new when 'size' then least(l.burst, greatest(1, p_new)) else l.burst end,
+         -- with the size the burst shrinks and grows, never above what was told of it
+         burst = case p_what when 'burst' then p_new
+                             when 'size' then case when l.burst is null then null else greatest(1, least(p_new, coalesce(l.told_burst, p_new), l.burst * p_new / greatest(1, v_old))) end
+                             else l.burst end,
          guard_ms = case p_what when 'guard' then p_new else l.guard_ms end,
          evidence = p_reason, changed_at = clock_timestamp()
    where l.limit_id = p_limit;
@@ -179,7 +182,7 @@ begin
   v_since := coalesce(l.refused_at, (
     select min(c.started_at) from tidegate.calls c where c.started_at > now() - interval '60 s' and c.model = any (v_models)), now());
   select count(*) into v_accepted from tidegate.calls c
-   where c.started_at > v_since and c.model = any (v_models) and (c.outcome is null or c.outcome not in ('rate_limited', 'not_sent', 'grant_expired'));
+   where c.started_at >= v_since and c.model = any (v_models) and (c.outcome is null or c.outcome not in ('rate_limited', 'not_sent', 'grant_expired'));
   if l.limit_id is null then
     if p_named then
       return v_explained;  -- of another window, or of tokens
@@ -223,6 +226,10 @@ begin
     return true;
   elsif v_explained then
     -- as many as there may be, and refused: they came later, or closer together, than they were granted
+    if l.counting = 'bucket' and l.burst > 1 then
+      perform tidegate.adjust_limit_v1(l.limit_id, 'burst', l.burst * 4 / 5, 'refused (429) within the limit: fewer may start at once');
+      return true;
+    end if;
     perform tidegate.adjust_limit_v1(l.limit_id, 'guard', least(5000, l.guard_ms * 3 / 2), 'refused (429) within the limit: calls arrive late');
     return true;
   elsif v_accepted >= 3 and v_seconds >= 3 and v_size < l.size and not p_named then
@@ -285,17 +292,20 @@ begin
     )
     select z.limit_id, z.size, z.told, z.cut_at, z.changed_at, s.latency_ms, s.ok, s.bad,
            (select count(*) from tidegate.running r where r.model_id in (select ml.model_id from tidegate.model_limits ml where ml.limit_id = z.limit_id)) as flying,
-           (select min(r.size) from tidegate.limits r join tidegate.model_limits ml on ml.limit_id = r.limit_id
-              join tidegate.model_limits mine on mine.model_id = ml.model_id and mine.limit_id = z.limit_id
-             where r.dimension = 'requests' and r.window_kind = 'minute') as rpm
+           k.rpm, k.burst
       from tidegate.limits z join seen s on s.limit_id = z.limit_id
+      cross join lateral (
+        select min(r.size) as rpm, min(r.burst) as burst
+          from tidegate.limits r join tidegate.model_limits ml on ml.limit_id = r.limit_id
+          join tidegate.model_limits mine on mine.model_id = ml.model_id and mine.limit_id = z.limit_id
+         where r.dimension = 'requests' and r.window_kind = 'minute') k
      where z.adaptive and s.ok > 0 loop
     v_new := l.size;
     if l.cut_at is null and l.rpm is not null and l.latency_ms is not null then
-      v_new := greatest(1, least(coalesce(l.told, 100000), greatest(3, ceil(l.rpm / 60.0 * l.latency_ms / 1000.0 * 1.5))))::bigint;
+      v_new := tidegate.first_concurrency_v1(l.rpm, l.burst, l.latency_ms, l.told);
       -- small changes are not worth a row
       continue when v_new between l.size * 0.8 and l.size * 1.25 or (v_new < l.size and l.ok < 20);
-      perform tidegate.adjust_limit_v1(l.limit_id, 'size', v_new, 'rate x latency x 1.5: ' || l.rpm || ' per minute, ' || round(l.latency_ms) || ' ms');
+      perform tidegate.adjust_limit_v1(l.limit_id, 'size', v_new, 'by the rate (' || l.rpm || ' per minute), the latency (' || round(l.latency_ms) || ' ms) and what may start at once');
     elsif l.cut_at is null and l.rpm is null then
       v_new := least(coalesce(l.told, 10), l.size * 2);
       continue when v_new <= l.size or l.bad > 0 or l.ok < l.size or l.flying < l.size * 0.8;
@@ -318,8 +328,14 @@ begin
     v_n := v_n + 1;
   end loop;
   for l in
-    select z.limit_id from tidegate.limits z where z.guard_ms > 1000 and z.changed_at < now() - interval '1 h' loop
-    perform tidegate.adjust_limit_v1(l.limit_id, 'guard', 1000, 'an hour without a refusal');
+    select z.limit_id, z.burst, z.told_burst from tidegate.limits z
+     where z.burst < least(z.told_burst, z.size) and z.changed_at < now() - interval '10 min' and z.refused_at < now() - interval '10 min' loop
+    perform tidegate.adjust_limit_v1(l.limit_id, 'burst', least(l.told_burst, l.burst * 5 / 4 + 1), 'ten minutes without a refusal');
+    v_n := v_n + 1;
+  end loop;
+  for l in
+    select z.limit_id from tidegate.limits z where z.guard_ms > 500 and z.changed_at < now() - interval '1 h' loop
+    perform tidegate.adjust_limit_v1(l.limit_id, 'guard', 500, 'an hour without a refusal');
     v_n := v_n + 1;
   end loop;
   if v_n > 0 then

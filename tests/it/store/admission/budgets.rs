@@ -1,0 +1,111 @@
+//! Money: a run's and a day's, reserved at its worst, settled as it came.
+
+use super::{LEASE, a_process, a_store, answer, claim, count, say};
+use crate::support::work::{ONE_TIER, items, load_with, unanswered};
+use tidegate::store::settle::Fate;
+
+/// Micro-dollars per million tokens: an answer of at most 100 tokens costs 100,000, a prompt next to
+/// nothing.
+const PRICED: &str = "update tidegate.models set input_price_microusd = 0, output_price_microusd = 1000000000 where model = 'sim/a'";
+
+fn short() -> Vec<(String, String)> {
+    vec![(
+        "prompt.params.max_output_tokens".to_owned(),
+        "100".to_owned(),
+    )]
+}
+
+#[tokio::test]
+async fn a_run_spends_no_more_than_its_budget_and_what_was_not_used_comes_back() {
+    let (db, store) = a_store(&[("a", None), ("b", None)]).await;
+    say(&db, PRICED).await;
+    let run = load_with(&store, ONE_TIER, &items(50), &short()).await;
+    let run = run.expect("a run").run;
+    let set = store.set_budget(Some(run), Some(350_000)).await;
+    set.expect("a budget");
+    let process = a_process(&store, LEASE).await;
+    let taken = claim(&store, process, 20).await;
+    assert_eq!(taken.len(), 3, "350,000 are three answers at their worst");
+    assert!(claim(&store, process, 20).await.is_empty());
+    let told =
+        "select count(*) from tidegate.task_waits where reason = 'the budget of its run is spent'";
+    assert_eq!(count(&db, told).await, 47);
+    // each cost 7 micro-dollars in the end
+    answer(&store, process, &taken).await;
+    assert_eq!(claim(&store, process, 20).await.len(), 3);
+}
+
+#[tokio::test]
+async fn what_may_have_cost_something_stays_reserved_and_what_never_left_does_not() {
+    let (db, store) = a_store(&[("a", None), ("b", None)]).await;
+    say(&db, PRICED).await;
+    let run = load_with(&store, ONE_TIER, &items(50), &short()).await;
+    let run = run.expect("a run").run;
+    let set = store.set_budget(Some(run), Some(200_000)).await;
+    set.expect("a budget");
+    let process = a_process(&store, LEASE).await;
+    let taken = claim(&store, process, 9).await;
+    assert_eq!(taken.len(), 2);
+    let mut unsent = unanswered(&taken[0], Fate::Release);
+    unsent.sent = false;
+    let unknown = unanswered(&taken[1], Fate::Release);
+    let open = store.settle_open(process, &[unsent, unknown]).await;
+    open.expect("given back");
+    assert_eq!(claim(&store, process, 9).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_model_without_a_price_is_not_asked_under_a_budget() {
+    let (_db, store) = a_store(&[("a", None), ("b", None)]).await;
+    let run = load_with(&store, ONE_TIER, &items(5), &short()).await;
+    let run = run.expect("a run").run;
+    let set = store.set_budget(Some(run), Some(1_000_000)).await;
+    set.expect("a budget");
+    let process = a_process(&store, LEASE).await;
+    assert!(claim(&store, process, 9).await.is_empty());
+    store.set_budget(Some(run), None).await.expect("no budget");
+    assert_eq!(claim(&store, process, 9).await.len(), 5);
+}
+
+#[tokio::test]
+async fn the_budget_of_a_day_holds_for_all_runs_and_counts_what_was_spent_before() {
+    let (db, store) = a_store(&[("a", None), ("b", None)]).await;
+    say(&db, PRICED).await;
+    load_with(&store, ONE_TIER, &items(9), &short())
+        .await
+        .expect("a run");
+    let process = a_process(&store, LEASE).await;
+    assert_eq!(claim(&store, process, 2).await.len(), 2);
+    let set = store.set_budget(None, Some(500_000)).await;
+    set.expect("a budget");
+    let other = ONE_TIER.replace("name = \"small\"", "name = \"other\"");
+    load_with(&store, &other, &items(9), &short())
+        .await
+        .expect("a run");
+    assert_eq!(claim(&store, process, 30).await.len(), 3);
+}
+
+#[tokio::test]
+async fn settlements_that_grow_old_become_part_of_the_book() {
+    let (db, store) = a_store(&[("a", None), ("b", None)]).await;
+    say(&db, PRICED).await;
+    let run = load_with(&store, ONE_TIER, &items(50), &short()).await;
+    let run = run.expect("a run").run;
+    let set = store.set_budget(Some(run), Some(350_000)).await;
+    set.expect("a budget");
+    let process = a_process(&store, LEASE).await;
+    let taken = claim(&store, process, 20).await;
+    answer(&store, process, &taken).await;
+    let room = "select o_room from tidegate.limit_room_v2(array(select limit_id from tidegate.limits where dimension = 'money'), now(), now())";
+    let before = count(&db, room).await;
+    say(
+        &db,
+        "update tidegate.limit_settlements set at = at - interval '6 min'",
+    )
+    .await;
+    store.housekeeping().await.expect("kept");
+    let left = "select count(*) from tidegate.limit_settlements";
+    assert_eq!(count(&db, left).await, 0);
+    assert_eq!(count(&db, room).await, before);
+    assert_eq!(before, 350_000 - 3 * 7);
+}

@@ -1,0 +1,73 @@
+//! Prompts of all sizes under a limit of tokens: none blocks the others for ever, nor is blocked.
+
+use super::{LEASE, a_process, a_store, claim, say};
+use crate::support::many_at_once;
+use crate::support::work::{ONE_TIER, items, load};
+
+/// 1,000 tokens a minute; the first task wants 900 of them, the others 100 each.
+async fn a_large_one_first() -> (crate::support::TestDb, tidegate::store::Store) {
+    let (db, store) = a_store(&[("a", None), ("b", None)]).await;
+    say(
+        &db,
+        "update tidegate.models set parked = 'a test' where model = 'sim/b'",
+    )
+    .await;
+    say(&db, "select tidegate.set_model('sim/a', '{\"tpm\": 1000}')").await;
+    many_at_once(db.pool()).await;
+    load(&store, ONE_TIER, &items(40)).await.expect("a run");
+    say(
+        &db,
+        "update tidegate.ready r set est_input = case when t.item_id = 'i00000' then 900 else 100 end
+           from tidegate.tasks t where t.id = r.id",
+    )
+    .await;
+    (db, store)
+}
+
+const SPENT: &str = "insert into tidegate.limit_book (limit_id, at, total, full_at)
+    select limit_id, now() - make_interval(secs => 30), 500, now() from tidegate.limits where dimension = 'input_tokens'";
+const LEFT_THE_WINDOW: &str =
+    "update tidegate.limit_book set at = at - interval '40 s' where total = 500";
+
+#[tokio::test]
+async fn small_prompts_fill_the_gap_before_one_that_does_not_fit() {
+    let (db, store) = a_large_one_first().await;
+    say(&db, SPENT).await;
+    let process = a_process(&store, LEASE).await;
+    let taken = claim(&store, process, 3).await;
+    assert_eq!(taken.len(), 3);
+    assert!(taken.iter().all(|task| task.est_input == 100));
+}
+
+#[tokio::test]
+async fn one_that_was_passed_over_long_enough_is_left_room_and_served() {
+    let (db, store) = a_large_one_first().await;
+    say(&db, SPENT).await;
+    let process = a_process(&store, LEASE).await;
+    assert_eq!(claim(&store, process, 1).await.len(), 1);
+    say(
+        &db,
+        "update tidegate.limit_holds set since = since - interval '6 s'",
+    )
+    .await;
+    assert!(
+        claim(&store, process, 3).await.is_empty(),
+        "400 are left, and wait for it"
+    );
+    say(&db, LEFT_THE_WINDOW).await;
+    let taken = claim(&store, process, 3).await;
+    assert_eq!(
+        taken.iter().map(|task| task.est_input).collect::<Vec<_>>(),
+        [900]
+    );
+    say(
+        &db,
+        "update tidegate.limit_book set at = at - interval '65 s'",
+    )
+    .await;
+    assert_eq!(
+        claim(&store, process, 10).await.len(),
+        10,
+        "nothing waits for it any more"
+    );
+}

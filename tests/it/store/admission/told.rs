@@ -1,0 +1,134 @@
+//! What people say of limits: by the file, by hand; refused where it cannot be.
+
+use super::{a_row, a_store, claim, count, say};
+use crate::support::many_at_once;
+use crate::support::work::{ONE_TIER, a_process, items, load};
+use std::time::Duration;
+use tidegate::store::model::ProviderRow;
+
+const RPM: &str = "select size from tidegate.limits where name = 'a' and dimension = 'requests' and window_kind = 'minute'";
+
+fn provider() -> ProviderRow {
+    ProviderRow {
+        name: "sim".to_owned(),
+        kind: "gemini".to_owned(),
+        base_url: "http://127.0.0.1:9/v1beta".to_owned(),
+        quota_scope: "sim".to_owned(),
+        day_zone: "America/Los_Angeles".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn what_was_set_by_hand_holds_at_once_and_outlives_a_restart() {
+    let (db, store) = a_store(&[("a", Some(5)), ("b", None)]).await;
+    say(
+        &db,
+        "update tidegate.models set parked = 'a test' where model = 'sim/b'",
+    )
+    .await;
+    load(&store, ONE_TIER, &items(50)).await.expect("a run");
+    let process = a_process(&store, Duration::from_secs(60)).await;
+    assert_eq!(claim(&store, process, 50).await.len(), 5);
+    say(&db, "select tidegate.set_model('sim/a', '{\"rpm\": 12}')").await;
+    assert_eq!(claim(&store, process, 50).await.len(), 7);
+    // the same file once more, then one in which only a price changed
+    for price in [None, Some(3)] {
+        let mut row = a_row("a", Some(5));
+        if price.is_some() {
+            (row.hash, row.input_price_microusd) = (b"another".to_vec(), price);
+        }
+        store
+            .sync_models(&[provider()], &[row])
+            .await
+            .expect("synced");
+        assert_eq!(count(&db, RPM).await, 12);
+    }
+    let mut row = a_row("a", Some(6));
+    row.hash = b"a third".to_vec();
+    store
+        .sync_models(&[provider()], &[row])
+        .await
+        .expect("synced");
+    assert_eq!(count(&db, RPM).await, 6, "its number changed in the file");
+}
+
+#[tokio::test]
+async fn one_bucket_with_two_names_is_spent_by_both() {
+    let (db, store) = a_store(&[("a", Some(10)), ("b", None)]).await;
+    say(
+        &db,
+        "select tidegate.set_model('sim/b', '{\"shares\": \"sim/a\"}')",
+    )
+    .await;
+    many_at_once(db.pool()).await;
+    load(&store, ONE_TIER, &items(50)).await.expect("a run");
+    let process = a_process(&store, Duration::from_secs(60)).await;
+    assert_eq!(claim(&store, process, 50).await.len(), 10);
+    say(
+        &db,
+        "select tidegate.set_model('sim/b', '{\"shares\": null}')",
+    )
+    .await;
+    many_at_once(db.pool()).await;
+    assert_eq!(
+        claim(&store, process, 50).await.len(),
+        40,
+        "it has no limit of its own"
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_with_what_to_do_and_changes_nothing() {
+    let (db, _store) = a_store(&[("a", Some(5)), ("b", None)]).await;
+    for (model, changes, code) in [
+        ("sim/a", "{\"rpm\": 0}", "TG422"),
+        ("sim/a", "{\"rpm\": -3}", "TG422"),
+        ("sim/a", "{\"tpm\": 1.5}", "TG422"),
+        ("sim/a", "{\"rpm\": 1e30}", "TG422"),
+        ("sim/a", "{\"rpm\": \"many\"}", "TG422"),
+        ("sim/a", "{\"rpn\": 5}", "TG422"),
+        ("sim/a", "{\"window\": \"round\"}", "TG422"),
+        ("sim/a", "{\"window\": \"bucket\"}", "TG422"),
+        ("sim/a", "{\"burst\": 3}", "TG422"),
+        ("sim/a", "{\"window\": \"bucket\", \"burst\": 300}", "TG422"),
+        ("sim/b", "{\"window\": \"fixed\"}", "TG422"),
+        ("sim/a", "{}", "TG422"),
+        ("sim/a", "[]", "TG422"),
+        ("sim/nobody", "{\"rpm\": 5}", "TG404"),
+    ] {
+        let told = sqlx::query("select tidegate.set_model($1, $2::jsonb)")
+            .bind(model)
+            .bind(changes)
+            .execute(db.pool())
+            .await;
+        let error = told.expect_err(changes);
+        let error = error.as_database_error().expect("of the database");
+        let error = error.downcast_ref::<sqlx::postgres::PgDatabaseError>();
+        assert_eq!(error.code(), code, "{changes}");
+        assert!(error.hint().is_some(), "{changes}");
+    }
+    assert_eq!(count(&db, RPM).await, 5);
+}
+
+#[tokio::test]
+async fn a_little_stays_reserved_for_ten_minutes_after_an_interactive_call() {
+    let (db, store) = a_store(&[("a", Some(40)), ("b", Some(1))]).await;
+    load(&store, ONE_TIER, &items(90)).await.expect("a run");
+    say(
+        &db,
+        "update tidegate.limits set interactive_at = now() - interval '9 min'",
+    )
+    .await;
+    let process = a_process(&store, Duration::from_secs(60)).await;
+    assert_eq!(
+        claim(&store, process, 90).await.len(),
+        38 + 1,
+        "5 % of 40, and nothing of a limit of one"
+    );
+    say(
+        &db,
+        "update tidegate.limits set interactive_at = now() - interval '11 min'",
+    )
+    .await;
+    assert_eq!(claim(&store, process, 90).await.len(), 2);
+}
