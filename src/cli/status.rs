@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
+use super::models::{self, Listed};
 use super::times::{brief, cut, dollars};
-use super::{CliError, Context, Exit, Opened, Printer, models, watch};
-use crate::store::model::ModelStatus;
+use super::{CliError, Context, Exit, Opened, Printer, watch};
 use crate::store::run::{RunFilter, RunRow};
 use crate::store::stats::{ProcessRow, WaitCount};
 
@@ -26,7 +26,7 @@ struct Status {
     processes: Vec<ProcessRow>,
     runs: Vec<RunRow>,
     waits: Vec<WaitCount>,
-    models: Vec<ModelStatus>,
+    models: Vec<Listed>,
 }
 
 #[derive(Serialize)]
@@ -62,7 +62,7 @@ async fn read(opened: &Opened) -> Result<Status, CliError> {
         processes: store.processes().await?,
         runs: store.runs(&RunFilter::open(), RUNS_MAX).await?,
         waits: store.wait_counts().await?,
-        models: store.model_status(None).await?,
+        models: models::read(opened, None).await?,
     })
 }
 
@@ -71,8 +71,8 @@ fn screen(status: &Status, printer: &Printer) -> String {
         Some(folder) => format!("private Postgres in {folder}"),
         None => "reached by DATABASE_URL".to_owned(),
     };
-    let parts = [
-        format!("Database: {database}"),
+    let mut parts = vec![format!("Database: {database}")];
+    parts.extend([
         processes(&status.processes, printer),
         runs(&status.runs, printer),
         waits(&status.waits, printer),
@@ -81,7 +81,7 @@ fn screen(status: &Status, printer: &Printer) -> String {
         } else {
             format!("Models:\n{}", models::table(&status.models, printer))
         },
-    ];
+    ]);
     format!("{}\n", parts.join("\n\n"))
 }
 

@@ -34,6 +34,7 @@ pub(crate) use error::nearest;
 pub use error::{ConfigError, Place};
 pub use load::{Config, LogFormat, LogSettings};
 pub use models::ModelEntry;
+pub(crate) use price::{micro_dollars, usd};
 pub use providers::{EntryError, ProviderEntry, ProviderKind};
 pub use retention::RetentionSettings;
 pub use section::{Origin, Set};

@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod first_steps;
 mod hostile;
+mod limits;
 mod local_work;
 mod models;
 mod reprocess;
