@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::models::{self, Listed};
 use super::times::{brief, cut, dollars};
-use super::{CliError, Context, Exit, Opened, Printer, watch};
+use super::{CliError, Context, Exit, Opened, Printer, budget, watch};
+use crate::store::budget::Budget;
 use crate::store::run::{RunFilter, RunRow};
 use crate::store::stats::{ProcessRow, WaitCount};
 
@@ -27,6 +28,8 @@ struct Status {
     runs: Vec<RunRow>,
     waits: Vec<WaitCount>,
     models: Vec<Listed>,
+    /// Of the day, for all.
+    budget: Option<Budget>,
 }
 
 #[derive(Serialize)]
@@ -63,6 +66,7 @@ async fn read(opened: &Opened) -> Result<Status, CliError> {
         runs: store.runs(&RunFilter::open(), RUNS_MAX).await?,
         waits: store.wait_counts().await?,
         models: models::read(opened, None).await?,
+        budget: store.budget(None).await?,
     })
 }
 
@@ -72,6 +76,9 @@ fn screen(status: &Status, printer: &Printer) -> String {
         None => "reached by DATABASE_URL".to_owned(),
     };
     let mut parts = vec![format!("Database: {database}")];
+    if let Some(it) = &status.budget {
+        parts.push(format!("Budget of the day: {}", budget::words(it)));
+    }
     parts.extend([
         processes(&status.processes, printer),
         runs(&status.runs, printer),

@@ -17,6 +17,7 @@
 //!
 //! An empty variable counts as unset, and hides what `.env` says of it.
 
+mod budget;
 mod document;
 mod environment;
 mod error;
@@ -29,6 +30,7 @@ mod section;
 mod show;
 mod work;
 
+pub use budget::BudgetSettings;
 pub use environment::Environment;
 pub(crate) use error::nearest;
 pub use error::{ConfigError, Place};

@@ -38,6 +38,7 @@ impl Config {
             set("work.flush_ms", &self.work.flush_ms),
             set("work.flush_size", &self.work.flush_size),
             set("work.sync", &self.work.sync),
+            self.shown_budget(),
             set("retention.done_days", &self.keep.done_days),
             set("retention.failed_days", &self.keep.failed_days),
             set("retention.cancelled_days", &self.keep.cancelled_days),
@@ -64,6 +65,17 @@ impl Config {
         }
         shown.extend(self.model_entries.iter().flat_map(shown_model));
         shown
+    }
+
+    fn shown_budget(&self) -> Shown {
+        let key = "budget.usd_per_day";
+        match &self.budget.per_day_microusd {
+            Some(set) => {
+                let value = set.value.map_or_else(|| "none".to_owned(), usd);
+                shown(key, value, &set.origin)
+            }
+            None => shown(key, "(not said)", &Origin::Default),
+        }
     }
 
     fn shown_local_dir(&self) -> Shown {

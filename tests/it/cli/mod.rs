@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bench_limits;
+mod budget;
 mod by_hand;
 mod demo;
 mod doctor;
