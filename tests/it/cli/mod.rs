@@ -15,6 +15,7 @@ mod reprocess;
 mod retier;
 mod runs;
 mod shapes;
+mod why;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
