@@ -38,6 +38,7 @@ impl Config {
             set("work.flush_ms", &self.work.flush_ms),
             set("work.flush_size", &self.work.flush_size),
             set("work.sync", &self.work.sync),
+            set("work.status_s", &self.work.status_s),
             self.shown_budget(),
             set("retention.done_days", &self.keep.done_days),
             set("retention.failed_days", &self.keep.failed_days),

@@ -15,6 +15,7 @@ mod reprocess;
 mod retier;
 mod runs;
 mod shapes;
+mod status_lines;
 mod why;
 
 use std::path::Path;

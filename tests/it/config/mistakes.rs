@@ -89,6 +89,7 @@ const MISTAKES: &[(&str, usize, &[&str])] = &[
         1,
         &["must be a list of tables", "[[models]]"],
     ),
+    ("[work]\nstatus_s = -1\n", 2, &["0 to 86400"]),
     (
         "[budget]\nusd_per_days = 3\n",
         2,

@@ -171,6 +171,7 @@ fn limits_of_output_of_a_day_and_of_another_name_are_read_set_and_shown() {
             "none",
             "environment TIDEGATE_BUDGET_USD_PER_DAY",
         ),
+        ("work.status_s", "60", "default"),
     ] {
         let expected = (value.to_owned(), origin.to_owned());
         assert_eq!(shown(&config, key), expected, "{key}");
@@ -180,6 +181,11 @@ fn limits_of_output_of_a_day_and_of_another_name_are_read_set_and_shown() {
     assert_eq!(shown(&config, "models.oa/gpt-5-nano.tpd").0, "2000");
     let plain = Written::toml("").load(&[]).unwrap();
     assert_eq!(shown(&plain, "budget.usd_per_day").0, "(not said)");
+    let off = Written::toml("[work]\nstatus_s = 0\n").load(&[]).unwrap();
+    assert_eq!(
+        (off.work.status(), off.budget.per_day_microusd.is_none()),
+        (None, true)
+    );
 }
 
 #[test]
