@@ -40,7 +40,7 @@ enum Action {
         /// The model, as <provider entry>/<wire name>
         model: String,
     },
-    Set(set::Args),
+    Set(Box<set::Args>),
     /// Close a model for the whole fleet for a while; never earlier than it is closed already
     #[command(
         after_help = "Example:\n  tidegate models cool gemini/gemini-3.8-flash --for 10m --reason 'quota shared today'"
@@ -82,7 +82,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
     match args.action {
         Action::List { watch } => list::run(context, watch).await,
         Action::Show { model } => show::run(context, &model).await,
-        Action::Set(args) => set::run(context, args).await,
+        Action::Set(args) => set::run(context, *args).await,
         Action::Cool {
             model,
             wait,
