@@ -246,7 +246,12 @@ async fn a_model_is_shown_with_each_limit_what_it_follows_from_and_what_it_does_
         ),
         (&json!(7), &json!(6), &json!("hand"), &json!("set by hand"))
     );
-    let newest = &shown["adjustments"][0];
+    let all = shown["adjustments"].as_array().unwrap();
+    assert!(
+        all.iter().all(|it| it["what"] != "cap"),
+        "nobody told one: {shown}"
+    );
+    let newest = &all[0];
     assert_eq!(
         (
             &newest["what"],

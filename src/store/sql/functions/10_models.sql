@@ -15,7 +15,7 @@ declare
   v_id int;
   v_old bigint;
 begin
-  select l.limit_id, l.size into v_id, v_old from tidegate.limits l
+  select l.limit_id, case p_dimension when 'concurrency' then l.told else l.size end into v_id, v_old from tidegate.limits l
    where l.quota_scope = p_scope and l.name = p_name and l.dimension = p_dimension and l.window_kind = p_window for update;
   if p_size is null and p_dimension <> 'concurrency' then
     -- what was learned stays: nobody had told it
@@ -52,9 +52,9 @@ begin
                         when p_counting is not null then null
                         when l.counting <> 'unknown' and l.source = p_source and l.told is not null then case when l.burst is not null then least(l.burst, p_size) end
                         else greatest(1, least(p_size, 3)) end,
-           evidence = case p_source when 'file' then 'tidegate.toml' else 'set by hand' end
+           evidence = case when p_size is null then 'nothing is known yet: a few at once' when p_source = 'file' then 'tidegate.toml' else 'set by hand' end
      where l.limit_id = v_id
-       and (l.told, l.source) is distinct from (p_size, p_source)
+       and (l.told, l.source) is distinct from (p_size, case when p_size is null then 'learned' else p_source end)
         or l.limit_id = v_id and v_rpm and p_counting is not null and (l.counting, l.burst) is distinct from (p_counting, p_burst)
         or l.limit_id = v_id and not l.adaptive and l.size <> p_size;
     if found then
