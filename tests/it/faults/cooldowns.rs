@@ -122,7 +122,7 @@ async fn f50_what_the_dead_held_is_not_given_out_again_within_its_window() {
         .load(Fleet::entity_extraction(LADDERS, "sim/good"))
         .await
         .run;
-    let mut dying: Vec<_> = (0..4).map(|_| fleet.real_process(2)).collect();
+    let mut dying: Vec<_> = (0..4).map(|_| fleet.real_process(5)).collect();
     fleet.until_calls(20).await;
     dying
         .iter_mut()
