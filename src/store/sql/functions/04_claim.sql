@@ -228,7 +228,8 @@ begin
                  y.weight / sum(y.weight / y.tiers) over () * y.mix / sum(y.mix) over (partition by y.run_id) as share
             from (select n.run_id, n.tier, u.weight::float8 as weight, coalesce(u.mix[n.tier + 1], 1)::float8 as mix,
                          count(*) over (partition by n.run_id)::float8 as tiers
-                    from (select distinct n.run_id, n.tier from tidegate.lanes n where n.lane = any (v_lanes)) n
+                    -- a cell whose models are all closed would only be dealt slots that it cannot use
+                    from (select distinct n.run_id, n.tier from tidegate.lanes n where n.lane = any (v_lanes) and n.ladder && v_models) n
                     join tidegate.runs u on u.id = n.run_id) y) z;
 
   for v_phase in 1..6 loop
