@@ -341,7 +341,7 @@ begin
                 v_fits := false;
                 -- the first that is passed over, in the order of the claim
                 if v_dim[v_limit] not in ('requests', 'concurrency') and v_room[v_limit] < v_need and v_limit <> all (v_passed_limits)
-                   and row_.est_input <= v_size[v_limit] * 1.25 then
+                   and (v_dim[v_limit] = 'output_tokens' or row_.est_input <= v_size[v_limit] * 1.25) then
                   v_passed_limits := v_passed_limits || v_limit;
                   v_passed_tasks := v_passed_tasks || row_.id;
                   v_passed_needs := v_passed_needs || v_need;
