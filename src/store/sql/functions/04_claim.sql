@@ -28,6 +28,7 @@ create or replace function tidegate.claim_v3(
 #variable_conflict use_column
 declare
   c_hold_after constant interval := '5 s';   -- a large task passed over for so long is left room
+  c_hold_for constant interval := '3 min';   -- and no longer than this: it may not come up again behind what came since
   c_calls_per_model constant smallint := 4;  -- the first call and 3 retries; its twin is retry::CALLS_PER_MODEL
   v_windows_at timestamptz := coalesce(p_now, now());
   v_now timestamptz;
@@ -154,8 +155,9 @@ begin
   for row_ in select r.o_limit, r.o_room, l.dimension, l.window_kind, l.size, h.task_id, h.need
                 from tidegate.limit_room_v2(v_limits, v_windows_at, v_now, p_interactive) r
                 join tidegate.limits l on l.limit_id = r.o_limit
-                left join tidegate.limit_holds h on h.limit_id = l.limit_id and h.since < v_now - c_hold_after
-                 and exists (select from tidegate.tasks t where t.id = h.task_id and t.state = 'ready') loop
+                left join tidegate.limit_holds h on h.limit_id = l.limit_id and h.since < v_now - c_hold_after and h.since > v_now - c_hold_for
+                 and exists (select from tidegate.tasks t join tidegate.runs u on u.id = t.run_id
+                              where t.id = h.task_id and t.state = 'ready' and u.state = 'active') loop
     v_room[row_.o_limit] := row_.o_room;
     v_dim[row_.o_limit] := row_.dimension;
     v_size[row_.o_limit] := row_.size;
@@ -434,7 +436,8 @@ begin
      where z.task <> all (v_ids)
     on conflict (limit_id) do update set task_id = excluded.task_id, need = excluded.need, since = excluded.since
      -- one at a time, until it has been served
-     where not exists (select from tidegate.tasks t where t.id = h.task_id and t.state = 'ready') or h.task_id = any (v_ids);
+     where not exists (select from tidegate.tasks t where t.id = h.task_id and t.state = 'ready') or h.task_id = any (v_ids)
+        or h.since <= v_now - c_hold_for;
   end if;
   if v_paced <> '{}' then
     update tidegate.run_pacing z
