@@ -64,7 +64,7 @@ pub enum Window {
 
 impl Window {
     /// What stands in the book after this moment counts.
-    pub(super) fn start(self, limit: &Limit, now: i64) -> i64 {
+    pub(crate) fn start(self, limit: &Limit, now: i64) -> i64 {
         match self {
             Self::Minute => now
                 .saturating_sub(MINUTE_US)

@@ -2,13 +2,14 @@
 //!
 //! At run time SQL decides, under its locks; a property test feeds both the same books and lanes at
 //! the same moment and compares the picks. Owns: [`Board`], all that a claim looks at, and [`admit`],
-//! what it takes of it. Never: I/O, a clock, chance (the offset of the sampling is an argument), a
+//! what it takes of it, and [`forecast`], the same rule run forward. Never: I/O, a clock, chance (the offset of the sampling is an argument), a
 //! limit's own arithmetic (`limits`; headroom comes in as a value).
 
 mod admit;
 mod board;
 mod cells;
 mod fit;
+pub mod forecast;
 
 use std::time::Duration;
 
