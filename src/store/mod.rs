@@ -13,6 +13,7 @@ pub mod definition;
 pub mod enqueue;
 mod error;
 pub mod export;
+pub mod forecast;
 pub mod health;
 pub mod learn;
 mod link;
