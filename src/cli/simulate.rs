@@ -9,11 +9,13 @@ use super::{CliError, Context, Exit, Printer, stop};
 use crate::config::nearest;
 use crate::simulator::{self, ModelSettings, Settings, WindowKind};
 
-/// A server that speaks Gemini's protocol, keeps limits for real, and answers from the prompt alone.
+/// A server that speaks Gemini's and OpenAI's protocols, keeps limits for real, and answers from the
+/// prompt alone.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  tidegate simulate --addr 127.0.0.1:8090\n  tidegate simulate --model gemini-test:rpm=15,window=sliding --latency-ms 300\n\n\
-                  Point a provider entry at it: TIDEGATE_PROVIDERS_GEMINI_BASE_URL=<the printed URL>"
+                  Point a provider entry at it: TIDEGATE_PROVIDERS_GEMINI_BASE_URL=<the printed URL>,\n\
+                  or one of kind openai at the same address with /v1: the models and limits are the same"
 )]
 pub(super) struct Args {
     /// Where to listen [default: a free port of this machine]
@@ -49,11 +51,14 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
 fn told(printer: &Printer, addr: SocketAddr) {
     let base_url = format!("http://{addr}/v1beta");
     let _ = if printer.is_json() {
-        printer.object(&json!({"base_url": base_url, "addr": addr}))
+        let openai = format!("http://{addr}/v1");
+        printer.object(&json!({"base_url": base_url, "openai_base_url": openai, "addr": addr}))
     } else {
         printer.line(&base_url)
     };
-    printer.say("simulating until Ctrl-C");
+    printer.say(format_args!(
+        "simulating until Ctrl-C; for entries of kind openai: http://{addr}/v1"
+    ));
 }
 
 fn settings(args: Args) -> Result<Settings, CliError> {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     cost,
-    llm::{CallError, Exchange, Reply, Usage, Verdict},
+    llm::{CallError, Exchange, QuotaWindow, Reply, Usage, Verdict},
     provider::CallLimits,
     retry::{Step, Tried, after},
     store::{
@@ -324,6 +324,12 @@ fn failure_of(error: CallError) -> Failed {
         brief: error.brief(),
         verdict: error.verdict(),
         sign: match &error {
+            // a spent day says nothing of the minute
+            CallError::RateLimited { quotas, .. }
+                if !quotas.is_empty() && quotas.iter().all(|it| it.window == QuotaWindow::Day) =>
+            {
+                Sign::None
+            }
             CallError::RateLimited { quotas, .. } => Sign::Refused {
                 named: !quotas.is_empty(),
             },

@@ -36,7 +36,6 @@ pub enum Kind {
     /// Google's Gemini API, v1beta (`generateContent`).
     Gemini,
     /// OpenAI's API, v1 (chat completions), and the servers that copy it.
-    #[serde(rename = "openai")]
     OpenAi,
 }
 

@@ -106,7 +106,8 @@ pub struct Lane {
     pub patience: i64,
     /// Output tokens that are reserved, per rung.
     pub est_output: Vec<u32>,
-    /// Tokens of the longest answer, for which money is reserved. `None`: what is reserved.
+    /// Tokens of the longest answer: money is reserved for it, and of total tokens at least so many.
+    /// `None`: it is not known.
     pub max_output: Option<u32>,
     /// What waits, in any order.
     pub tasks: Vec<Task>,

@@ -167,7 +167,11 @@ impl<'a> Choice<'a> {
         match limit.dimension {
             Dimension::InputTokens => input.min(limit.size),
             Dimension::OutputTokens => output.min(limit.size),
-            Dimension::TotalTokens => (input + output).min(limit.size),
+            // the longest answer is charged at first, whatever it comes to
+            Dimension::TotalTokens => {
+                let longest = lane.max_output.map_or(0, u64::from);
+                (input + output).max(longest).min(limit.size)
+            }
             Dimension::Requests | Dimension::Concurrency | Dimension::Money => 1,
         }
     }

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::asked::Asked;
 use super::chance::{hash, mix};
 use super::faults::Fault;
 use super::instance;
-use super::judge::Asked;
+
 use super::sections::sections;
 
 /// What the model says, and whether it came to its end.
@@ -117,6 +118,7 @@ mod tests {
             prompt: prompt.to_owned(),
             prompt_hash: [0; 16],
             input_tokens: tokens(prompt),
+            charged_tokens: tokens(prompt),
             output_tokens_max: 1000,
             mime: mime.to_owned(),
             schema,

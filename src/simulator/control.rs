@@ -12,10 +12,10 @@ use futures_util::stream;
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
-use super::generate::query;
 use super::ledger::{Counters, line};
 use super::limits::{Book, Limits};
 use super::model::ms;
+use super::query::query;
 use super::settings::{OutageKind, SECONDS_MAX, WindowKind};
 use super::state::Shared;
 

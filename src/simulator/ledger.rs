@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::asked::Asked;
 use super::limits::{Dimension, Recent};
 
 /// What the simulator counted since its start or last reset.
@@ -58,7 +59,8 @@ pub struct ModelCounters {
     pub output_tokens: u64,
     /// The most calls let in within any 60 s, however placed.
     pub max_requests_in_any_60s: u64,
-    /// The most input tokens let in within any 60 s.
+    /// The most tokens let in within any 60 s, as their limit counts them: at Gemini those of the
+    /// prompt, at OpenAI the larger of these and the most that the answer may have.
     pub max_input_tokens_in_any_60s: u64,
     /// The most calls under way at once.
     pub max_concurrency: u64,
@@ -71,11 +73,11 @@ pub struct ModelCounters {
 pub struct Refused {
     /// Requests per minute.
     pub requests: u64,
-    /// Input tokens per minute.
+    /// Tokens per minute.
     pub tokens: u64,
     /// Requests per day.
     pub day: u64,
-    /// An outage that says 429, for a minute or for the day.
+    /// An outage that says 429: for a minute, for the day, or for want of money.
     pub outage: u64,
 }
 
@@ -233,16 +235,16 @@ impl Tally {
         self.counters.calls += 1;
     }
 
-    pub(super) fn accepted(&mut self, now_ms: u64, input_tokens: u64) {
+    pub(super) fn accepted(&mut self, now_ms: u64, asked: &Asked) {
         let counters = &mut self.counters;
         counters.accepted += 1;
-        counters.input_tokens += input_tokens;
+        counters.input_tokens += asked.input_tokens;
         counters.max_requests_in_any_60s = counters
             .max_requests_in_any_60s
             .max(self.requests.add(now_ms, 1));
         counters.max_input_tokens_in_any_60s = counters
             .max_input_tokens_in_any_60s
-            .max(self.tokens.add(now_ms, input_tokens));
+            .max(self.tokens.add(now_ms, asked.charged_tokens));
         counters.calls_in_flight += 1;
         counters.max_concurrency = counters.max_concurrency.max(counters.calls_in_flight);
     }
@@ -318,6 +320,18 @@ mod tests {
         }
     }
 
+    fn asked() -> Asked {
+        Asked {
+            prompt: String::new(),
+            prompt_hash: [0; 16],
+            input_tokens: 10,
+            charged_tokens: 10,
+            output_tokens_max: 10,
+            mime: String::new(),
+            schema: None,
+        }
+    }
+
     fn seqs(log: &Log, from: u64, count: usize) -> (Vec<u64>, u64) {
         let (slice, next) = log.slice(from, count);
         (slice.iter().map(|entry| entry.seq).collect(), next)
@@ -344,8 +358,8 @@ mod tests {
     fn a_reset_keeps_what_is_under_way() {
         let mut tally = Tally::default();
         tally.arrived();
-        tally.accepted(5, 10);
-        tally.accepted(6, 10);
+        tally.accepted(5, &asked());
+        tally.accepted(6, &asked());
         tally.left();
         tally.reset();
         let counters = tally.counters();

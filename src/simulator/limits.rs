@@ -47,6 +47,25 @@ pub(super) enum Dimension {
 pub(super) struct Violation {
     pub(super) dimension: Dimension,
     pub(super) limit: Option<u64>,
+    pub(super) used: u64,
+    pub(super) requested: u64,
+}
+
+/// What is left of a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Level {
+    pub(super) limit: u64,
+    pub(super) remaining: u64,
+    /// Until all of it is back, if nothing more is used.
+    pub(super) reset_ms: u64,
+}
+
+/// What is left of a model's limits, of those that it has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) requests: Option<Level>,
+    pub(super) tokens: Option<Level>,
+    pub(super) day: Option<Level>,
 }
 
 /// Why a call is not let in, and when it may pay to ask again.
@@ -106,6 +125,33 @@ impl Book {
         }
     }
 
+    /// What is left now.
+    pub(super) fn standing(&mut self, limits: &Limits, now_ms: u64) -> Standing {
+        self.turn_day(now_ms);
+        let requests = limits.rpm.map(|limit| {
+            let room = request_capacity(limits, limit);
+            self.requests.level(now_ms, limit, room)
+        });
+        let tokens = limits.tpm.map(|limit| {
+            let room = capacity(limit, limits.token_burst, limits.window, limit);
+            self.tokens.level(now_ms, limit, room)
+        });
+        let day = limits.rpd.map(|limit| Level {
+            limit,
+            remaining: limit.saturating_sub(self.day_used),
+            reset_ms: if self.day_used > 0 {
+                pacific::rest_of_day(now_ms)
+            } else {
+                0
+            },
+        });
+        Standing {
+            requests,
+            tokens,
+            day,
+        }
+    }
+
     fn turn_day(&mut self, now_ms: u64) {
         let today = pacific::day(now_ms);
         if today != self.day {
@@ -117,10 +163,12 @@ impl Book {
     fn refusal(&mut self, limits: &Limits, now_ms: u64, tokens: u64) -> Option<Refusal> {
         let mut violations = Vec::new();
         let mut retry_ms = 0;
-        let mut violated = |dimension, limit, wait: u64| {
+        let mut violated = |dimension, (limit, used, requested), wait: u64| {
             violations.push(Violation {
                 dimension,
                 limit: Some(limit),
+                used,
+                requested,
             });
             retry_ms = retry_ms.max(wait);
         };
@@ -128,26 +176,35 @@ impl Book {
             && self.day_used >= limit
         {
             // Gemini names a short delay here too: the quota's id tells the day, not the delay.
-            violated(Dimension::Day, limit, rest_of_minute(now_ms));
+            let told = (limit, self.day_used, 1);
+            violated(Dimension::Day, told, rest_of_minute(now_ms));
         }
         if let Some(limit) = limits.rpm {
             let room = request_capacity(limits, limit);
             let wait = self.requests.wait_ms(now_ms, 1, limit, room);
             if wait > 0 {
-                violated(Dimension::Requests, limit, wait);
+                let level = self.requests.level(now_ms, limit, room);
+                violated(Dimension::Requests, (limit, level.used(), 1), wait);
             }
         }
         if let Some(limit) = limits.tpm {
             let room = capacity(limit, limits.token_burst, limits.window, limit);
             let wait = self.tokens.wait_ms(now_ms, tokens, limit, room);
             if wait > 0 {
-                violated(Dimension::Tokens, limit, wait);
+                let level = self.tokens.level(now_ms, limit, room);
+                violated(Dimension::Tokens, (limit, level.used(), tokens), wait);
             }
         }
         (!violations.is_empty()).then_some(Refusal {
             violations,
             retry_ms,
         })
+    }
+}
+
+impl Level {
+    fn used(&self) -> u64 {
+        self.limit - self.remaining
     }
 }
 
@@ -195,6 +252,12 @@ impl Recent {
             self.entries.pop_front();
             self.sum -= amount;
         }
+    }
+
+    /// When the last of it has left the window.
+    fn empty_in_ms(&self, now_ms: u64) -> u64 {
+        let last = self.entries.back();
+        last.map_or(0, |(at, _)| (at + MINUTE_MS).saturating_sub(now_ms))
     }
 
     /// When enough has left the window for `amount` more; 0 if it fits now.
@@ -253,6 +316,21 @@ impl Window {
         }
     }
 
+    fn level(&mut self, now_ms: u64, limit: u64, room: u64) -> Level {
+        self.advance(now_ms, limit);
+        let (used, reset_ms) = match self {
+            Self::Fixed { used: 0, .. } => (0, 0),
+            Self::Fixed { used, .. } => (*used, rest_of_minute(now_ms)),
+            Self::Sliding(recent) => (recent.sum, recent.empty_in_ms(now_ms)),
+            Self::Bucket { debt, .. } => (debt.div_ceil(MINUTE_MS), debt.div_ceil(limit.max(1))),
+        };
+        Level {
+            limit,
+            remaining: room.min(limit).saturating_sub(used),
+            reset_ms,
+        }
+    }
+
     fn take(&mut self, now_ms: u64, amount: u64, limit: u64, room: u64) {
         self.advance(now_ms, limit);
         match self {
@@ -289,210 +367,5 @@ impl Window {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const NOON: u64 = 1_795_348_800_000;
-
-    fn limits(window: WindowKind) -> Limits {
-        Limits {
-            rpm: Some(3),
-            tpm: None,
-            rpd: None,
-            window,
-            burst: None,
-            token_burst: None,
-        }
-    }
-
-    fn admit(book: &mut Book, limits: &Limits, now_ms: u64) -> Result<(), u64> {
-        book.admit(limits, now_ms, 10)
-            .map_err(|refusal| refusal.retry_ms)
-    }
-
-    #[test]
-    fn a_fixed_window_opens_with_the_wall_clock_minute() {
-        let limits = limits(WindowKind::Fixed);
-        let mut book = Book::new(WindowKind::Fixed);
-        for _ in 0..3 {
-            assert_eq!(admit(&mut book, &limits, NOON + 59_000), Ok(()));
-        }
-        assert_eq!(admit(&mut book, &limits, NOON + 59_000), Err(1000));
-        assert_eq!(admit(&mut book, &limits, NOON + 60_000), Ok(()));
-    }
-
-    #[test]
-    fn a_sliding_window_opens_when_its_oldest_call_leaves() {
-        let limits = limits(WindowKind::Sliding);
-        let mut book = Book::new(WindowKind::Sliding);
-        for at in [0, 10_000, 20_000] {
-            assert_eq!(admit(&mut book, &limits, NOON + at), Ok(()));
-        }
-        assert_eq!(admit(&mut book, &limits, NOON + 30_000), Err(30_000));
-        assert_eq!(admit(&mut book, &limits, NOON + 59_999), Err(1));
-        assert_eq!(admit(&mut book, &limits, NOON + 60_000), Ok(()));
-        assert_eq!(admit(&mut book, &limits, NOON + 60_000), Err(10_000));
-    }
-
-    #[test]
-    fn a_bucket_gives_its_burst_and_then_an_even_trickle() {
-        let limits = Limits {
-            burst: Some(2),
-            ..limits(WindowKind::Bucket)
-        };
-        let mut book = Book::new(WindowKind::Bucket);
-        assert_eq!(admit(&mut book, &limits, NOON), Ok(()));
-        assert_eq!(admit(&mut book, &limits, NOON), Ok(()));
-        assert_eq!(admit(&mut book, &limits, NOON), Err(20_000));
-        assert_eq!(admit(&mut book, &limits, NOON + 19_999), Err(1));
-        assert_eq!(admit(&mut book, &limits, NOON + 20_000), Ok(()));
-        assert_eq!(admit(&mut book, &limits, NOON + 20_000), Err(20_000));
-    }
-
-    #[test]
-    fn a_limit_of_zero_is_never_open() {
-        for window in [WindowKind::Fixed, WindowKind::Sliding, WindowKind::Bucket] {
-            let limits = Limits {
-                rpm: Some(0),
-                ..limits(window)
-            };
-            let mut book = Book::new(window);
-            assert!(admit(&mut book, &limits, NOON).is_err());
-            assert!(admit(&mut book, &limits, NOON + 3_600_000).is_err());
-        }
-    }
-
-    #[test]
-    fn every_exhausted_limit_is_named() {
-        let limits = Limits {
-            rpm: Some(1),
-            tpm: Some(10),
-            rpd: Some(1),
-            ..limits(WindowKind::Fixed)
-        };
-        let mut book = Book::new(WindowKind::Fixed);
-        assert_eq!(admit(&mut book, &limits, NOON), Ok(()));
-        let refusal = book.admit(&limits, NOON + 1, 1).unwrap_err();
-        let named: Vec<_> = refusal.violations.iter().map(|v| v.dimension).collect();
-        assert_eq!(
-            named,
-            [Dimension::Day, Dimension::Requests, Dimension::Tokens]
-        );
-    }
-
-    #[test]
-    fn a_request_above_the_token_limit_never_passes() {
-        for window in [WindowKind::Fixed, WindowKind::Sliding, WindowKind::Bucket] {
-            let limits = Limits {
-                rpm: None,
-                tpm: Some(9),
-                ..limits(window)
-            };
-            let mut book = Book::new(window);
-            assert!(admit(&mut book, &limits, NOON).is_err());
-            assert!(admit(&mut book, &limits, NOON + 600_000).is_err());
-        }
-    }
-
-    #[test]
-    fn the_day_opens_again_at_midnight_pacific() {
-        let limits = Limits {
-            rpm: None,
-            rpd: Some(1),
-            ..limits(WindowKind::Fixed)
-        };
-        let mut book = Book::new(WindowKind::Fixed);
-        // 2026-01-15, 07:59 and 08:00 UTC.
-        let eve = 1_768_463_940_000;
-        assert_eq!(admit(&mut book, &limits, eve), Ok(()));
-        assert_eq!(admit(&mut book, &limits, eve + 1000), Err(59_000));
-        assert_eq!(admit(&mut book, &limits, eve + 60_000), Ok(()));
-    }
-
-    #[test]
-    fn a_refused_call_that_counts_keeps_the_window_shut() {
-        let limits = limits(WindowKind::Sliding);
-        let mut book = Book::new(WindowKind::Sliding);
-        for _ in 0..3 {
-            assert_eq!(admit(&mut book, &limits, NOON), Ok(()));
-        }
-        book.count_request(&limits, NOON + 50_000);
-        book.count_request(&limits, NOON + 50_000);
-        book.count_request(&limits, NOON + 50_000);
-        assert_eq!(admit(&mut book, &limits, NOON + 60_000), Err(50_000));
-    }
-
-    /// Arrivals as gaps with token amounts.
-    fn arrivals() -> impl Strategy<Value = Vec<(u64, u64)>> {
-        prop::collection::vec((0_u64..9_000, 1_u64..60), 1..100)
-    }
-
-    /// The largest sum that any 60 s of these calls hold, by trying all.
-    fn peak(calls: &[(u64, u64)]) -> u64 {
-        calls
-            .iter()
-            .map(|(start, _)| {
-                calls
-                    .iter()
-                    .filter(|(at, _)| (*start..start + MINUTE_MS).contains(at))
-                    .map(|(_, amount)| amount)
-                    .sum()
-            })
-            .max()
-            .unwrap_or(0)
-    }
-
-    proptest! {
-        #[test]
-        fn no_60_seconds_of_a_sliding_window_hold_more_than_the_limit(
-            arrivals in arrivals(), rpm in 1_u64..40, tpm in 60_u64..400,
-        ) {
-            let limits = Limits { rpm: Some(rpm), tpm: Some(tpm), ..limits(WindowKind::Sliding) };
-            let mut book = Book::new(WindowKind::Sliding);
-            let (mut now, mut accepted) = (NOON, Vec::new());
-            for (gap, tokens) in arrivals {
-                now += gap;
-                let before = accepted.clone();
-                let let_in = book.admit(&limits, now, tokens).is_ok();
-                accepted.push((now, tokens));
-                let requests: Vec<_> = accepted.iter().map(|(at, _)| (*at, 1)).collect();
-                prop_assert_eq!(let_in, peak(&requests) <= rpm && peak(&accepted) <= tpm);
-                if !let_in {
-                    accepted = before;
-                }
-            }
-        }
-
-        #[test]
-        fn the_named_delay_is_the_first_moment_that_is_open(
-            arrivals in arrivals(), rpm in 1_u64..40, burst in 1_u64..9, kind in 0..3,
-        ) {
-            let window = [WindowKind::Fixed, WindowKind::Sliding, WindowKind::Bucket]
-                [usize::try_from(kind).unwrap()];
-            let limits = Limits { rpm: Some(rpm), burst: Some(burst), ..limits(window) };
-            let mut book = Book::new(window);
-            let mut now = NOON;
-            for (gap, _) in arrivals {
-                now += gap;
-                if let Err(wait) = admit(&mut book, &limits, now) {
-                    prop_assert!(book.refusal(&limits, now + wait - 1, 1).is_some());
-                    now += wait;
-                    prop_assert_eq!(admit(&mut book, &limits, now), Ok(()));
-                }
-            }
-        }
-
-        #[test]
-        fn the_peak_of_recent_is_the_peak_by_brute_force(arrivals in arrivals()) {
-            let (mut now, mut seen, mut recent, mut most) = (NOON, Vec::new(), Recent::default(), 0);
-            for (gap, tokens) in arrivals {
-                now += gap;
-                seen.push((now, tokens));
-                most = most.max(recent.add(now, tokens));
-            }
-            prop_assert_eq!(most, peak(&seen));
-        }
-    }
-}
+#[path = "limits_tests.rs"]
+mod tests;

@@ -1,56 +1,60 @@
-//! The provider simulator: a server that speaks Gemini's `generativelanguage` protocol.
+//! The provider simulator: a server that speaks Gemini's `generativelanguage` protocol and OpenAI's
+//! chat completions. Both reach the same models and the same limits.
 //!
 //! For the demo, tests and benches. It keeps limits for real and by arrival, has a latency
 //! distribution, seeded faults and outages, and answers as a function of the prompt, so that a
 //! result can be checked. It owns its wire types and imports nothing of the rest of the program:
 //! nobody there may know whether it talks to this or to Google.
 //!
-//! Speaks `generateContent`, `countTokens` and `models` below `/v1beta` (and `/v1`), and has a
-//! control surface below `/sim`:
+//! Speaks Gemini's `generateContent`, `countTokens` and `models` below `/v1beta` (and `/v1`),
+//! OpenAI's `chat/completions` and `models` below `/v1`, and has a control surface below `/sim`:
 //!
 //! | call | does |
 //! | --- | --- |
 //! | `GET /sim/counters` | [`Counters`] as JSON |
 //! | `GET /sim/log` | the calls kept, one JSON object a line ([`CallRecord`]) |
-//! | `POST /sim/outage` | `{"model": "…" or "*", "kind": "429" / "503" / "day", "seconds": 30}`; 0 seconds ends running ones |
+//! | `POST /sim/outage` | `{"model": "…" or "*", "kind": "429" / "503" / "day" / "money", "seconds": 30}`; 0 seconds ends running ones |
 //! | `POST /sim/limits` | `{"model": "…", "rpm": 15, …}`: absent keys stay, `null` lifts a limit |
 //! | `POST /sim/reset` | forgets counters, log and what was used of every limit |
 //!
 //! What counts against which limit:
 //! - a call is judged when its whole body has arrived: key, then body, model, size, then outages,
 //!   then limits; every exhausted limit is named in the 429;
-//! - a call that is let in counts as one request of the minute and of the day and with all its
-//!   input tokens, even when a fault or a vanished client ends it afterwards;
+//! - a call that is let in counts as one request of the minute and of the day and with its tokens:
+//!   by Gemini's wire all of the input, by OpenAI's the larger of these and of the most that the
+//!   answer may have, even when a fault or a vanished client ends it afterwards;
 //! - a refused call counts nothing, or with [`Settings::count_refused`] as a request;
 //! - `models` and `countTokens` are free;
 //! - one token is four characters, rounded up; an inline or linked file is 258.
 
 mod answer;
+mod asked;
+mod call;
 mod chance;
 mod clock;
 mod control;
 mod entities;
 mod error;
-mod failure;
 mod faults;
-mod generate;
+mod gemini;
 mod instance;
-mod judge;
 mod ledger;
 mod limits;
 mod listener;
 mod model;
 mod models;
+mod openai;
 mod pacific;
+mod query;
 mod sections;
 mod server;
 mod settings;
 mod state;
 mod values;
-mod wire;
 
 pub use error::Error;
 pub use ledger::{CallRecord, Counters, ModelCounters, Refused};
+pub use openai::RateHeaders;
 pub use server::{Running, Simulator, serve};
 pub use settings::{
     Faults, Latency, ModelSettings, Outage, OutageKind, Settings, SettingsError, WindowKind,

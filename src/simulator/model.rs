@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::failure::Failure;
+use super::asked::Asked;
 use super::ledger::Tally;
-use super::limits::{Book, Dimension, Limits, Refusal, Violation, rest_of_minute};
+use super::limits::{Book, Dimension, Limits, Refusal, Standing, Violation, rest_of_minute};
 use super::settings::{ModelSettings, Outage, OutageKind, Settings};
 
 /// One model's changing side.
@@ -17,6 +17,26 @@ pub(super) struct Model {
     pub(super) tally: Tally,
     /// Calls let in, which seeds their chance.
     pub(super) admitted: u64,
+}
+
+/// Why a call is not let in though there is nothing wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// The model cannot keep up.
+    Overloaded,
+    /// The account has no money left.
+    NoMoney,
+    /// Limits are spent.
+    Spent(Refusal),
+}
+
+impl Denied {
+    pub(super) fn http(&self) -> u16 {
+        match self {
+            Self::Overloaded => 503,
+            Self::NoMoney | Self::Spent(_) => 429,
+        }
+    }
 }
 
 /// A time at which a model is closed.
@@ -54,34 +74,43 @@ impl Model {
     pub(super) fn judge(
         &mut self,
         now_ms: u64,
-        tokens: u64,
+        asked: &Asked,
         settings: &Settings,
-    ) -> Result<(), (&'static str, Failure)> {
+    ) -> Result<(), (&'static str, Denied)> {
         let judged = match self.outage(now_ms) {
             Some((OutageKind::Overloaded, _)) => {
                 self.tally.overloaded();
-                Err(("outage_503", Failure::overloaded()))
+                Err(("outage_503", Denied::Overloaded))
+            }
+            Some((OutageKind::Money, _)) => {
+                self.tally.refused_by_outage();
+                Err(("refused_outage", Denied::NoMoney))
             }
             Some((kind, left_ms)) => {
                 self.tally.refused_by_outage();
                 let refusal = self.closed(kind, now_ms, left_ms);
-                Err(("refused_outage", self.refused(&refusal, settings)))
+                Err(("refused_outage", Denied::Spent(refusal)))
             }
             None => self
                 .book
-                .admit(&self.limits, now_ms, tokens)
+                .admit(&self.limits, now_ms, asked.charged_tokens)
                 .map_err(|refusal| {
                     let dimensions = refusal.violations.iter().map(|v| v.dimension);
                     self.tally.refused(dimensions);
-                    (outcome(&refusal), self.refused(&refusal, settings))
+                    (outcome(&refusal), Denied::Spent(refusal))
                 }),
         };
         match judged {
-            Ok(()) => self.tally.accepted(now_ms, tokens),
+            Ok(()) => self.tally.accepted(now_ms, asked),
             Err(_) if settings.count_refused => self.book.count_request(&self.limits, now_ms),
             Err(_) => {}
         }
         judged
+    }
+
+    /// What is left of its limits now.
+    pub(super) fn standing(&mut self, now_ms: u64) -> Standing {
+        self.book.standing(&self.limits, now_ms)
     }
 
     /// What closes the model now, and how long still.
@@ -98,16 +127,13 @@ impl Model {
             _ => (Dimension::Requests, self.limits.rpm, left_ms),
         };
         Refusal {
-            violations: vec![Violation { dimension, limit }],
+            violations: vec![Violation {
+                dimension,
+                limit,
+                used: limit.unwrap_or(0),
+                requested: 1,
+            }],
             retry_ms,
-        }
-    }
-
-    fn refused(&self, refusal: &Refusal, settings: &Settings) -> Failure {
-        if settings.bare_429 {
-            Failure::exhausted()
-        } else {
-            Failure::quota(&self.name, refusal, settings.paid_tier)
         }
     }
 }

@@ -12,6 +12,22 @@ pub(super) fn day(unix_ms: u64) -> i32 {
     date(local).map_or(0, |date| date.num_days_from_ce())
 }
 
+/// How long the day there still lasts, in milliseconds; at least 1.
+pub(super) fn rest_of_day(unix_ms: u64) -> u64 {
+    let today = day(unix_ms);
+    // the next midnight is 23 to 25 hours after the last one: the first moment of another day
+    let (mut still, mut over) = (0, 25 * 3_600_000 + 1);
+    while over - still > 1 {
+        let middle = (still + over) / 2;
+        if day(unix_ms + middle) == today {
+            still = middle;
+        } else {
+            over = middle;
+        }
+    }
+    over
+}
+
 /// How far Los Angeles is behind UTC at this moment.
 fn offset_seconds(unix_seconds: i64) -> i64 {
     const STANDARD: i64 = 8 * 3600;
@@ -62,6 +78,18 @@ mod tests {
         assert_eq!(at("2026-03-08T08:00:00Z") + 1, at("2026-03-09T07:00:00Z"));
         assert_eq!(at("2026-11-01T07:00:00Z"), at("2026-11-02T07:59:59Z"));
         assert_eq!(at("2026-11-01T07:00:00Z") + 1, at("2026-11-02T08:00:00Z"));
+    }
+
+    #[test]
+    fn the_rest_of_a_day_ends_at_its_midnight() {
+        let at = |text: &str| {
+            let moment = DateTime::parse_from_rfc3339(text).unwrap();
+            rest_of_day(u64::try_from(moment.timestamp_millis()).unwrap())
+        };
+        assert_eq!(at("2026-01-15T07:59:00Z"), 60_000);
+        assert_eq!(at("2026-01-15T08:00:00Z"), 24 * 3_600_000);
+        assert_eq!(at("2026-03-08T08:00:00Z"), 23 * 3_600_000);
+        assert_eq!(at("2026-11-01T07:00:00Z"), 25 * 3_600_000);
     }
 
     #[test]

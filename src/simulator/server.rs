@@ -13,12 +13,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::error::Error;
-use super::failure::Failure;
 use super::ledger::{CallRecord, Counters};
 use super::listener::{Resettable, Wire};
 use super::settings::{OutageKind, Settings};
 use super::state::Shared;
-use super::{control, generate, models};
+use super::{control, gemini, models, openai};
 
 /// Starts a simulator in this process.
 #[derive(Debug)]
@@ -86,6 +85,12 @@ impl Running {
     /// What a client takes for Gemini's base: `http://…/v1beta`, without a slash at the end.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1beta", self.addr)
+    }
+
+    /// What a client takes for OpenAI's base: `http://…/v1`, without a slash at the end. The models
+    /// and their limits are the same.
+    pub fn openai_base_url(&self) -> String {
+        format!("http://{}/v1", self.addr)
     }
 
     /// What was counted so far.
@@ -193,17 +198,18 @@ fn router(shared: Arc<Shared>) -> Router {
             .route(&format!("/{version}/models"), get(models::list))
             .route(
                 &format!("/{version}/models/{{call}}"),
-                get(models::one).post(generate::post),
+                get(models::one).post(gemini::post),
             );
     }
     router
+        .route("/v1/chat/completions", post(openai::post))
         .route("/sim/counters", get(control::counters))
         .route("/sim/log", get(control::log))
         .route("/sim/outage", post(control::outage))
         .route("/sim/limits", post(control::limits))
         .route("/sim/reset", post(control::reset))
-        .fallback(async || Failure::not_found())
-        .method_not_allowed_fallback(async || Failure::not_found())
+        .fallback(models::none)
+        .method_not_allowed_fallback(models::none)
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .with_state(shared)
 }

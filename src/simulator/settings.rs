@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::openai::RateHeaders;
+
 /// How the simulator behaves. Build it in code with `..Settings::default()`, or read it with
 /// [`from_toml`](Self::from_toml).
 ///
@@ -53,6 +55,8 @@ pub struct Settings {
     pub bare_429: bool,
     /// Name the quotas of the paid tier instead of the free one. Default false.
     pub paid_tier: bool,
+    /// What OpenAI's rate-limit headers say. Default `true`: what is left of the limits.
+    pub rate_headers: RateHeaders,
     /// Append every call to this file, one JSON object a line. Default: none.
     pub call_log: Option<PathBuf>,
     /// Calls kept for `/sim/log`; the oldest go first. Default 1,000,000 (about 100 bytes each).
@@ -71,6 +75,7 @@ impl Default for Settings {
             count_refused: false,
             bare_429: false,
             paid_tier: false,
+            rate_headers: RateHeaders::default(),
             call_log: None,
             log_entries_max: 1_000_000,
         }
@@ -123,7 +128,7 @@ pub struct ModelSettings {
     /// Requests per minute.
     #[serde(default)]
     pub rpm: Option<u64>,
-    /// Input tokens per minute.
+    /// Tokens per minute, as the vendor that is spoken to counts them.
     #[serde(default)]
     pub tpm: Option<u64>,
     /// Requests per day; the day ends at midnight in Los Angeles.
@@ -240,6 +245,8 @@ pub enum OutageKind {
     Overloaded,
     /// `day`: the day is spent, with a misleadingly short delay.
     Day,
+    /// `money`: a 429 that no waiting heals.
+    Money,
 }
 
 impl<'de> Deserialize<'de> for OutageKind {
@@ -258,8 +265,9 @@ impl<'de> Deserialize<'de> for OutageKind {
             "429" => Ok(Self::Minute),
             "503" => Ok(Self::Overloaded),
             "day" => Ok(Self::Day),
+            "money" => Ok(Self::Money),
             other => Err(D::Error::custom(format!(
-                "an outage is of kind 429, 503 or \"day\", not {other:?}"
+                "an outage is of kind 429, 503, \"day\" or \"money\", not {other:?}"
             ))),
         }
     }
@@ -486,10 +494,24 @@ mod tests {
     }
 
     #[test]
+    fn rate_headers_may_be_on_off_or_garbage() {
+        for (text, kind) in [
+            ("", RateHeaders::True),
+            ("rate_headers = true", RateHeaders::True),
+            ("rate_headers = false", RateHeaders::Off),
+            ("rate_headers = \"garbage\"", RateHeaders::Garbage),
+        ] {
+            assert_eq!(Settings::from_toml(text).unwrap().rate_headers, kind);
+        }
+        assert!(problem("rate_headers = \"some\"").contains("some"));
+    }
+
+    #[test]
     fn an_outage_kind_may_be_a_number_or_a_word() {
         for (kind, expected) in [
             ("429", OutageKind::Minute),
             ("\"503\"", OutageKind::Overloaded),
+            ("\"money\"", OutageKind::Money),
             ("\"day\"", OutageKind::Day),
         ] {
             let text = format!(

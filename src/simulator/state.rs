@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
+use super::asked::Asked;
 use super::chance::{Chance, hash};
 use super::clock::Clock;
-use super::failure::Failure;
 use super::faults::{self, Fault};
-use super::judge::Asked;
 use super::ledger::{CallRecord, Counters, Entry, Log};
-use super::model::{Closed, Model};
+use super::limits::Standing;
+use super::model::{Closed, Denied, Model};
 use super::settings::{ModelSettings, OutageKind, Settings};
 
 /// What all calls share.
@@ -42,9 +42,28 @@ pub(super) struct State {
 pub(super) struct Fate {
     pub(super) delay_ms: u64,
     pub(super) fault: Option<Fault>,
+    pub(super) at_ms: u64,
     pub(super) seq: u64,
     /// What decides further details of its fault.
     pub(super) draw: u64,
+}
+
+/// How a call was judged, and what is left of the model's limits after it.
+pub(super) struct Admission {
+    pub(super) seq: u64,
+    pub(super) standing: Standing,
+    pub(super) judged: Result<(Ticket, Fate), Denied>,
+}
+
+/// Why a call is not even judged.
+#[derive(Clone, Copy)]
+pub(super) enum Rejected {
+    /// It asks wrongly; of which model, if that can be read.
+    BadRequest(Option<usize>),
+    /// With a wrong key or none.
+    BadKey,
+    /// Of a model that is not on offer.
+    UnknownModel,
 }
 
 impl Shared {
@@ -76,21 +95,18 @@ impl Shared {
     }
 
     /// Judges a call by outages and limits.
-    pub(super) fn admit(
-        self: &Arc<Self>,
-        model: usize,
-        asked: &Asked,
-        key_hash: u32,
-    ) -> Result<(Ticket, Fate), Failure> {
+    pub(super) fn admit(self: &Arc<Self>, model: usize, asked: &Asked, key_hash: u32) -> Admission {
         let mut state = self.lock();
         let now_ms = self.clock.unix_ms();
         let mut entry = state.arrive(now_ms, Some(model), key_hash);
         entry.input_tokens = asked.input_tokens;
         entry.prompt_hash = asked.prompt_hash;
-        let judged = state.models[model].judge(now_ms, asked.input_tokens, &self.settings);
-        match judged {
+        let seq = entry.seq;
+        let judged = state.models[model].judge(now_ms, asked, &self.settings);
+        let standing = state.models[model].standing(now_ms);
+        let judged = match judged {
             Ok(()) => {
-                let fate = self.fate(&mut state.models[model], entry.seq);
+                let fate = self.fate(&mut state.models[model], now_ms, seq);
                 let ticket = Ticket {
                     shared: self.clone(),
                     model,
@@ -100,42 +116,46 @@ impl Shared {
                 };
                 Ok((ticket, fate))
             }
-            Err((outcome, failure)) => {
-                entry.status = failure.http;
+            Err((outcome, denied)) => {
+                entry.status = denied.http();
                 entry.outcome = outcome;
                 state.log(entry);
-                Err(failure)
+                Err(denied)
             }
+        };
+        Admission {
+            seq,
+            standing,
+            judged,
         }
     }
 
-    /// Notes a call that asked wrongly.
-    pub(super) fn reject(&self, model: Option<usize>, key_hash: u32, failure: &Failure) {
+    /// Notes a call that was not even judged.
+    pub(super) fn reject(&self, rejected: Rejected, key_hash: u32, http: u16) {
         let mut state = self.lock();
         let now_ms = self.clock.unix_ms();
+        let model = match rejected {
+            Rejected::BadRequest(model) => model,
+            Rejected::BadKey | Rejected::UnknownModel => None,
+        };
         let mut entry = state.arrive(now_ms, model, key_hash);
-        entry.status = failure.http;
-        entry.outcome = match model {
-            Some(at) => {
-                state.models[at].tally.bad_request();
+        entry.status = http;
+        entry.outcome = match rejected {
+            Rejected::BadRequest(model) => {
+                if let Some(at) = model {
+                    state.models[at].tally.bad_request();
+                }
                 "bad_request"
             }
-            None => {
+            Rejected::BadKey => {
+                state.bad_key += 1;
+                "bad_key"
+            }
+            Rejected::UnknownModel => {
                 state.unknown_model += 1;
                 "unknown_model"
             }
         };
-        state.log(entry);
-    }
-
-    /// Notes a call with a wrong key.
-    pub(super) fn reject_key(&self, key_hash: u32, failure: &Failure) {
-        let mut state = self.lock();
-        let now_ms = self.clock.unix_ms();
-        let mut entry = state.arrive(now_ms, None, key_hash);
-        entry.status = failure.http;
-        entry.outcome = "bad_key";
-        state.bad_key += 1;
         state.log(entry);
     }
 
@@ -210,7 +230,7 @@ impl Shared {
         }
     }
 
-    fn fate(&self, model: &mut Model, seq: u64) -> Fate {
+    fn fate(&self, model: &mut Model, now_ms: u64, seq: u64) -> Fate {
         let settings = &self.settings;
         model.admitted += 1;
         let mut chance = Chance::of(&[settings.seed, hash(&model.name), model.admitted]);
@@ -223,6 +243,7 @@ impl Shared {
         Fate {
             delay_ms: faults::delay_ms(latency.unwrap_or(&settings.latency), &mut chance),
             fault,
+            at_ms: now_ms,
             seq,
             draw: chance.bits(),
         }

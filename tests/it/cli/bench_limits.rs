@@ -41,6 +41,23 @@ async fn a_known_limit_is_used_without_a_refusal_and_the_scratch_is_gone() {
     assert!(after.iter().all(|it| before.contains(it)), "{after:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_is_not_ours_is_asked_or_it_is_said_how_to_get_it() {
+    let db = TestDb::new().await;
+    let args = "bench limits --json --independent --tasks 12 --models 60,30 --processes 2";
+    let args: Vec<&str> = args.split(' ').collect();
+    let ran = Program::over(db.url()).run(&args);
+    if ran.code == Some(1) {
+        ran.refused(&["nginx is not installed", "apt-get install nginx-light"]);
+        return;
+    }
+    let run = ran.ok().objects().remove(0);
+    for (key, value) in [("done", 12), ("calls", 12), ("refused", 0), ("over", 0)] {
+        assert_eq!(run[key], value, "{key}: {run}");
+    }
+    assert_eq!(run["provider"], "nginx", "{run}");
+}
+
 /// Databases of benches on the server; a killed one may have left its own.
 async fn scratches(db: &TestDb) -> Vec<String> {
     sqlx::query_scalar(

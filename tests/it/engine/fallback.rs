@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::fleet::{Fleet, a_model};
+use crate::support::fleet::{Fleet, a_model, simulated};
 use tidegate::simulator::OutageKind;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,6 +72,43 @@ async fn a_refusal_closes_the_model_for_all_and_costs_no_attempt() {
             .await,
         1
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ladder_crosses_from_one_vendor_to_the_other() {
+    for (closed, ladder) in [
+        ("g", &["sim/g", "oa/o"][..]),
+        ("o", &["oa/o", "sim/g"]),
+        // a limit is a reason too, and every answer comes from a call of its own
+        ("", &["oa/o", "sim/g"]),
+    ] {
+        let mut models = ["g", "o"].map(a_model);
+        models[1].rpm = Some(if closed.is_empty() { 5 } else { 1_000 });
+        let fleet = Fleet::crossed(simulated(models.to_vec())).await;
+        fleet.articles(20).await;
+        if !closed.is_empty() {
+            let outage = OutageKind::Minute;
+            fleet
+                .simulator
+                .outage(closed, outage, Duration::from_secs(600));
+        }
+        fleet.work_off([ladder; 3], ladder[1]).await;
+        let answered = "select count(*) from tidegate.tasks where state = 'done' and attempts = 1";
+        assert_eq!(fleet.count(answered).await, 20, "{ladder:?}");
+        let entities = "select count(*) from article_entities";
+        assert!(fleet.count(entities).await > 0, "{ladder:?}");
+        let by_first = fleet
+            .count("select count(*) from tidegate.tasks where model_used = 'oa/o'")
+            .await;
+        let expected = match closed {
+            "g" => 20..=20,
+            "o" => 0..=0,
+            _ => 1..=5,
+        };
+        assert!(expected.contains(&by_first), "{ladder:?}: {by_first}");
+        let uncounted = "select count(*) from tidegate.calls where outcome = 'ok' and (input_tokens is null or output_tokens is null or response_id is null or cost_estimated)";
+        assert_eq!(fleet.count(uncounted).await, 0, "{ladder:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,6 +11,7 @@ mod migrations;
 mod outage;
 mod pauses;
 mod pooler;
+mod providers;
 mod races;
 mod replies;
 mod silence;

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-/// Faults of workers, Postgres and the network, and of input; those of providers are under way.
-const FAULTS: [std::ops::RangeInclusive<u32>; 3] = [1..=39, 51..=52, 60..=65];
+/// Faults of workers, Postgres and the network, of providers and of input; those of cooldowns, quotas
+/// and provider batches are under way.
+const FAULTS: [std::ops::RangeInclusive<u32>; 4] = [1..=40, 42..=48, 51..=52, 60..=65];
 
 /// Faults without a test, each with the reason.
 const EXCEPTIONS: &[(u32, &str)] = &[

@@ -52,7 +52,7 @@ async fn broken_compression_is_no_reply() {
 }
 
 #[tokio::test]
-async fn a_wish_to_wait_is_read_from_every_header() {
+async fn f40_a_wish_to_wait_is_read_from_every_header() {
     let cases: [Case; 6] = [
         (&[], None),
         (&[("retry-after", "7")], Some(Duration::from_secs(7))),
@@ -87,7 +87,7 @@ async fn a_wish_to_wait_is_read_from_every_header() {
 }
 
 #[tokio::test]
-async fn a_success_that_is_none_is_damaged() {
+async fn f44_a_success_that_is_none_is_damaged() {
     for vendor in VENDORS {
         for body in [
             "",

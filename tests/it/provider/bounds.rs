@@ -79,7 +79,7 @@ async fn silence_before_the_answer_is_not_bounded_by_idle() {
 }
 
 #[tokio::test]
-async fn a_declared_size_above_the_cap_is_not_read() {
+async fn f46_a_declared_size_above_the_cap_is_not_read() {
     for vendor in VENDORS {
         let base = raw_server(async |mut stream| {
             write(
@@ -95,7 +95,7 @@ async fn a_declared_size_above_the_cap_is_not_read() {
 }
 
 #[tokio::test]
-async fn an_endless_body_is_cut_at_the_cap() {
+async fn f46_an_endless_body_is_cut_at_the_cap() {
     for vendor in VENDORS {
         let base = raw_server(async |mut stream| {
             write(&mut stream, CHUNKED).await;
@@ -108,7 +108,7 @@ async fn an_endless_body_is_cut_at_the_cap() {
 }
 
 #[tokio::test]
-async fn the_cap_counts_after_decompression() {
+async fn f46_the_cap_counts_after_decompression() {
     let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
     for _ in 0..64 {
         bomb.write_all(&vec![b' '; 1 << 20]).unwrap();
@@ -141,7 +141,7 @@ async fn an_answer_of_the_exact_cap_is_read() {
 }
 
 #[tokio::test]
-async fn an_endless_refusal_keeps_its_status() {
+async fn f46_an_endless_refusal_keeps_its_status() {
     for vendor in VENDORS {
         let base = raw_server(async |mut stream| {
             write(

@@ -5,7 +5,9 @@
 
 mod answers;
 mod bounds;
+mod refusals;
 mod secrets;
+mod simulated;
 mod wire;
 
 use std::{sync::Arc, time::Duration};

@@ -40,7 +40,7 @@ async fn the_key_is_sent_in_its_header_only() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed_and_the_key_stays() {
+async fn f47_a_redirect_is_not_followed_and_the_key_stays() {
     for vendor in VENDORS {
         for status in [301, 302, 303, 307, 308] {
             let elsewhere = serving(200, vendor.hello.to_owned()).await;

@@ -44,7 +44,7 @@ async fn failed_tls_is_unreachable() {
 }
 
 #[tokio::test]
-async fn a_reset_after_the_request_is_unknown() {
+async fn f43_a_reset_after_the_request_is_unknown() {
     for vendor in VENDORS {
         let reset = raw_server(async |stream| stream.set_zero_linger().unwrap()).await;
         assert_unknown(&Subject::at(vendor, &reset).refusal().await);
@@ -111,7 +111,7 @@ async fn half_a_head_is_unknown() {
 }
 
 #[tokio::test]
-async fn a_cut_body_is_unknown() {
+async fn f44_a_cut_body_is_unknown() {
     for vendor in VENDORS {
         for head in [
             "content-length: 1000\r\n\r\n{\"cand",

@@ -10,6 +10,8 @@ mod control;
 mod errors;
 mod faults;
 mod limits;
+mod openai;
+mod sdks;
 
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
@@ -47,6 +49,13 @@ impl Fixture {
         read(self.send(MODEL, &body(prompt)).await.unwrap()).await
     }
 
+    /// Sends a body to `chat/completions`.
+    async fn chat(&self, body: &Value) -> Response {
+        let url = format!("{}/chat/completions", self.simulator.openai_base_url());
+        let request = self.client.post(url).bearer_auth("key-1").json(body);
+        request.send().await.unwrap()
+    }
+
     /// Calls the control surface.
     async fn order(&self, path: &str, body: Value) -> (StatusCode, Value) {
         let url = self.root(path);
@@ -68,6 +77,10 @@ async fn read(response: Response) -> (StatusCode, Value) {
 
 fn body(prompt: &str) -> Value {
     json!({"contents": [{"role": "user", "parts": [{"text": prompt}]}]})
+}
+
+fn chat_body(prompt: &str) -> Value {
+    json!({"model": MODEL, "messages": [{"role": "user", "content": prompt}]})
 }
 
 /// One model without limits.

@@ -87,7 +87,7 @@ impl TestDb {
 
 /// Calls at once of models are not what a test is about: there may be many from the start.
 pub(crate) async fn many_at_once<'e>(database: impl sqlx::PgExecutor<'e>) {
-    let sql = "update tidegate.limits set size = 1000, told = 1000 where adaptive";
+    let sql = "update tidegate.limits set size = 10000, told = 10000 where adaptive";
     let many = sqlx::query(sql).execute(database).await;
     many.expect("limits are there");
 }

@@ -1,4 +1,6 @@
 //! A fleet under test: a database, a simulated provider, a worker folder, and processes in here.
+//! The provider is the entry `sim`, of kind gemini; where providers are crossed, `oa` too, which
+//! speaks OpenAI to the same simulator.
 
 use std::{collections::BTreeMap, io::Read, path::Path, sync::Arc, time::Duration};
 
@@ -33,7 +35,14 @@ pub(crate) struct Fleet {
     url: String,
     pub(crate) store: Store,
     pub(crate) simulator: Running,
+    entries: &'static [Entry],
 }
+
+/// An entry of the configuration: its name and what it speaks.
+type Entry = (&'static str, Kind);
+
+const ONE: &[Entry] = &[("sim", Kind::Gemini)];
+const CROSSED: &[Entry] = &[("sim", Kind::Gemini), ("oa", Kind::OpenAi)];
 
 /// Latency of a simulated call in these tests, in milliseconds.
 const LATENCY_MS: f64 = 5.0;
@@ -48,7 +57,14 @@ impl Fleet {
     pub(crate) async fn over(settings: simulator::Settings) -> Self {
         let db = TestDb::new().await;
         let (url, store) = (db.url().to_owned(), Store::over(db.pool().clone()));
-        Self::of(Some(db), url, store, settings).await
+        Self::of(Some(db), url, store, settings, ONE).await
+    }
+
+    /// The same with two entries: each model is `sim/NAME` by Gemini's wire and `oa/NAME` by OpenAI's.
+    pub(crate) async fn crossed(settings: simulator::Settings) -> Self {
+        let db = TestDb::new().await;
+        let (url, store) = (db.url().to_owned(), Store::over(db.pool().clone()));
+        Self::of(Some(db), url, store, settings, CROSSED).await
     }
 
     /// The same on a server of the test's own, which may crash.
@@ -59,7 +75,7 @@ impl Fleet {
         migrate::run(&store)
             .await
             .expect("an empty database is migrated");
-        Self::of(None, server.url().to_owned(), store, settings).await
+        Self::of(None, server.url().to_owned(), store, settings, ONE).await
     }
 
     async fn of(
@@ -67,6 +83,7 @@ impl Fleet {
         url: String,
         store: Store,
         settings: simulator::Settings,
+        entries: &'static [Entry],
     ) -> Self {
         let models = settings.models.clone();
         let simulator = Simulator::start(settings)
@@ -77,6 +94,7 @@ impl Fleet {
             url,
             store,
             simulator,
+            entries,
         };
         fleet.tell(&models).await;
         fleet
@@ -118,18 +136,35 @@ impl Fleet {
         }
     }
 
-    /// Tells the fleet the provider and its models' limits.
+    /// Where an entry of this kind is reached.
+    fn base_url(&self, kind: Kind) -> String {
+        if kind == Kind::OpenAi {
+            self.simulator.openai_base_url()
+        } else {
+            self.simulator.base_url()
+        }
+    }
+
+    /// Tells the fleet the providers and their models' limits.
     async fn tell(&self, models: &[ModelSettings]) {
-        let provider = ProviderRow {
-            name: "sim".to_owned(),
-            kind: "gemini".to_owned(),
-            base_url: self.simulator.base_url(),
-            quota_scope: "sim".to_owned(),
-            day_zone: "America/Los_Angeles".to_owned(),
-        };
-        let rows: Vec<ModelRow> = models.iter().map(told).collect();
+        let providers: Vec<_> = self
+            .entries
+            .iter()
+            .map(|(name, kind)| ProviderRow {
+                name: (*name).to_owned(),
+                kind: kind.as_str().to_owned(),
+                base_url: self.base_url(*kind),
+                quota_scope: (*name).to_owned(),
+                day_zone: "America/Los_Angeles".to_owned(),
+            })
+            .collect();
+        let rows: Vec<ModelRow> = self
+            .entries
+            .iter()
+            .flat_map(|entry| models.iter().map(|model| told(entry, model)))
+            .collect();
         self.store
-            .sync_models(&[provider], &rows)
+            .sync_models(&providers, &rows)
             .await
             .expect("models are synced");
         many_at_once(self.store.pool()).await;
@@ -137,12 +172,13 @@ impl Fleet {
 
     /// The providers by entry, as a process holds them.
     pub(crate) fn providers(&self) -> BTreeMap<String, Arc<dyn Provider>> {
-        let mut settings = ProviderSettings::new("sim", Kind::Gemini, "a-test-key");
-        settings.base_url = Some(self.simulator.base_url());
-        BTreeMap::from([(
-            "sim".to_owned(),
-            build(settings).expect("a provider is built"),
-        )])
+        let opened = self.entries.iter().map(|(name, kind)| {
+            let mut settings = ProviderSettings::new(*name, *kind, "a-test-key");
+            settings.base_url = Some(self.base_url(*kind));
+            let provider = build(settings).expect("a provider is built");
+            ((*name).to_owned(), provider)
+        });
+        opened.collect()
     }
 
     /// A process in here, working until the token is cancelled.
@@ -325,10 +361,10 @@ pub(crate) fn a_model(name: &str) -> ModelSettings {
 }
 
 /// What tidegate.toml would say of a simulated model.
-fn told(model: &ModelSettings) -> ModelRow {
+fn told((entry, _): &Entry, model: &ModelSettings) -> ModelRow {
     let narrow = |size: Option<u64>| size.map(|size| u32::try_from(size).expect("a small limit"));
     ModelRow {
-        model: format!("sim/{}", model.name),
+        model: format!("{entry}/{}", model.name),
         hash: b"told by a test".to_vec(),
         output_tpm: None,
         tpd: None,

@@ -143,9 +143,13 @@ pub(super) fn show(measured: &[Measured], printer: &Printer) -> Result<(), CliEr
             ));
         }
     }
-    printer.say(
-        "by the provider's own log. best: the least any client could take; with slots: with so many calls at once\n\
-         over: calls beyond a limit in the fullest 60 s; repeats: calls beyond one a task",
-    );
+    NOTES.iter().for_each(|note| printer.say(note));
     Ok(())
 }
+
+/// What the columns mean.
+const NOTES: [&str; 3] = [
+    "by the provider's own log. best: the least any client could take; with slots: with so many calls at once",
+    "over: calls beyond a limit in the fullest 60 s; repeats: calls beyond one a task",
+    "a ratio below 1, or use above 100 %, goes with `over`: such a fleet broke spans of 60 s, which best does not",
+];

@@ -33,8 +33,9 @@ returns table (o_limit int, o_room bigint) language sql stable as $$
   select l.limit_id,
     greatest(0, case
       when l.dimension = 'concurrency' and l.worker is null then
-        l.size - (select count(*) from tidegate.running r
-                   where r.model_id in (select ml.model_id from tidegate.model_limits ml where ml.limit_id = l.limit_id))
+        l.size - (select coalesce(sum(k.n), 0) from tidegate.model_limits ml
+                   cross join lateral (select count(*) as n from tidegate.running r where r.model_id = ml.model_id) k
+                   where ml.limit_id = l.limit_id)
       when l.dimension = 'concurrency' then
         l.size - (select count(*) from tidegate.running r
                     join tidegate.lanes n on n.lane = r.lane
@@ -56,24 +57,28 @@ returns table (o_limit int, o_room bigint) language sql stable as $$
     end - case when p_interactive or l.interactive_at is null or l.interactive_at < p_now - interval '10 min' or l.dimension = 'money' then 0
                else tidegate.reserve_v1(l.size) end)::bigint
   from tidegate.limits l
+  -- conditions of the kind stand inside: what a kind has no use for is not even begun
   left join lateral (
     select b.total, b.full_at from tidegate.limit_book b
-     where b.limit_id = l.limit_id order by b.at desc limit 1) newest on l.window_kind <> 'none'
+     where l.window_kind <> 'none' and b.limit_id = l.limit_id order by b.at desc limit 1) newest on true
   left join lateral (
     select b.total from tidegate.limit_book b
-     where b.limit_id = l.limit_id and b.at <= p_windows_at - make_interval(secs => 60 + l.guard_ms / 1000.0)
-     order by b.at desc limit 1) before_window on l.window_kind = 'minute'
+     where l.window_kind = 'minute' and b.limit_id = l.limit_id and b.at <= p_windows_at - make_interval(secs => 60 + l.guard_ms / 1000.0)
+     order by b.at desc limit 1) before_window on true
+  left join lateral (
+    -- a case, since the planner would move the call up and make it for all
+    select case when l.window_kind = 'day' then tidegate.limit_day_start_v1(l.quota_scope, p_windows_at) end as at) day on true
   left join lateral (
     select b.total from tidegate.limit_book b
-     where b.limit_id = l.limit_id and b.at <= tidegate.limit_day_start_v1(l.quota_scope, p_windows_at)
-     order by b.at desc limit 1) before_day on l.window_kind = 'day'
+     where l.window_kind = 'day' and b.limit_id = l.limit_id and b.at <= day.at
+     order by b.at desc limit 1) before_day on true
   left join lateral (
     -- what was used more or less than reserved, at the moment of its grant; what others used of the same key
     select sum(s.delta)::bigint as delta from tidegate.limit_settlements s
-     where s.limit_id = l.limit_id
+     where l.window_kind <> 'none' and s.limit_id = l.limit_id
        and s.at > case l.window_kind when 'minute' then p_windows_at - make_interval(secs => 60 + l.guard_ms / 1000.0)
-                                     when 'day' then tidegate.limit_day_start_v1(l.quota_scope, p_windows_at)
-                                     else '-infinity'::timestamptz end) corrected on l.window_kind <> 'none'
+                                     when 'day' then day.at
+                                     else '-infinity'::timestamptz end) corrected on true
   where l.limit_id = any (p_limits)
 $$;
 

@@ -256,8 +256,8 @@ begin
       continue when v_want <= 0;
       v_got := 0;
       for row_ in
-        select n.lane, n.ladder, n.policy, n.patience, n.outs, n.names, n.cost_in, n.cost_out, n.run_limits, p.tid, p.id, p.est_input, p.tries, p.rescues, p.stale
-          from (select n.lane, n.ladder, n.policy, make_interval(secs => n.patience_ms / 1000.0) as patience, n.component_priority,
+        select n.lane, n.ladder, n.policy, n.patience, n.max_output, n.outs, n.names, n.cost_in, n.cost_out, n.run_limits, p.tid, p.id, p.est_input, p.tries, p.rescues, p.stale
+          from (select n.lane, n.ladder, n.policy, make_interval(secs => n.patience_ms / 1000.0) as patience, n.max_output, n.component_priority,
                        k.outs, k.names, k.cost_in, k.cost_out,
                        -- limits of the run and of its worker, besides those of the models
                        array(select l.limit_id from tidegate.limits l
@@ -335,7 +335,8 @@ begin
               v_need := case v_dim[v_limit]
                 when 'input_tokens' then least(row_.est_input, v_size[v_limit])
                 when 'output_tokens' then least(v_out, v_size[v_limit])
-                when 'total_tokens' then least(row_.est_input::bigint + v_out, v_size[v_limit])
+                -- the longest answer is charged at first, whatever it comes to
+                when 'total_tokens' then least(greatest(row_.est_input::bigint + v_out, row_.max_output), v_size[v_limit])
                 else 1 end;
               -- what is larger than the whole limit never passes; a quarter more is left for our estimate being high
               if v_room[v_limit] < v_need or v_room[v_limit] <= 0
@@ -390,7 +391,7 @@ begin
             v_room[v_limit] := v_room[v_limit] - case v_dim[v_limit]
               when 'input_tokens' then least(row_.est_input, v_size[v_limit])
               when 'output_tokens' then least(v_out, v_size[v_limit])
-              when 'total_tokens' then least(row_.est_input::bigint + v_out, v_size[v_limit])
+              when 'total_tokens' then least(greatest(row_.est_input::bigint + v_out, row_.max_output), v_size[v_limit])
               else 1 end;
             if v_held_task[v_limit] = row_.id then
               v_held[v_limit] := 0;
@@ -503,8 +504,9 @@ begin
                          when 'requests' then 1
                          when 'input_tokens' then r.est_input
                          when 'output_tokens' then r.est_output
-                         else r.est_input::bigint + r.est_output end)::bigint as used
+                         else greatest(r.est_input::bigint + r.est_output, n.max_output) end)::bigint as used
               from now_running r
+              join tidegate.lanes n on n.lane = r.lane
               join tidegate.model_limits ml on ml.model_id = r.model_id
               join tidegate.limits l on l.limit_id = ml.limit_id and l.dimension <> 'concurrency'
              group by ml.limit_id

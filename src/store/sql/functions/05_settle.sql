@@ -89,7 +89,9 @@ begin
                    case l.dimension
                      when 'input_tokens' then g.input_tokens - c.est_input_tokens
                      when 'output_tokens' then g.output_tokens + g.thought_tokens - coalesce(c.est_output_tokens, n.est_output)
-                     else g.input_tokens + g.output_tokens + g.thought_tokens - c.est_input_tokens::bigint - coalesce(c.est_output_tokens, n.est_output) end as delta
+                     -- as the claim reserved it: a provider that counts both charges the longest answer at first, and gives nothing of it back
+                     else greatest(g.input_tokens + g.output_tokens + g.thought_tokens, n.max_output)
+                          - greatest(c.est_input_tokens::bigint + coalesce(c.est_output_tokens, n.est_output), n.max_output) end as delta
               from given g
               join tidegate.calls c on c.id = g.call_id and c.started_at = g.granted_at and c.ended_at is null
               join tidegate.lanes n on n.lane = g.lane

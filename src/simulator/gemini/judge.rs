@@ -2,26 +2,12 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
-use super::answer::tokens;
 use super::failure::Failure;
-use super::settings::ModelSettings;
 use super::wire::{CONFIG_KEYS, Content, GenerateRequest, REQUEST_KEYS};
-
-/// A well-formed question.
-#[derive(Clone, Debug)]
-pub(super) struct Asked {
-    /// The text of the turns, joined by line breaks; without the system instruction.
-    pub(super) prompt: String,
-    /// SHA-256 of system instruction and prompt, cut to 16 bytes.
-    pub(super) prompt_hash: [u8; 16],
-    pub(super) input_tokens: u64,
-    /// The smaller of what the caller allows and the model can.
-    pub(super) output_tokens_max: u64,
-    pub(super) mime: String,
-    pub(super) schema: Option<Value>,
-}
+use crate::simulator::answer::tokens;
+use crate::simulator::asked::{Asked, FILE_TOKENS, prompt_hash};
+use crate::simulator::settings::ModelSettings;
 
 /// Reads the body of generateContent.
 pub(super) fn question(body: &[u8], model: &ModelSettings) -> Result<Asked, Failure> {
@@ -55,12 +41,6 @@ pub(super) fn token_count(body: &[u8]) -> Result<u64, Failure> {
     Ok(input_tokens(&request))
 }
 
-/// The version of a key that may be in a log.
-pub(super) fn key_hash(key: &str) -> u32 {
-    let digest = Sha256::digest(key.as_bytes());
-    u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
-}
-
 fn asked(request: GenerateRequest, model: &ModelSettings) -> Result<Asked, Failure> {
     let input_tokens = input_tokens(&request);
     let system = request.system_instruction.as_ref().map_or(vec![], texts);
@@ -89,6 +69,8 @@ fn asked(request: GenerateRequest, model: &ModelSettings) -> Result<Asked, Failu
         prompt,
         prompt_hash,
         input_tokens,
+        // Gemini counts the prompt alone
+        charged_tokens: input_tokens,
         output_tokens_max,
         mime,
         schema,
@@ -97,29 +79,16 @@ fn asked(request: GenerateRequest, model: &ModelSettings) -> Result<Asked, Failu
 
 /// Four characters are a token; a part that is not text counts like an image.
 fn input_tokens(request: &GenerateRequest) -> u64 {
-    const FILE: u64 = 258;
     let turns = request.system_instruction.iter().chain(&request.contents);
     turns
         .flat_map(|turn| &turn.parts)
-        .map(|part| part.text.as_deref().map_or(FILE, tokens))
+        .map(|part| part.text.as_deref().map_or(FILE_TOKENS, tokens))
         .sum()
 }
 
 fn texts(content: &Content) -> Vec<&str> {
     let parts = content.parts.iter();
     parts.filter_map(|part| part.text.as_deref()).collect()
-}
-
-fn prompt_hash(system: &str, prompt: &str) -> [u8; 16] {
-    let mut digest = Sha256::new();
-    if !system.is_empty() {
-        digest.update(system.as_bytes());
-        digest.update(b"\n");
-    }
-    digest.update(prompt.as_bytes());
-    let mut short = [0; 16];
-    short.copy_from_slice(&digest.finalize()[..16]);
-    short
 }
 
 fn check_contents(contents: &[Content]) -> Result<(), Failure> {

@@ -5,11 +5,13 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::limits::{Dimension, Refusal, Violation};
+use crate::simulator::limits::{Dimension, Refusal, Violation};
+use crate::simulator::model::Denied;
+use crate::simulator::settings::Settings;
 
 /// An error as Gemini sends it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Failure {
+pub(in crate::simulator) struct Failure {
     pub(super) http: u16,
     status: &'static str,
     message: String,
@@ -95,7 +97,7 @@ impl Failure {
     }
 
     /// 404: no such thing.
-    pub(super) fn not_found() -> Self {
+    pub(in crate::simulator) fn not_found() -> Self {
         Self::new(404, "NOT_FOUND", "Requested entity was not found.")
     }
 
@@ -118,8 +120,28 @@ impl Failure {
         )
     }
 
+    /// 429 that means money.
+    fn no_money() -> Self {
+        Self::new(
+            429,
+            "RESOURCE_EXHAUSTED",
+            "Your prepayment credits are depleted. Please go to AI Studio to manage your project and \
+             billing.",
+        )
+    }
+
+    /// A call that is not let in, though there is nothing wrong with it.
+    pub(super) fn denied(denied: &Denied, model: &str, settings: &Settings) -> Self {
+        match denied {
+            Denied::Overloaded => Self::overloaded(),
+            Denied::NoMoney => Self::no_money(),
+            Denied::Spent(_) if settings.bare_429 => Self::exhausted(),
+            Denied::Spent(refusal) => Self::quota(model, refusal, settings.paid_tier),
+        }
+    }
+
     /// 429 that says nothing more.
-    pub(super) fn exhausted() -> Self {
+    fn exhausted() -> Self {
         Self::new(
             429,
             "RESOURCE_EXHAUSTED",
@@ -128,7 +150,7 @@ impl Failure {
     }
 
     /// 429 that names every exhausted quota.
-    pub(super) fn quota(model: &str, refusal: &Refusal, paid_tier: bool) -> Self {
+    fn quota(model: &str, refusal: &Refusal, paid_tier: bool) -> Self {
         let quotas = || {
             let violations = refusal.violations.iter();
             violations.map(|violation| (violation, Quota::of(violation.dimension, paid_tier)))
@@ -259,6 +281,8 @@ mod tests {
             violations: vec![Violation {
                 dimension,
                 limit: Some(limit),
+                used: limit,
+                requested: 1,
             }],
             retry_ms: 27_312,
         }

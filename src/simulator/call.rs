@@ -1,0 +1,172 @@
+//! A call that was let in, to its last byte: its latency, its fault, its answer. The vendor's words
+//! are put in by a [`Voice`].
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+
+use super::answer::{self, Answer};
+use super::asked::Asked;
+use super::chance::{hash, mix};
+use super::faults::Fault;
+use super::listener::Wire;
+use super::state::{Fate, Shared, Ticket};
+
+/// How a vendor says what became of a call.
+pub(super) trait Voice: Send + Sync {
+    /// 500.
+    fn internal(&self) -> Response;
+
+    /// 503.
+    fn overloaded(&self) -> Response;
+
+    /// The body of a 200.
+    fn body(&self, said: &Said<'_>) -> String;
+
+    /// Puts what goes with every answer into its headers.
+    fn finish(&self, response: Response) -> Response;
+}
+
+/// What there is to say.
+pub(super) struct Said<'a> {
+    pub(super) model: &'a str,
+    pub(super) asked: &'a Asked,
+    /// `None`: nothing, by the fault.
+    pub(super) answer: Option<&'a Answer>,
+    pub(super) fault: Option<Fault>,
+    /// Of a filtered answer: the prompt was refused, not the answer cut.
+    pub(super) blocked: bool,
+    /// No other answer has it.
+    pub(super) id: u64,
+    /// When the call arrived, in seconds since 1970.
+    pub(super) at_s: u64,
+}
+
+/// A call that was let in.
+pub(super) struct Call {
+    pub(super) asked: Asked,
+    pub(super) model: String,
+    pub(super) ticket: Ticket,
+    pub(super) fate: Fate,
+}
+
+impl Call {
+    pub(super) async fn answer(self, shared: &Shared, wire: &Wire, voice: &dyn Voice) -> Response {
+        if !self.wait(shared, self.fate.delay_ms).await {
+            self.ticket.close(0, "stopped", 0);
+            return reset(wire);
+        }
+        let response = match self.fate.fault {
+            Some(Fault::Http500) => {
+                self.ticket.close(500, "fault", 0);
+                voice.internal()
+            }
+            Some(Fault::Http503) => {
+                self.ticket.close(503, "fault", 0);
+                voice.overloaded()
+            }
+            Some(Fault::Reset) => {
+                self.ticket.close(0, "reset", 0);
+                return reset(wire);
+            }
+            Some(Fault::Hang) => {
+                self.wait(shared, shared.settings.faults.hang_ms_max).await;
+                self.ticket.close(0, "hang", 0);
+                return reset(wire);
+            }
+            Some(Fault::NotJson) => {
+                self.ticket.close(200, "not_json", 0);
+                ([(header::CONTENT_TYPE, "text/html")], NOT_JSON).into_response()
+            }
+            _ => self.speak(shared, voice),
+        };
+        voice.finish(response)
+    }
+
+    /// Waits; false when the server stops before.
+    async fn wait(&self, shared: &Shared, delay_ms: u64) -> bool {
+        if delay_ms == 0 {
+            return true;
+        }
+        tokio::select! {
+            () = shared.stop.cancelled() => false,
+            () = tokio::time::sleep(Duration::from_millis(delay_ms)) => true,
+        }
+    }
+
+    /// 200, with the answer whole or damaged.
+    fn speak(self, shared: &Shared, voice: &dyn Voice) -> Response {
+        let (seed, fault) = (shared.settings.seed, self.fate.fault);
+        let answer = match fault {
+            Some(Fault::Safety | Fault::Empty) => None,
+            _ => Some(answer::answer(&self.asked, &self.model, seed, fault)),
+        };
+        let body = voice.body(&Said {
+            model: &self.model,
+            asked: &self.asked,
+            answer: answer.as_ref(),
+            fault,
+            blocked: fault == Some(Fault::Safety) && self.fate.draw.is_multiple_of(4),
+            id: mix(seed ^ hash(&self.model) ^ self.fate.seq),
+            at_s: self.fate.at_ms / 1000,
+        });
+        let body = match fault {
+            Some(Fault::LoneSurrogate) => {
+                body.replace(answer::LONE_SURROGATE_MARK, answer::LONE_SURROGATE)
+            }
+            _ => body,
+        };
+        let tokens = answer.as_ref().map_or(0, |answer| answer.tokens);
+        let outcome = if answer.is_some_and(|answer| answer.cut) {
+            "cut"
+        } else {
+            "ok"
+        };
+        self.ticket.close(200, outcome, tokens);
+        match fault {
+            Some(Fault::CutJson) => whole(half(&body).to_owned()),
+            Some(Fault::ShortBody) => short(&body),
+            _ => whole(body),
+        }
+    }
+}
+
+const JSON_TYPE: &str = "application/json; charset=UTF-8";
+const NOT_JSON: &str = "<!DOCTYPE html><html><title>Error</title><p>That's an error.</html>";
+
+fn whole(body: String) -> Response {
+    ([(header::CONTENT_TYPE, JSON_TYPE)], body).into_response()
+}
+
+/// The first half, not cutting a character.
+fn half(body: &str) -> &str {
+    &body[..body.floor_char_boundary(body.len() / 2)]
+}
+
+/// Promises the whole body, sends half of it and closes the connection.
+fn short(body: &str) -> Response {
+    let first = Bytes::from(half(body).to_owned());
+    let pieces = stream::unfold(Some(first), |first| async move {
+        let Some(first) = first else {
+            // Lets the connection send what it has before it fails.
+            tokio::task::yield_now().await;
+            let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+            return Some((Err(broken), None));
+        };
+        Some((Ok(first), None))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, JSON_TYPE.to_owned()),
+        (header::CONTENT_LENGTH, body.len().to_string()),
+    ];
+    (headers, Body::from_stream(pieces)).into_response()
+}
+
+/// What is returned here is never sent: the write that would send it resets the connection.
+fn reset(wire: &Wire) -> Response {
+    wire.reset();
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+}

@@ -1,0 +1,13 @@
+//! OpenAI's side of the simulator: its paths, its JSON, its headers, its words for what goes wrong.
+
+mod chat;
+mod failure;
+mod headers;
+mod judge;
+mod models;
+mod schema;
+
+pub(super) use chat::post;
+pub(super) use failure::Failure;
+pub use headers::RateHeaders;
+pub(super) use models::{list, one};
