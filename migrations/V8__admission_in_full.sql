@@ -93,10 +93,18 @@ create table tidegate.run_pacing (
   since_rest int not null
 ) with (fillfactor = 50);
 
+-- What tidegate.toml said at the last sync, of what is no model: written only where it changed, so that what was set by hand stays.
+create table tidegate.file_values (
+  name text primary key,
+  value text not null,
+  at timestamptz not null default clock_timestamp()
+);
+
 drop function if exists tidegate.sync_model_v1(text, bytea, text, bigint, bigint, bigint, bigint, text, bigint, bigint, bigint);
 drop function if exists tidegate.claim_v2(uuid, int, bigint, text[], text[], float8, timestamptz);
 drop function if exists tidegate.ensure_lane_v1(uuid, text, int, smallint, int[], smallint, int, int);
 drop view if exists tidegate.model_status, tidegate.lane_waits, tidegate.task_waits, tidegate.wait_counts, tidegate.scaling, tidegate.model_gates cascade;
 drop function if exists tidegate.limit_opens_at_v1(int, bigint, timestamptz);
 drop function if exists tidegate.limit_room_v1(int[], timestamptz, timestamptz);
+drop function if exists tidegate.redefine_run_v1(uuid, bytea, real[]);
 drop function if exists tidegate.register_worker_v1(text, bytea, uuid, boolean, boolean, int, real[], int[], int, int, int);

@@ -162,6 +162,7 @@ fn of_store(error: &StoreError) -> Exit {
         | StoreError::NotMigrated
         | StoreError::NoRights(_)
         | StoreError::Refused(_)
+        | StoreError::BadInput { .. }
         | StoreError::UserSql { .. } => Exit::User,
         _ => Exit::Ours,
     }

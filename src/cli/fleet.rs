@@ -63,11 +63,16 @@ pub(super) fn providers(
 
 const ONLY_LOCAL: &str = "no model can be called from here, only local work is done (`tidegate init`, and the variable named by api_key_env, or GEMINI_API_KEY or OPENAI_API_KEY, change that)";
 
-/// Tells the database the providers and models of the file, as far as they changed.
+/// Tells the database the providers, models and the day's budget of the file, as far as they changed.
 pub(super) async fn sync(context: &Context, store: &Store) -> Result<(), CliError> {
     let (providers, models) = (context.config.providers(), context.config.models());
     let sync = async || store.sync_models(&providers, &models).await;
     context.patiently(StoreError::is_passing, sync).await?;
+    // a file that says nothing of it leaves what was set
+    if let Some(set) = &context.config.budget.per_day_microusd {
+        let sync = async || store.sync_budget(set.value).await;
+        context.patiently(StoreError::is_passing, sync).await?;
+    }
     Ok(())
 }
 
@@ -81,6 +86,7 @@ pub(super) fn settings(context: &Context, role: &'static str) -> engine::Setting
         grace: work.grace(),
         workers: None,
         settle: work.settle(),
+        status: work.status(),
         keep: context.config.keep.to_keep(),
         role,
     }

@@ -16,6 +16,7 @@ mod values;
 mod watch;
 
 mod bench;
+mod budget;
 mod completions;
 mod config;
 mod demo;

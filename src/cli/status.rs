@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
+use super::models::{self, Listed};
 use super::times::{brief, cut, dollars};
-use super::{CliError, Context, Exit, Opened, Printer, models, watch};
-use crate::store::model::ModelStatus;
+use super::{CliError, Context, Exit, Opened, Printer, budget, watch};
+use crate::store::budget::Budget;
 use crate::store::run::{RunFilter, RunRow};
 use crate::store::stats::{ProcessRow, WaitCount};
 
@@ -26,7 +27,9 @@ struct Status {
     processes: Vec<ProcessRow>,
     runs: Vec<RunRow>,
     waits: Vec<WaitCount>,
-    models: Vec<ModelStatus>,
+    models: Vec<Listed>,
+    /// Of the day, for all.
+    budget: Option<Budget>,
 }
 
 #[derive(Serialize)]
@@ -62,7 +65,8 @@ async fn read(opened: &Opened) -> Result<Status, CliError> {
         processes: store.processes().await?,
         runs: store.runs(&RunFilter::open(), RUNS_MAX).await?,
         waits: store.wait_counts().await?,
-        models: store.model_status(None).await?,
+        models: models::read(opened, None).await?,
+        budget: store.budget(None).await?,
     })
 }
 
@@ -71,8 +75,11 @@ fn screen(status: &Status, printer: &Printer) -> String {
         Some(folder) => format!("private Postgres in {folder}"),
         None => "reached by DATABASE_URL".to_owned(),
     };
-    let parts = [
-        format!("Database: {database}"),
+    let mut parts = vec![format!("Database: {database}")];
+    if let Some(it) = &status.budget {
+        parts.push(format!("Budget of the day: {}", budget::words(it)));
+    }
+    parts.extend([
         processes(&status.processes, printer),
         runs(&status.runs, printer),
         waits(&status.waits, printer),
@@ -81,7 +88,7 @@ fn screen(status: &Status, printer: &Printer) -> String {
         } else {
             format!("Models:\n{}", models::table(&status.models, printer))
         },
-    ];
+    ]);
     format!("{}\n", parts.join("\n\n"))
 }
 

@@ -54,6 +54,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         done,
         failed,
         released,
+        ..
     } = worked;
     context.printer.say(format_args!(
         "stopped: {done} done, {failed} failed, {released} given back"

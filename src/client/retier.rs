@@ -60,9 +60,9 @@ pub enum RetierError {
     /// The shares.
     #[error("worker.toml: {0}")]
     Shares(#[from] PriorityError),
-    /// A key that has nothing to do with tiers.
+    /// A key that has nothing to do with tiers, ladders and how they are taken.
     #[error(
-        "`{0}` cannot be set here: only keys under tier and fallback\n  help: write it as tier.0.model=ENTRY/MODEL or fallback.model=ENTRY/MODEL; the rest holds for a new run (`tidegate run`)"
+        "`{0}` cannot be set here: only keys under tier, fallback, routing and pacing\n  help: write it as tier.0.model=ENTRY/MODEL, fallback.model=ENTRY/MODEL or routing.policy=spread; the rest holds for a new run (`tidegate run`)"
     )]
     Key(String),
     /// A run that is not open.
@@ -97,7 +97,8 @@ fn ended(state: &str) -> &'static str {
 
 /// Gives what waits of a run tier, ladder and lane anew: ranked by priority over all tasks of the run,
 /// cut by the shares of its definition with these overrides laid over it. What runs or has ended
-/// keeps what it had. The run goes on under that definition.
+/// keeps what it had. The run goes on under that definition: how fallbacks are taken (`routing`) and how
+/// its claims are spread over time (`pacing`) hold at once for all that waits.
 ///
 /// It goes in chunks, each a short transaction; cut off half-way, it is safe to say it again.
 /// `dry_run`: nothing is changed.
@@ -141,7 +142,7 @@ pub async fn retier(
 }
 
 fn is_of_tiers(key: &str) -> bool {
-    ["tier.", "fallback."]
+    ["tier.", "fallback.", "routing.", "pacing."]
         .iter()
         .any(|table| key.starts_with(table))
 }
@@ -178,7 +179,12 @@ async fn act(
         .put_definition(&hash, &definition.name, &definition.version, &text)
         .await?;
     if !store
-        .redefine_run(run, &hash, &lanes::mix(definition))
+        .redefine_run(
+            run,
+            &hash,
+            &lanes::mix(definition),
+            &lanes::pacing(definition),
+        )
         .await?
     {
         let state = "no longer open".to_owned();

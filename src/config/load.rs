@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::budget::{self, BudgetSettings};
 use super::document::Document;
 use super::error::nearest;
 use super::models::{self, ModelEntry};
@@ -23,6 +24,7 @@ use crate::store::{
 const TOP_KEYS: &[&str] = &[
     "database",
     "work",
+    "budget",
     "retention",
     "log",
     "local",
@@ -40,6 +42,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// `[work]`.
     pub work: WorkSettings,
+    /// `[budget]`.
+    pub budget: BudgetSettings,
     /// `[retention]`.
     pub keep: RetentionSettings,
     /// `[log]`.
@@ -108,6 +112,7 @@ impl Config {
         let mut warnings = Vec::new();
         let url = url(&database, &env, &mut warnings)?;
         let work = work::read(&Section::top(&document, &env, "work", work::KEYS)?)?;
+        let budget = budget::read(&Section::top(&document, &env, "budget", budget::KEYS)?)?;
         let keep = retention::read(&Section::top(
             &document,
             &env,
@@ -143,6 +148,7 @@ impl Config {
         Ok(Self {
             file,
             work,
+            budget,
             keep,
             log,
             provider_entries,
@@ -329,6 +335,7 @@ fn misspelt(env: &Environment, providers: &[ProviderEntry], models: &[ModelEntry
     let sections = [
         ("database", DATABASE_KEYS),
         ("work", work::KEYS),
+        ("budget", budget::KEYS),
         ("retention", retention::KEYS),
         ("log", LOG_KEYS),
         ("local", LOCAL_KEYS),

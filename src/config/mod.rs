@@ -17,6 +17,7 @@
 //!
 //! An empty variable counts as unset, and hides what `.env` says of it.
 
+mod budget;
 mod document;
 mod environment;
 mod error;
@@ -29,11 +30,13 @@ mod section;
 mod show;
 mod work;
 
+pub use budget::BudgetSettings;
 pub use environment::Environment;
 pub(crate) use error::nearest;
 pub use error::{ConfigError, Place};
 pub use load::{Config, LogFormat, LogSettings};
 pub use models::ModelEntry;
+pub(crate) use price::{micro_dollars, usd};
 pub use providers::{EntryError, ProviderEntry, ProviderKind};
 pub use retention::RetentionSettings;
 pub use section::{Origin, Set};

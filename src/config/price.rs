@@ -4,7 +4,7 @@
 const MICRO_DOLLARS_MAX: i64 = 1_000_000_000_000;
 
 /// Dollars as written (`0.75`, `1_000`, `7.5e-2`) in micro-dollars, exactly.
-pub(super) fn micro_dollars(written: &str) -> Result<i64, &'static str> {
+pub(crate) fn micro_dollars(written: &str) -> Result<i64, &'static str> {
     let text: String = written.trim().chars().filter(|&c| c != '_').collect();
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().map_err(|_| NO_NUMBER)?),
@@ -41,6 +41,13 @@ pub(super) fn micro_dollars(written: &str) -> Result<i64, &'static str> {
     }
 }
 
+/// Micro-dollars as dollars, to the last digit and without zeros that say nothing.
+pub(crate) fn usd(micro: i64) -> String {
+    let fraction = format!("{:06}", micro % 1_000_000);
+    let fraction = fraction.trim_end_matches('0');
+    format!("{}.{fraction:0<2}", micro / 1_000_000)
+}
+
 const NO_NUMBER: &str = "it is no decimal number";
 
 #[cfg(test)]
@@ -67,6 +74,18 @@ mod tests {
             ("1000000", 1_000_000_000_000),
         ] {
             assert_eq!(micro_dollars(written), Ok(expected), "{written}");
+        }
+    }
+
+    #[test]
+    fn dollars_come_back_as_written() {
+        for (micro, expected) in [
+            (750_000, "0.75"),
+            (1, "0.000001"),
+            (3_000_000, "3.00"),
+            (0, "0.00"),
+        ] {
+            assert_eq!(usd(micro), expected);
         }
     }
 

@@ -274,7 +274,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// USD per million tokens, as micro-dollars: a number or a decimal text, exact to the last digit.
+    /// USD (of models: per million tokens), as micro-dollars: a number or a decimal text, exact to the last digit.
     pub(super) fn price(&self, key: &str) -> Result<Option<Set<i64>>, ConfigError> {
         let Some((found, origin)) = self.find(key) else {
             return Ok(None);
@@ -291,8 +291,26 @@ impl<'a> Section<'a> {
             Err(why) => Err(self.bad(
                 key,
                 format!("is {written}: {why}"),
-                "write USD per million tokens with at most 6 decimals, as 0.75",
+                "write USD with at most 6 decimals, as 0.75",
             )),
+        }
+    }
+
+    /// The same, or the word `none`.
+    pub(super) fn price_or_none(&self, key: &str) -> Result<Option<Set<Option<i64>>>, ConfigError> {
+        match self.find(key) {
+            Some((Found::Text("none"), origin)) => Ok(Some(Set {
+                value: None,
+                origin,
+            })),
+            Some((Found::Value(Value::Text(text)), origin)) if text == "none" => Ok(Some(Set {
+                value: None,
+                origin,
+            })),
+            _ => Ok(self.price(key)?.map(|set| Set {
+                value: Some(set.value),
+                origin: set.origin,
+            })),
         }
     }
 }

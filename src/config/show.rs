@@ -3,6 +3,7 @@
 use secrecy::ExposeSecret;
 use serde::Serialize;
 
+use super::price::usd;
 use super::{Config, ModelEntry, Origin, ProviderEntry, Set};
 
 /// One value as `tidegate config show` prints it.
@@ -37,6 +38,8 @@ impl Config {
             set("work.flush_ms", &self.work.flush_ms),
             set("work.flush_size", &self.work.flush_size),
             set("work.sync", &self.work.sync),
+            set("work.status_s", &self.work.status_s),
+            self.shown_budget(),
             set("retention.done_days", &self.keep.done_days),
             set("retention.failed_days", &self.keep.failed_days),
             set("retention.cancelled_days", &self.keep.cancelled_days),
@@ -63,6 +66,17 @@ impl Config {
         }
         shown.extend(self.model_entries.iter().flat_map(shown_model));
         shown
+    }
+
+    fn shown_budget(&self) -> Shown {
+        let key = "budget.usd_per_day";
+        match &self.budget.per_day_microusd {
+            Some(set) => {
+                let value = set.value.map_or_else(|| "none".to_owned(), usd);
+                shown(key, value, &set.origin)
+            }
+            None => shown(key, "(not said)", &Origin::Default),
+        }
     }
 
     fn shown_local_dir(&self) -> Shown {
@@ -98,14 +112,19 @@ impl Config {
 
 fn shown_model(model: &ModelEntry) -> Vec<Shown> {
     let key = |key: &str| format!("models.{}.{key}", model.name.value);
-    let usd = |set: &Set<i64>| Set {
-        value: dollars(set.value),
+    let price = |set: &Set<i64>| Set {
+        value: usd(set.value),
         origin: set.origin.clone(),
     };
     [
         model.rpm.as_ref().map(|it| set(&key("rpm"), it)),
         model.tpm.as_ref().map(|it| set(&key("tpm"), it)),
+        model
+            .output_tpm
+            .as_ref()
+            .map(|it| set(&key("output_tpm"), it)),
         model.rpd.as_ref().map(|it| set(&key("rpd"), it)),
+        model.tpd.as_ref().map(|it| set(&key("tpd"), it)),
         model.window.as_ref().map(|it| set(&key("window"), it)),
         model.burst.as_ref().map(|it| set(&key("burst"), it)),
         model
@@ -115,11 +134,15 @@ fn shown_model(model: &ModelEntry) -> Vec<Shown> {
         model
             .input_price_microusd
             .as_ref()
-            .map(|it| set(&key("input_price_usd"), &usd(it))),
+            .map(|it| set(&key("input_price_usd"), &price(it))),
         model
             .output_price_microusd
             .as_ref()
-            .map(|it| set(&key("output_price_usd"), &usd(it))),
+            .map(|it| set(&key("output_price_usd"), &price(it))),
+        model
+            .shares_limits_of
+            .as_ref()
+            .map(|it| set(&key("shares_limits_of"), it)),
     ]
     .into_iter()
     .flatten()
@@ -136,13 +159,6 @@ fn shown(key: impl Into<String>, value: impl Into<String>, origin: &Origin) -> S
         value: value.into(),
         origin: origin.to_string(),
     }
-}
-
-/// Micro-dollars as dollars, to the last digit and without zeros that say nothing.
-fn dollars(micro: i64) -> String {
-    let fraction = format!("{:06}", micro % 1_000_000);
-    let fraction = fraction.trim_end_matches('0');
-    format!("{}.{fraction:0<2}", micro / 1_000_000)
 }
 
 /// A URL with what may be secret hidden: the password, and a query's `password`, `sslpassword` and
@@ -199,18 +215,6 @@ mod tests {
             ("p", "(hidden: no URL)"),
         ] {
             assert_eq!(masked(url), expected);
-        }
-    }
-
-    #[test]
-    fn dollars_come_back_as_written() {
-        for (micro, expected) in [
-            (750_000, "0.75"),
-            (1, "0.000001"),
-            (3_000_000, "3.00"),
-            (0, "0.00"),
-        ] {
-            assert_eq!(dollars(micro), expected);
         }
     }
 }

@@ -16,6 +16,7 @@ pub(super) const KEYS: &[&str] = &[
     "flush_ms",
     "flush_size",
     "sync",
+    "status_s",
 ];
 
 /// How a worker process works.
@@ -37,6 +38,8 @@ pub struct WorkSettings {
     pub flush_size: Set<u32>,
     /// `work.sync`: a slot is free again only when its answer is durable. Default false.
     pub sync: Set<bool>,
+    /// `work.status_s`: how often a process logs where its models stand, up to 86,400 s; 0: never. Default 60.
+    pub status_s: Set<u32>,
 }
 
 impl WorkSettings {
@@ -59,6 +62,11 @@ impl WorkSettings {
         }
     }
 
+    /// How often a process logs where its models stand. `None`: never.
+    pub fn status(&self) -> Option<Duration> {
+        (self.status_s.value > 0).then(|| Duration::from_secs(self.status_s.value.into()))
+    }
+
     /// The time to stop in.
     pub fn grace(&self) -> Duration {
         Duration::from_secs(self.grace_s.value.into())
@@ -79,5 +87,6 @@ pub(super) fn read(section: &Section<'_>) -> Result<WorkSettings, ConfigError> {
         flush_ms: number("flush_ms", 0, 1_000, 5)?,
         flush_size: number("flush_size", 1, 5_000, 500)?,
         sync: section.flag("sync")?.unwrap_or(Set::default(false)),
+        status_s: number("status_s", 0, 86_400, 60)?,
     })
 }

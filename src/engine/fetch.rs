@@ -7,7 +7,12 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Shared, TROUBLE_PAUSE_MAX, call::Call, heartbeat::Lease, local::LocalRun, nonce, pause,
+    Shared, TROUBLE_PAUSE_MAX,
+    call::Call,
+    fallback::{self, Fallbacks},
+    heartbeat::Lease,
+    local::LocalRun,
+    nonce, pause,
     settle::Outcome,
 };
 use crate::store::{
@@ -32,6 +37,7 @@ pub(super) struct Fetcher {
     unheard: Vec<(i64, Instant)>,
     idle: Duration,
     local_first: bool,
+    fallbacks: Fallbacks,
 }
 
 impl Fetcher {
@@ -50,6 +56,7 @@ impl Fetcher {
             unheard: Vec::new(),
             idle,
             local_first: false,
+            fallbacks: Fallbacks::default(),
         }
     }
 
@@ -149,6 +156,7 @@ impl Fetcher {
         let taken = claimed.len();
         if taken > 0 {
             let ids: Vec<Uuid> = claimed.iter().map(|task| task.task).collect();
+            let later = fallback::taken(&claimed);
             let (mut bodies, items_were_read) = self.bodies(&ids).await;
             for task in claimed {
                 let call = Call {
@@ -162,6 +170,8 @@ impl Fetcher {
                 };
                 self.start(call.run()).await;
             }
+            // when the calls are under way: nothing waits for what is only told
+            self.fallbacks.tell(&self.shared.store, later).await;
         }
         Ok(taken)
     }

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, heartbeat::Lease, render, wake::CROWD_PAUSE};
+use super::{Shared, heartbeat::Lease, render, status::Status, wake::CROWD_PAUSE};
 use crate::store::StoreError;
 
 /// How often due tasks are looked for.
@@ -28,11 +28,13 @@ pub(super) struct Caretaker {
     kept: Option<Instant>,
     /// Retention is under way.
     retaining: bool,
+    status: Status,
 }
 
 impl Caretaker {
     pub(super) fn new(shared: Arc<Shared>, lease: Lease) -> Self {
         Self {
+            status: Status::new(shared.settings.status),
             shared,
             lease,
             tidied: None,
@@ -106,6 +108,7 @@ impl Caretaker {
         }
         if is_due(&mut self.tidied, TIDY_EVERY) {
             store.finish_runs().await?;
+            self.status.turn(store).await?;
         }
         store.learn().await?;
         Ok(())

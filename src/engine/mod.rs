@@ -6,6 +6,7 @@
 
 mod call;
 mod crowd;
+mod fallback;
 mod fetch;
 mod heartbeat;
 mod local;
@@ -13,6 +14,7 @@ mod maintenance;
 mod registry;
 mod render;
 mod settle;
+mod status;
 mod throttle;
 mod wake;
 
@@ -48,6 +50,8 @@ pub struct Settings {
     pub workers: Option<Vec<String>>,
     /// How answers are written down.
     pub settle: SettleSettings,
+    /// How often it logs where its models stand. Default 60 s; `None`: never.
+    pub status: Option<Duration>,
     /// How long what has ended is kept.
     pub keep: Keep,
     /// Its role in `tidegate.processes`.
@@ -63,6 +67,7 @@ impl Default for Settings {
             grace: Duration::from_secs(25),
             workers: None,
             settle: SettleSettings::default(),
+            status: Some(Duration::from_secs(60)),
             keep: Keep::default(),
             role: "work",
         }
@@ -130,8 +135,12 @@ pub struct Worked {
     pub done: u64,
     /// Tasks it ended without an answer.
     pub failed: u64,
-    /// Tasks it gave back at its stop.
+    /// Tasks it gave back: at its stop, or since their model was closed.
     pub released: u64,
+    /// Calls it sent.
+    pub calls: u64,
+    /// Calls refused by a limit (429).
+    pub refused: u64,
 }
 
 impl Engine {
@@ -223,6 +232,9 @@ impl Engine {
             life.end(&shared, worked.is_ok()).await;
         }
         listener.abort();
+        if let Ok(Ok(worked)) = &worked {
+            status::summary(worked);
+        }
         match (worked, result) {
             (_, Err(error)) if !error.is_passing() => Err(error),
             (Ok(Ok(worked)), _) if !broke => Ok(worked),

@@ -131,6 +131,7 @@ impl Settler {
         } in batch
         {
             slots.extend(slot);
+            self.count_call(&closing);
             heard.add(&closing, notices);
             match closing {
                 Closing::Local {
@@ -254,6 +255,17 @@ impl Settler {
                 }
             }
         }
+    }
+
+    /// Calls sent, and those that a limit refused.
+    fn count_call(&mut self, closing: &Closing) {
+        let (sent, sign) = match closing {
+            Closing::Answered { .. } => (true, Sign::None),
+            Closing::Open { attempt, sign, .. } => (attempt.sent, *sign),
+            Closing::Local { .. } => return,
+        };
+        self.worked.calls += u64::from(sent);
+        self.worked.refused += u64::from(matches!(sign, Sign::Refused { .. }));
     }
 
     fn count(&mut self, task: Uuid, fate: Settled) {

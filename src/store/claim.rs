@@ -157,6 +157,20 @@ impl Store {
         Ok(released.len())
     }
 
+    /// The first choice of each of these lanes, in any order.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn first_choices(&self, lanes: &[i32]) -> Result<Vec<(i32, String)>, StoreError> {
+        let rows = sqlx::query!(
+            "select n.lane, m.model from tidegate.lanes n join tidegate.models m on m.model_id = n.ladder[1] where n.lane = any($1)",
+            lanes
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.lane, row.model)).collect())
+    }
+
     /// The bodies of these tasks (their payload, or their item), in any order.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 //! could be a pure function, a call to a provider, a transaction that a timeout may drop half-way.
 
 pub mod bench;
+pub mod budget;
 pub mod by_hand;
 pub mod care;
 pub mod claim;
@@ -16,6 +17,7 @@ pub mod export;
 pub mod forecast;
 pub mod health;
 pub mod learn;
+pub mod limit;
 mod link;
 pub mod listen;
 pub mod load;

@@ -93,8 +93,16 @@ pub struct ModelStatus {
     pub tokens_per_minute: Option<i64>,
     /// Its limit of requests per day.
     pub requests_per_day: Option<i64>,
-    /// Its limit of calls at once.
+    /// What was told of its calls at once.
     pub max_concurrency: Option<i64>,
+    /// Calls at once that it may have now.
+    pub concurrency: Option<i64>,
+    /// Its limit of output tokens per minute.
+    pub output_tokens_per_minute: Option<i64>,
+    /// Its limit of tokens per day.
+    pub tokens_per_day: Option<i64>,
+    /// The wire name whose limits it shares.
+    pub shares: Option<String>,
     /// Refusals in a row.
     pub strikes: i32,
     /// Micro-dollars per million input tokens.
@@ -279,7 +287,7 @@ impl Store {
             ModelStatus,
             r#"select model as "model!", closed_by, until, wait_seconds, in_flight as "in_flight!",
                       calls_last_minute as "calls_last_minute!", requests_per_minute, tokens_per_minute, requests_per_day,
-                      max_concurrency, strikes as "strikes!", input_price_microusd, output_price_microusd
+                      max_concurrency, concurrency, output_tokens_per_minute, tokens_per_day, shares, strikes as "strikes!", input_price_microusd, output_price_microusd
                  from tidegate.model_status
                 where $1::text[] is null or model = any($1)
                 order by model"#,

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Store, StoreError, unless_in_conflict};
+use super::{Store, StoreError, run::Pacing, unless_in_conflict};
 
 /// What a run is worked by.
 #[derive(Clone, Debug)]
@@ -99,12 +99,16 @@ impl Store {
         run: Uuid,
         hash: &[u8],
         mix: &[f32],
+        pacing: &Pacing,
     ) -> Result<bool, StoreError> {
         Ok(sqlx::query_scalar!(
-            r#"select tidegate.redefine_run_v1($1, $2, $3) as "hit!""#,
+            r#"select tidegate.redefine_run_v2($1, $2, $3, $4, $5, $6) as "hit!""#,
             run,
             hash,
-            mix
+            mix,
+            pacing.stagger_ms,
+            pacing.cool_after,
+            pacing.cool_ms,
         )
         .fetch_one(&self.pool)
         .await?)

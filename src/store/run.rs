@@ -350,26 +350,6 @@ impl Store {
         .await?)
     }
 
-    /// What a run may cost, or with `run: None` everything in a day (by UTC), in micro-dollars;
-    /// `None`: not bounded. What was spent before counts.
-    ///
-    /// # Errors
-    /// [`StoreError::Refused`] for a run that is not there, or a negative budget.
-    pub async fn set_budget(
-        &self,
-        run: Option<Uuid>,
-        microusd: Option<i64>,
-    ) -> Result<(), StoreError> {
-        sqlx::query_scalar!(
-            r#"select tidegate.set_budget($1, $2)::text as done"#,
-            run,
-            microusd
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(())
-    }
-
     async fn limit_worker(&self, worker: &str, size: u32) -> Result<(), StoreError> {
         sqlx::query!(
             "insert into tidegate.limits (quota_scope, name, dimension, window_kind, size, counting, worker)

@@ -119,8 +119,42 @@ pub struct WaitRow {
     pub reason: String,
     /// Until when, as far as that is known.
     pub until: Option<DateTime<Utc>>,
+    /// What sort of reason: run, worker, budget, worker_limit, pacing, models, better_model or turn.
+    /// `None`: it is not ready.
+    pub kind: Option<String>,
     /// Tasks of its lane that come before it.
     pub ahead: i64,
+    /// Input tokens of its prompt, estimated.
+    pub est_tokens: i32,
+    /// How it takes its fallbacks: auto, ladder, spread or patient.
+    pub policy: Option<String>,
+    /// How long it waits for a better model, in milliseconds.
+    pub patience_ms: Option<i32>,
+    /// The models of its ladder, in order, as a claim would judge them for it now.
+    pub ladder: Vec<RungRow>,
+}
+
+/// A model of a task's ladder, as a claim would judge it for this task.
+#[derive(Clone, Debug, Serialize)]
+pub struct RungRow {
+    /// The model.
+    pub model: String,
+    /// Why it cannot take the task now. `None`: it has room for it.
+    pub closed_by: Option<String>,
+    /// Until when, as far as that is known.
+    pub until: Option<DateTime<Utc>>,
+    /// What the task needs of the limit that binds.
+    pub need: Option<i64>,
+    /// What is left of that.
+    pub room: Option<i64>,
+    /// How large that is.
+    pub size: Option<i64>,
+    /// It has room, and no better one is waited for.
+    pub takable: bool,
+    /// Tasks that wait for it as their first choice.
+    pub waiting: i64,
+    /// The first of those: what would start next on it, but for the fair share.
+    pub next_task: Option<Uuid>,
 }
 
 impl Store {
@@ -200,22 +234,50 @@ impl Store {
         Ok(text.and_then(|text| RawValue::from_string(text).ok()))
     }
 
-    /// Why a task waits. `None`: it does not wait.
+    /// Why a task waits, its own needs included. `None`: it does not wait.
     ///
     /// # Errors
     /// As every statement.
     pub async fn why(&self, task: Uuid) -> Result<Option<WaitRow>, StoreError> {
-        Ok(sqlx::query_as!(
-            WaitRow,
-            r#"select w.task_id as "task_id!", w.state as "state!", w.reason as "reason!", w.until,
+        let row = sqlx::query!(
+            r#"select t.id, t.state, t.est_tokens, w.o_reason as "reason!", w.o_until as until, w.o_kind as kind,
+                      case when n.ladder <> '{}' then n.policy end as policy, case when n.ladder <> '{}' then n.patience_ms end as patience_ms,
                       (select count(*) from tidegate.ready r
                         where r.lane = t.lane and (r.priority > t.priority or (r.priority = t.priority and r.id < t.id))
                           and t.state = 'ready') as "ahead!"
-                 from tidegate.task_waits w join tidegate.tasks t on t.id = w.task_id
-                where w.task_id = $1"#,
+                 from tidegate.why_v1($1) w
+                 join tidegate.tasks t on t.id = $1
+                 join tidegate.lanes n on n.lane = t.lane"#,
             task
         )
         .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        Ok(Some(WaitRow {
+            task_id: row.id,
+            state: row.state,
+            reason: row.reason,
+            until: row.until,
+            kind: row.kind,
+            ahead: row.ahead,
+            est_tokens: row.est_tokens,
+            policy: row.policy,
+            patience_ms: row.patience_ms,
+            ladder: self.rungs(task).await?,
+        }))
+    }
+
+    async fn rungs(&self, task: Uuid) -> Result<Vec<RungRow>, StoreError> {
+        Ok(sqlx::query_as!(
+            RungRow,
+            r#"select o_model as "model!", o_closed_by as closed_by, o_until as until, o_need as need, o_room as room, o_size as size,
+                      o_takable as "takable!", o_waiting as "waiting!", o_next as next_task
+                 from tidegate.task_rungs_v1($1) order by o_rung"#,
+            task
+        )
+        .fetch_all(&self.pool)
         .await?)
     }
 }

@@ -5,7 +5,8 @@ use serde::Serialize;
 use super::Which;
 use crate::cli::status::progress;
 use crate::cli::times::{brief, cut, dollars, moment};
-use crate::cli::{CliError, Context, Exit, Opened, Printer};
+use crate::cli::{CliError, Context, Exit, Opened, Printer, budget};
+use crate::store::budget::Budget;
 use crate::store::run::{RunFilter, RunRow};
 use crate::store::stats::{CallCount, ModelCount, TierCount};
 
@@ -17,6 +18,7 @@ struct Whole {
     tiers: Vec<TierCount>,
     models: Vec<ModelCount>,
     counts: CallCount,
+    budget: Option<Budget>,
 }
 
 pub(super) async fn list(
@@ -71,6 +73,7 @@ pub(super) async fn show(
         tiers: store.tier_counts(&[id]).await?,
         models: store.model_counts(&[id]).await?,
         counts: store.call_counts(&[id]).await?,
+        budget: store.budget(Some(id)).await?,
         run,
     };
     if printer.is_json() {
@@ -126,6 +129,10 @@ fn screen(printer: &Printer, whole: &Whole) -> Result<(), CliError> {
             format!("{} in, {} out", counts.input_tokens, counts.output_tokens),
         ),
         ("cost", cost),
+        (
+            "budget",
+            whole.budget.as_ref().map(budget::words).unwrap_or_default(),
+        ),
     ])?;
     let tiers: Vec<_> = whole
         .tiers

@@ -1,5 +1,7 @@
-//! `tidegate runs`: what was asked for and how far it is; paused, cancelled, exported, retiered, deleted.
+//! `tidegate runs`: what was asked for and how far it is; paused, cancelled, exported, retiered, deleted,
+//! given a budget.
 
+mod budget;
 mod export;
 mod look;
 mod retier;
@@ -53,6 +55,7 @@ enum Action {
         #[arg(long)]
         dry_run: bool,
     },
+    Budget(budget::Args),
     Export(export::Args),
     Retier(retier::Args),
     /// Delete a run that has ended, with its tasks, items, answers and attempts. Its calls stay: they
@@ -90,6 +93,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
                 steer::cancel(context, opened, &which, dry_run).await
             }
             Action::Retier(args) => Box::pin(retier::run(context, opened, args)).await,
+            Action::Budget(args) => budget::run(context, opened, args).await,
             Action::Export(args) => Box::pin(export::run(context, opened, args)).await,
             Action::Delete { which, dry_run } => {
                 steer::delete(context, opened, &which, dry_run).await

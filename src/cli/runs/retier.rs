@@ -6,20 +6,23 @@ use super::Which;
 use crate::cli::{CliError, Context, Exit, Opened, fleet};
 use crate::client::retier;
 
-/// Give what waits of a run tiers, models and fallbacks anew; what runs or has ended keeps its own
+/// Give what waits of a run tiers, models, fallbacks, routing and pacing anew; what runs or has ended
+/// keeps its own
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "All tasks of the run are ranked by priority and cut by the shares of its folder as it was when the run was loaded,\n\
                   with what is set here laid over it; the run goes on under that. Cut off half-way, say it again.\n\
                   Examples:\n  \
                   tidegate runs retier 0198c7f01f6a --set tier.0.model=gemini/gemini-3.5-flash --dry-run\n  \
-                  tidegate runs retier 0198c7f01f6a --set tier.0.share=0.1 --set tier.1.share=0.7"
+                  tidegate runs retier 0198c7f01f6a --set tier.0.share=0.1 --set tier.1.share=0.7\n  \
+                  tidegate runs retier 0198c7f01f6a --set routing.policy=patient --set routing.patience_s=120"
 )]
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
-    /// Override a value under tier or fallback, as tier.0.model=ENTRY/MODEL, tier.1.share=0.4,
-    /// tier.1.mix=5, tier.0.fallbacks=["ENTRY/MODEL"] or fallback.model=ENTRY/MODEL
+    /// Override a value under tier, fallback, routing or pacing, as tier.0.model=ENTRY/MODEL,
+    /// tier.1.share=0.4, tier.1.mix=5, tier.0.fallbacks=["ENTRY/MODEL"], fallback.model=ENTRY/MODEL,
+    /// routing.policy=spread or pacing.stagger_ms=500
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = crate::cli::values::key_value)]
     set: Vec<(String, String)>,
     /// Only say what would move
@@ -52,5 +55,12 @@ pub(super) async fn run(context: &Context, opened: &Opened, args: Args) -> Resul
         "{verb} {moved} waiting tasks; {} stay",
         retiered.stay
     ))?;
+    let is_of_claims = |key: &str| key.starts_with("routing.") || key.starts_with("pacing.");
+    if args.set.iter().any(|(key, _)| is_of_claims(key)) {
+        let verb = if args.dry_run { "would hold" } else { "holds" };
+        printer.line(format_args!(
+            "what was set of routing and pacing {verb} for all of them"
+        ))?;
+    }
     Ok(Exit::Ok)
 }

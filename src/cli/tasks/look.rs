@@ -1,7 +1,7 @@
-//! Looking at tasks: the list, one in full, and why one waits.
+//! Looking at tasks: the list, and one in full.
 
 use serde::Serialize;
-use serde_json::{json, value::RawValue};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::super::printer::ascii_controls;
@@ -154,51 +154,4 @@ fn tries(printer: &Printer, attempts: &[AttemptRow]) -> Vec<Vec<String>> {
             ]
         })
         .collect()
-}
-
-pub(super) async fn why(context: &Context, opened: &Opened, id: Uuid) -> Result<Exit, CliError> {
-    let printer = &context.printer;
-    let task = opened.store.task(id).await?.ok_or_else(|| no_such(id))?;
-    let waits = opened.store.why(id).await?;
-    if printer.is_json() {
-        match &waits {
-            Some(waits) => printer.object(waits)?,
-            None => printer.object(&json!({
-                "task_id": id, "state": task.state, "reason": null, "until": null, "ahead": 0,
-            }))?,
-        }
-        return Ok(Exit::Ok);
-    }
-    match &waits {
-        Some(waits) => printer.pairs(&[
-            ("state", waits.state.clone()),
-            ("waits for", waits.reason.clone()),
-            (
-                "until",
-                waits.until.map_or_else(
-                    || "not known: until a call ends, or a person acts".to_owned(),
-                    |at| moment(at, printer),
-                ),
-            ),
-            (
-                "before it",
-                match waits.ahead {
-                    0 => String::new(),
-                    ahead => format!("{ahead} tasks of its run and tier"),
-                },
-            ),
-        ])?,
-        None => printer.line(no_wait(&task))?,
-    }
-    Ok(Exit::Ok)
-}
-
-fn no_wait(task: &TaskRow) -> String {
-    match (task.state.as_str(), &task.last_error) {
-        ("failed", Some(words)) => format!(
-            "it does not wait: it failed ({words}); `tidegate tasks retry {}` puts it back",
-            task.id
-        ),
-        (state, _) => format!("it does not wait: it is {state}"),
-    }
 }

@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod look;
+mod why;
 
 use clap::Subcommand;
 use uuid::Uuid;
@@ -34,7 +35,8 @@ enum Action {
         #[arg(value_parser = super::values::id)]
         id: Uuid,
     },
-    /// Say why a task waits, and until when
+    /// Say why a task waits and until when: which limit binds it, its own prompt included, its policy,
+    /// its budget, how many stand before it, and what would start next on its models
     Why {
         /// The task's id
         #[arg(value_parser = super::values::id)]
@@ -133,7 +135,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         .with_store(async |opened| match args.action {
             Action::List { filter, limit } => look::list(context, opened, &filter, limit).await,
             Action::Show { id } => look::show(context, opened, id).await,
-            Action::Why { id } => look::why(context, opened, id).await,
+            Action::Why { id } => why::run(context, opened, id).await,
             Action::Retry(which) => by_hand::retry(context, opened, &which).await,
             Action::Cancel(which) => by_hand::cancel(context, opened, &which).await,
         })

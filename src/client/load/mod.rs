@@ -100,6 +100,13 @@ impl Loader {
         })
     }
 
+    /// The same with this budget.
+    #[must_use]
+    pub fn with_budget(mut self, microusd: Option<i64>) -> Self {
+        self.options.budget_microusd = microusd;
+        self
+    }
+
     /// Takes the items of these former tasks instead of the source's: each new task points to the
     /// one that it does anew.
     #[must_use]

@@ -2,17 +2,21 @@
 
 mod bad_input;
 mod bench_limits;
+mod budget;
 mod by_hand;
 mod demo;
 mod doctor;
 mod first_steps;
 mod hostile;
+mod limits;
 mod local_work;
 mod models;
 mod reprocess;
 mod retier;
 mod runs;
 mod shapes;
+mod status_lines;
+mod why;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

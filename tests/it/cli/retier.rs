@@ -163,6 +163,36 @@ async fn many_tasks_are_retiered_in_order_of_rank() {
 }
 
 #[tokio::test]
+async fn a_policy_and_a_pacing_reach_what_waits_without_moving_it() {
+    let scene = Scene::of(5).await;
+    let lanes = async |policy: &str, patience_ms: i32| {
+        let found: Vec<(String, i32)> =
+            sqlx::query_as("select policy, patience_ms from tidegate.lanes order by lane")
+                .fetch_all(scene.fleet.store.pool())
+                .await
+                .expect("lanes");
+        assert_eq!(found, vec![(policy.to_owned(), patience_ms); 3]);
+    };
+    lanes("auto", 60_000).await;
+    let told = scene.retier(&[
+        "--set",
+        "routing.policy=patient",
+        "--set",
+        "routing.patience_s=5",
+        "--set",
+        "pacing.stagger_ms=70",
+    ]);
+    assert_eq!((&told["moved"], &told["stay"]), (&json!(0), &json!(5)));
+    lanes("patient", 5_000).await;
+    let paced = "select count(*) from tidegate.runs where stagger_ms = 70";
+    assert_eq!(scene.fleet.count(paced).await, 1);
+    // saying other words keeps it
+    scene.retier(&["--set", "tier.0.mix=3"]);
+    lanes("patient", 5_000).await;
+    assert_eq!(scene.fleet.count(paced).await, 1);
+}
+
+#[tokio::test]
 async fn bad_input_of_a_retier_changes_nothing() {
     let scene = Scene::of(3).await;
     let id = scene.run.to_string();
@@ -172,6 +202,8 @@ async fn bad_input_of_a_retier_changes_nothing() {
         ("tiers.0.mix=1", "cannot be set here"),
         ("tier.0.share=0.9", "shares of all tiers"),
         ("tier.7.mix=1", "entry 7"),
+        ("routing.policy=fastest", "must be"),
+        ("pacing.cool_after=3", "missing key \"cool_s\""),
         ("tier.0.model=nobody/x", "no provider entry"),
     ] {
         scene

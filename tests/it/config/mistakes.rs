@@ -89,6 +89,23 @@ const MISTAKES: &[(&str, usize, &[&str])] = &[
         1,
         &["must be a list of tables", "[[models]]"],
     ),
+    ("[work]\nstatus_s = -1\n", 2, &["0 to 86400"]),
+    (
+        "[budget]\nusd_per_days = 3\n",
+        2,
+        &["did you mean \"usd_per_day\""],
+    ),
+    (
+        "[budget]\nusd_per_day = 0\n",
+        2,
+        &["which asks nothing", "\"none\""],
+    ),
+    ("[budget]\nusd_per_day = -2.5\n", 2, &["not negative"]),
+    (
+        "[budget]\nusd_per_day = \"lots\"\n",
+        2,
+        &["no decimal number"],
+    ),
     ("x = \n", 1, &["help: correct the TOML"]),
 ];
 
@@ -157,6 +174,46 @@ const MODEL_MISTAKES: &[(&str, usize, &[&str])] = &[
         "name = \"g/m\"\noutput_price_usd = inf\n",
         3,
         &["no decimal number"],
+    ),
+    (
+        "name = \"g/m\"\noutput_tpm = 0\n",
+        3,
+        &["1 to 1000000000000"],
+    ),
+    (
+        "name = \"g/m\"\ntpd = \"many\"\n",
+        3,
+        &["must be an integer, not a string"],
+    ),
+    (
+        "name = \"g/m\"\ntpd = 3\nouput_tpm = 3\n",
+        4,
+        &["did you mean \"output_tpm\""],
+    ),
+    (
+        "name = \"g/m\"\nshares_limits_of = \"g/n\"\n",
+        3,
+        &["names no model before it"],
+    ),
+    (
+        "name = \"g/m\"\nshares_limits_of = \"g/m\"\n",
+        3,
+        &["names no model before it"],
+    ),
+    (
+        "name = \"g/m\"\n[[models]]\nname = \"g/n\"\nshares_limits_of = \"g/m\"\n[[models]]\nname = \"g/o\"\nshares_limits_of = \"g/n\"\n",
+        8,
+        &["shares the limits of another"],
+    ),
+    (
+        "name = \"g/m\"\n[[models]]\nname = \"g/n\"\nrpm = 3\nshares_limits_of = \"g/m\"\n",
+        6,
+        &["stands beside limits of its own"],
+    ),
+    (
+        "name = \"g/m\"\n[[models]]\nname = \"h/m\"\nshares_limits_of = \"g/m\"\n[providers.h]\nkind = \"openai\"\n",
+        5,
+        &["another quota scope"],
     ),
     (
         "name = \"g/m\"\n[[models]]\nname = \"g/m\"\n",

@@ -140,6 +140,55 @@ fn models_reach_the_database_as_they_were_written() {
 }
 
 #[test]
+fn limits_of_output_of_a_day_and_of_another_name_are_read_set_and_shown() {
+    let text = format!(
+        "{TWO}output_tpm = 1_000\ntpd = 2_000\n[[models]]\nname = \"oa/gpt-5-nano-2026\"\nshares_limits_of = \"oa/gpt-5-nano\"\n[budget]\nusd_per_day = 20\n"
+    );
+    let written = Written::toml(&text);
+    let config = written
+        .load(&[
+            ("TIDEGATE_MODELS_OA_GPT_5_NANO_OUTPUT_TPM", "1500"),
+            ("TIDEGATE_BUDGET_USD_PER_DAY", "none"),
+        ])
+        .unwrap();
+    let models = config.models();
+    assert_eq!(
+        (
+            models[1].output_tpm,
+            models[1].tpd,
+            models[2].shares.as_deref()
+        ),
+        (Some(1_500), Some(2_000), Some("gpt-5-nano"))
+    );
+    for (key, value, origin) in [
+        (
+            "models.oa/gpt-5-nano.output_tpm",
+            "1500",
+            "environment TIDEGATE_MODELS_OA_GPT_5_NANO_OUTPUT_TPM",
+        ),
+        (
+            "budget.usd_per_day",
+            "none",
+            "environment TIDEGATE_BUDGET_USD_PER_DAY",
+        ),
+        ("work.status_s", "60", "default"),
+    ] {
+        let expected = (value.to_owned(), origin.to_owned());
+        assert_eq!(shown(&config, key), expected, "{key}");
+    }
+    let shares = shown(&config, "models.oa/gpt-5-nano-2026.shares_limits_of");
+    assert_eq!(shares.0, "oa/gpt-5-nano");
+    assert_eq!(shown(&config, "models.oa/gpt-5-nano.tpd").0, "2000");
+    let plain = Written::toml("").load(&[]).unwrap();
+    assert_eq!(shown(&plain, "budget.usd_per_day").0, "(not said)");
+    let off = Written::toml("[work]\nstatus_s = 0\n").load(&[]).unwrap();
+    assert_eq!(
+        (off.work.status(), off.budget.per_day_microusd.is_none()),
+        (None, true)
+    );
+}
+
+#[test]
 fn a_models_hash_changes_when_its_entry_does_and_only_then() {
     let hashes = |text: &str, vars: &[(&str, &str)]| {
         let models = Written::toml(text).load(vars).unwrap().models();

@@ -272,6 +272,41 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "[sink]",
+        "[routing]\npolicy = \"spreed\"\n[sink]",
+        "worker.toml:35: \"policy\" must be \"auto\", \"ladder\", \"spread\" or \"patient\"",
+    ),
+    (
+        "[sink]",
+        "[routing]\npolicy = \"ladder\"\npatience_s = 5\n[sink]",
+        "worker.toml:36: \"patience_s\" has no use here: a ladder and a spread wait for no model; say policy = \"patient\", or leave it out",
+    ),
+    (
+        "[sink]",
+        "[routing]\npatience = 5\n[sink]",
+        "worker.toml:35: unknown key \"patience\" in [routing]; did you mean \"patience_s\"?",
+    ),
+    (
+        "[sink]",
+        "[routing]\npatience_s = 86401\n[sink]",
+        "worker.toml:35: \"patience_s\" is 86401: it must be 0 to 86400",
+    ),
+    (
+        "[sink]",
+        "[pacing]\ncool_after = 10\n[sink]",
+        "worker.toml:34: missing key \"cool_s\" in [pacing]",
+    ),
+    (
+        "[sink]",
+        "[pacing]\ncool_s = 10\n[sink]",
+        "worker.toml:34: missing key \"cool_after\" in [pacing]",
+    ),
+    (
+        "[sink]",
+        "[pacing]\nstagger_ms = 0\n[sink]",
+        "worker.toml:35: \"stagger_ms\" is 0: it must be 1 to 3600000",
+    ),
+    (
+        "[sink]",
         "[[component]]\nname = \"a\"\n[sink]",
         "worker.toml:34: \"component\" is not supported by this version: it runs workers of one step",
     ),

@@ -1,6 +1,10 @@
 //! Overrides laid over worker.toml.
 
-use tidegate::definition::SourceFrom;
+use std::time::Duration;
+
+use tidegate::definition::{
+    Definition, PacingSpec, Policy, RoutingSpec, SourceFrom, StoredDefinition,
+};
 
 use super::{a_folder, check, check_set};
 
@@ -104,6 +108,16 @@ fn an_override_that_means_nothing_is_told() {
             "override tier.0.model: \"model\" names no model: `flash` is no model name: write <provider entry>/<wire name>, as in gemini/gemini-3.5-flash-lite",
         ),
         (
+            "routing.policy",
+            "fastest",
+            "override routing.policy: \"policy\" must be \"auto\", \"ladder\", \"spread\" or \"patient\"",
+        ),
+        (
+            "pacing.cool_after",
+            "3",
+            "override pacing.cool_after: missing key \"cool_s\" in [pacing]",
+        ),
+        (
             "tier.0.mix",
             "many",
             "override tier.0.mix: \"mix\" must be an integer, not a string",
@@ -135,4 +149,48 @@ fn overrides_change_the_hash() {
     let set = check_set(&[("tier.0.mix", "4")]).unwrap().hash();
     assert_ne!(hash, set);
     assert_ne!(set, check_set(&[("tier.0.mix", "5")]).unwrap().hash());
+}
+
+#[test]
+fn routing_and_pacing_are_set_from_outside_and_kept_with_the_definition() {
+    let plain = check(&a_folder()).unwrap();
+    assert_eq!(
+        (plain.routing, plain.pacing),
+        (RoutingSpec::default(), PacingSpec::default())
+    );
+    let set = check_set(&[
+        ("routing.policy", "patient"),
+        ("routing.patience_s", "5"),
+        ("pacing.stagger_ms", "500"),
+        ("pacing.cool_after", "10"),
+        ("pacing.cool_s", "20"),
+    ])
+    .unwrap();
+    let kept = StoredDefinition::of(&set).to_json();
+    let kept = StoredDefinition::from_json(&kept).unwrap();
+    let kept = Definition::check(&kept.folder, &kept.overrides).unwrap();
+    for definition in [set, kept] {
+        let (policy, patience) = (Policy::Patient, Duration::from_secs(5));
+        assert_eq!(definition.routing, RoutingSpec { policy, patience });
+        let stagger = Some(Duration::from_millis(500));
+        let rest = Some((10, Duration::from_secs(20)));
+        assert_eq!(definition.pacing, PacingSpec { stagger, rest });
+    }
+}
+
+#[test]
+fn a_model_that_the_global_fallback_names_again_is_in_its_ladder_once() {
+    for (last, ladder) in [
+        ("g/mid", &["g/best", "g/mid"][..]),
+        ("g/best", &["g/best", "g/mid"]),
+        ("g/new", &["g/best", "g/mid", "g/new"]),
+    ] {
+        let definition = check_set(&[("fallback.model", last)]).unwrap();
+        let names: Vec<_> = definition
+            .ladder(0)
+            .iter()
+            .map(|it| it.to_string())
+            .collect();
+        assert_eq!(names, ladder, "{last}");
+    }
 }

@@ -29,25 +29,27 @@ create or replace view tidegate.model_gates as
          case when p.parked is not null then 'provider parked: ' || p.parked
               when m.parked is not null then 'model parked: ' || m.parked
               when c.until > now() then 'cooldown: ' || c.reason
-              when c.probing then 'cooldown ended: one call asks whether it answers again'
+              when c.gated then case when c.proven_at is null then 'cooldown ended: one call asks whether it answers again'
+                                     else 'cooldown ended: few calls at first' end
               when g.limit_id is not null then 'limit: ' || g.what
          end as closed_by,
          case when p.parked is not null or m.parked is not null then null
-              when c.probing then null
+              when c.gated then null
               else greatest(case when c.until > now() then c.until end, g.opens_at) end as until,
          g.limit_id
     from tidegate.models m
     join tidegate.providers p on p.name = m.provider
     left join lateral (
-      select c.until, c.reason,
-             c.until <= now() and c.proven_at is null
-               and exists (select from tidegate.running r where r.model_id = m.model_id and r.granted_at >= c.until) as probing
+      select c.until, c.reason, c.proven_at,
+             c.until <= now() and tidegate.gate_v1(c.until, c.proven_at, now())
+               <= (select count(*) from tidegate.running r where r.model_id = m.model_id and r.granted_at >= c.until) as gated
         from tidegate.model_cooldowns c where c.quota_scope = p.quota_scope and c.wire_name = m.wire_name) c on true
     left join lateral (
       select l.limit_id, tidegate.limit_words_v1(l.dimension, l.window_kind) as what, tidegate.limit_opens_at_v2(l.limit_id, 1, now()) as opens_at
         from tidegate.model_limits ml
         join tidegate.limits l on l.limit_id = ml.limit_id
-        join tidegate.limit_room_v2(array[l.limit_id], now(), now()) r on r.o_room <= 0
+        -- as a claim sees it: what is reserved for interactive calls is not for tasks
+        join tidegate.limit_room_v2(array[l.limit_id], now(), now(), false) r on r.o_room <= 0
        where ml.model_id = m.model_id
        order by tidegate.limit_opens_at_v2(l.limit_id, 1, now()) desc nulls first
        limit 1) g on true;
@@ -92,6 +94,7 @@ create or replace view tidegate.lane_waits as
   select n.lane, n.run_id, n.tier,
          case when u.state <> 'active' then 'its run is ' || u.state
               when z.worker is not null then 'its worker is paused: ' || z.reason
+              when b.limit_id is not null and b.least is null then 'a budget holds, and no model of its ladder has a price'
               when b.limit_id is not null then case b.window_kind when 'run' then 'the budget of its run is spent' else 'the budget of the day is spent' end
               when k.limit_id is not null then 'as many calls of its worker are under way as may be at once'
               when y.next_at is not null then 'its run is paced'
@@ -101,20 +104,33 @@ create or replace view tidegate.lane_waits as
               when w.first_closed is not null then 'its turn (first model closed: ' || w.first_closed || '; a fallback is open)'
               else 'its turn' end as reason,
          case when u.state <> 'active' or z.worker is not null then null
-              when b.limit_id is not null then case b.window_kind when 'day' then tidegate.day_end('UTC', now()) end
+              when b.limit_id is not null then case when b.window_kind = 'day' and b.least is not null then tidegate.day_end('UTC', now()) end
               when k.limit_id is not null then null
               when y.next_at is not null then y.next_at
-              when w.all_closed then w.until end as until
+              when w.all_closed then w.until
+              when w.first_closed is not null and n.policy in ('auto', 'patient') and w.next_open is null then w.until end as until,
+         case when u.state <> 'active' then 'run'
+              when z.worker is not null then 'worker'
+              when b.limit_id is not null then 'budget'
+              when k.limit_id is not null then 'worker_limit'
+              when y.next_at is not null then 'pacing'
+              when w.all_closed then 'models'
+              when w.first_closed is not null and n.policy in ('auto', 'patient') and w.next_open is null then 'better_model'
+              else 'turn' end as kind
     from tidegate.lanes n
     join tidegate.runs u on u.id = n.run_id
     left join tidegate.worker_pauses z on z.worker = u.worker
     left join tidegate.run_pacing y on y.run_id = u.id and y.next_at > now()
     left join lateral (
-      -- less is left than one answer of its first model may cost
-      select l.limit_id, l.window_kind
-        from tidegate.limits l cross join lateral tidegate.limit_room_v2(array[l.limit_id], now(), now()) r
-       where l.dimension = 'money' and (l.run_id = u.id or l.run_id is null)
-         and r.o_room <= coalesce((select m.output_price_microusd * coalesce(n.max_output, n.est_output) / 1000000 from tidegate.models m where m.model_id = n.ladder[1]), 0)
+      -- less is left than one answer of its cheapest model may cost; a model without a price is not asked under a budget
+      select l.limit_id, l.window_kind, q.least
+        from tidegate.limits l
+        cross join lateral tidegate.limit_room_v2(array[l.limit_id], now(), now()) r
+        cross join lateral (
+          select min(m.output_price_microusd * coalesce(n.max_output, n.est_output) / 1000000) as least
+            from tidegate.models m where m.model_id = any (n.ladder) and m.input_price_microusd is not null) q
+       where l.dimension = 'money' and (l.run_id = u.id or l.window_kind = 'day')
+         and (q.least is null or r.o_room <= q.least)
        order by l.window_kind desc limit 1) b on n.ladder <> '{}'
     left join lateral (
       select l.limit_id from tidegate.limits l cross join lateral tidegate.limit_room_v2(array[l.limit_id], now(), now()) r
@@ -122,12 +138,12 @@ create or replace view tidegate.lane_waits as
     left join (select z.lane, bool_and(g.closed_by is not null) as all_closed, min(g.until) as until,
                  string_agg(g.model || ' (' || g.closed_by || ')', '; ' order by z.rung) filter (where g.closed_by is not null) as reasons,
                  max(g.closed_by) filter (where z.rung = 1) as first_closed,
-                 -- a fallback that may be taken: of the first one's provider, or where the first one stays closed for longer than the patience
-                 min(z.rung) filter (where z.rung > 1 and g.closed_by is null
-                   and (z.policy = 'auto' and z.provider = z.first_provider or z.first_until > now() + make_interval(secs => z.patience_ms / 1000.0))) as next_open
-            from (select l.lane, l.policy, l.patience_ms, m.model_id, m.rung, split_part(o.model, '/', 1) as provider,
-                         (select f.provider from tidegate.models f where f.model_id = l.ladder[1]) as first_provider,
-                         tidegate.model_opens_at_v1(l.ladder[1], null, now()) as first_until
+                 -- a fallback that may be taken: no earlier one (of another provider, for `auto`) opens within the patience
+                 min(z.rung) filter (where z.rung > 1 and g.closed_by is null and not exists (
+                   select from unnest(z.ladder[:z.rung - 1]) e (model_id) join tidegate.models f on f.model_id = e.model_id
+                    where (z.policy = 'patient' or f.provider <> z.provider)
+                      and tidegate.model_opens_at_v1(e.model_id, null, now()) <= now() + make_interval(secs => z.patience_ms / 1000.0))) as next_open
+            from (select l.lane, l.policy, l.patience_ms, l.ladder, m.model_id, m.rung, o.provider
                     from tidegate.lanes l
                     cross join lateral unnest(l.ladder) with ordinality m (model_id, rung)
                     join tidegate.models o on o.model_id = m.model_id

@@ -8,9 +8,14 @@ create or replace function tidegate.ensure_lane_v2(
 declare
   v_lane int;
 begin
-  insert into tidegate.lanes (run_id, component, component_priority, tier, ladder, pack_size, est_output, max_output, call_timeout_ms, policy, patience_ms)
+  insert into tidegate.lanes as n (run_id, component, component_priority, tier, ladder, pack_size, est_output, max_output, call_timeout_ms, policy, patience_ms)
   values (p_run, p_component, p_component_priority, p_tier, p_ladder, p_pack_size, p_est_output, p_max_output, p_call_timeout_ms, p_policy, p_patience_ms)
-  on conflict (run_id, component, tier, ladder) do nothing;
+  on conflict (run_id, component, tier, ladder) do update
+     -- a retiering changes how what waits in it takes its fallbacks
+     set est_output = excluded.est_output, max_output = excluded.max_output, call_timeout_ms = excluded.call_timeout_ms,
+         policy = excluded.policy, patience_ms = excluded.patience_ms
+   where (n.est_output, n.max_output, n.call_timeout_ms, n.policy, n.patience_ms)
+         is distinct from (excluded.est_output, excluded.max_output, excluded.call_timeout_ms, excluded.policy, excluded.patience_ms);
   select n.lane into v_lane from tidegate.lanes n
    where n.run_id = p_run and n.component = p_component and n.tier = p_tier and n.ladder = p_ladder;
   return v_lane;

@@ -15,7 +15,7 @@ declare
   v_id int;
   v_old bigint;
 begin
-  select l.limit_id, l.size into v_id, v_old from tidegate.limits l
+  select l.limit_id, case p_dimension when 'concurrency' then l.told else l.size end into v_id, v_old from tidegate.limits l
    where l.quota_scope = p_scope and l.name = p_name and l.dimension = p_dimension and l.window_kind = p_window for update;
   if p_size is null and p_dimension <> 'concurrency' then
     -- what was learned stays: nobody had told it
@@ -50,11 +50,11 @@ begin
            burst = case when not v_rpm then l.burst
                         when p_counting = 'bucket' then p_burst
                         when p_counting is not null then null
-                        when l.counting <> 'unknown' and l.source = p_source and l.told is not null then least(l.burst, p_size)
+                        when l.counting <> 'unknown' and l.source = p_source and l.told is not null then case when l.burst is not null then least(l.burst, p_size) end
                         else greatest(1, least(p_size, 3)) end,
-           evidence = case p_source when 'file' then 'tidegate.toml' else 'set by hand' end
+           evidence = case when p_size is null then 'nothing is known yet: a few at once' when p_source = 'file' then 'tidegate.toml' else 'set by hand' end
      where l.limit_id = v_id
-       and (l.told, l.source) is distinct from (p_size, p_source)
+       and (l.told, l.source) is distinct from (p_size, case when p_size is null then 'learned' else p_source end)
         or l.limit_id = v_id and v_rpm and p_counting is not null and (l.counting, l.burst) is distinct from (p_counting, p_burst)
         or l.limit_id = v_id and not l.adaptive and l.size <> p_size;
     if found then
@@ -183,6 +183,33 @@ create or replace function tidegate.token_dimension_v1(p_provider text) returns 
   select case when p.kind = 'gemini' then 'input_tokens' else 'total_tokens' end from tidegate.providers p where p.name = p_provider
 $$;
 
+-- Refuses a model that another cannot share the limits of: it is known, of the same quota scope, another, and has its own.
+create or replace function tidegate.may_share_v1(p_model int, p_of text) returns void language plpgsql as $$
+declare
+  v_other tidegate.models;
+begin
+  select o.* into v_other from tidegate.models o where o.model = p_of;
+  if v_other.model_id is null then
+    raise exception 'no model is called %', p_of using errcode = 'TG422', column = 'shares', hint = 'see: select model from tidegate.models';
+  end if;
+  if v_other.model_id = p_model then
+    raise exception '% has its own limits already', p_of using errcode = 'TG422', column = 'shares', hint = 'name another model, or null';
+  end if;
+  if v_other.shares is not null then
+    raise exception '% shares the limits of % itself', p_of, v_other.shares using errcode = 'TG422', column = 'shares', hint = 'name that one';
+  end if;
+  if exists (select from tidegate.models m join tidegate.providers p on p.name = m.provider, tidegate.providers k
+              where m.model_id = p_model and k.name = v_other.provider and k.quota_scope <> p.quota_scope) then
+    raise exception '% is of another quota scope', p_of
+      using errcode = 'TG422', column = 'shares', hint = 'limits are shared within one quota_scope';
+  end if;
+  if exists (select from tidegate.models m join tidegate.models o on o.shares = m.wire_name
+               join tidegate.providers p on p.name = m.provider join tidegate.providers k on k.name = o.provider and k.quota_scope = p.quota_scope
+              where m.model_id = p_model) then
+    raise exception 'others share its own limits' using errcode = 'TG422', column = 'shares', hint = 'take those away first';
+  end if;
+end $$;
+
 -- Sets limits and prices of a model by hand: {"rpm": 60, "window": "bucket", "burst": 10, "tpm": null}. A null takes a limit away.
 -- Obeyed by the next claim of every process, and not undone by tidegate.toml unless its entry changes. Refuses what cannot be.
 create or replace function tidegate.set_model(p_model text, p_changes jsonb) returns void language plpgsql as $$
@@ -192,7 +219,7 @@ declare
   v_value jsonb;
   v_shares text;
 begin
-  select m.model_id into v_id from tidegate.models m where m.model = p_model;
+  select m.model_id, m.shares into v_id, v_shares from tidegate.models m where m.model = p_model;
   if v_id is null then
     raise exception 'no model is called %', p_model using errcode = 'TG404', hint = 'see: select model from tidegate.models';
   end if;
@@ -210,13 +237,22 @@ begin
         raise exception 'window % is no way of counting', v_value using errcode = 'TG422', column = v_key, hint = 'sliding, fixed or bucket';
       end if;
     elsif v_key = 'shares' then
-      null;
+      perform tidegate.may_share_v1(v_id, v_value #>> '{}');
     elsif jsonb_typeof(v_value) <> 'number' or v_value::numeric <> trunc(v_value::numeric)
        or v_value::numeric not between (v_key not like '%price%')::int and 1000000000000 then
       raise exception '% must be a whole number from % to 10^12, not %', v_key, (v_key not like '%price%')::int, v_value
         using errcode = 'TG422', column = v_key, hint = 'to close a model, pause it: tidegate.pause_model';
     end if;
   end loop;
+  -- one bucket, many names: its limits are told where it has its name
+  if p_changes ? 'shares' then
+    v_shares := substring(p_changes ->> 'shares' from position('/' in p_changes ->> 'shares') + 1);
+  end if;
+  select min(k) into v_key from jsonb_object_keys(p_changes) k where k in ('rpm', 'tpm', 'output_tpm', 'rpd', 'tpd', 'window', 'burst');
+  if v_shares is not null and v_key is not null then
+    raise exception 'the limits of % are those of %', p_model, v_shares
+      using errcode = 'TG422', column = v_key, hint = 'set it there, or set shares to null first';
+  end if;
   if p_changes ->> 'window' = 'bucket' and coalesce(p_changes -> 'burst', 'null') = 'null' then
     raise exception 'a bucket needs a burst' using errcode = 'TG422', column = 'burst', hint = 'how many calls may start at once';
   end if;
@@ -233,7 +269,6 @@ begin
         where ml.model_id = v_id and l.dimension = 'requests' and l.window_kind = 'minute') then
     raise exception 'window says how requests per minute are counted, and there is no rpm' using errcode = 'TG422', column = 'window', hint = 'set rpm with it';
   end if;
-  select substring(p_changes ->> 'shares' from position('/' in p_changes ->> 'shares') + 1) into v_shares;
   perform tidegate.tell_model_v1(v_id, case when p_changes ? 'shares' then p_changes || jsonb_build_object('shares', v_shares) else p_changes end, 'hand');
   perform tidegate.wake_v1('ready');
 end $$;
@@ -255,8 +290,8 @@ begin
   else
     insert into tidegate.limits as l (quota_scope, name, dimension, window_kind, size, told, counting, source, run_id)
     values ('money', v_name, 'money', case when p_run is null then 'day' else 'run' end, p_microusd, p_microusd, 'sliding', 'hand', p_run)
-    on conflict (quota_scope, name, dimension, window_kind) do update set size = excluded.size, told = excluded.told, changed_at = clock_timestamp()
-     where l.size <> excluded.size;
+    on conflict (quota_scope, name, dimension, window_kind) do update
+       set size = excluded.size, told = excluded.told, source = excluded.source, changed_at = clock_timestamp();
     if not exists (select from tidegate.limit_book b join tidegate.limits l on l.limit_id = b.limit_id where l.dimension = 'money' and l.name = v_name) then
       -- what its calls cost so far: done ones as they cost, others at their worst
       insert into tidegate.limit_book (limit_id, at, total, full_at)
@@ -272,3 +307,35 @@ begin
   end if;
   perform tidegate.wake_v1('ready');
 end $$;
+
+-- The day's budget as tidegate.toml says it (null: it says that there is none). Written only if it says something else than at the
+-- last sync, so that what was set by hand stays. A file that says nothing of it is not synced.
+create or replace function tidegate.sync_budget_v1(p_microusd bigint) returns boolean language plpgsql as $$
+begin
+  insert into tidegate.file_values as f (name, value) values ('budget.usd_per_day', coalesce(p_microusd::text, 'none'))
+  on conflict (name) do update set value = excluded.value, at = clock_timestamp() where f.value <> excluded.value;
+  if not found then
+    return false;
+  end if;
+  perform tidegate.set_budget(null, p_microusd);
+  update tidegate.limits l set source = 'file', evidence = 'tidegate.toml' where l.dimension = 'money' and l.window_kind = 'day';
+  return true;
+end $$;
+
+-- What may be spent, by a run or by all in a day (UTC), and what of it is: calls that ended as they cost (where that is not known, at
+-- their worst), those under way at their worst (reserved).
+create or replace view tidegate.budgets as
+  select l.run_id, l.window_kind, l.size as budget_microusd, (z.used - least(z.used, f.reserved))::bigint as spent_microusd,
+         f.reserved as reserved_microusd, greatest(0, l.size - z.used)::bigint as left_microusd, l.source, l.changed_at
+    from tidegate.limits l
+    cross join lateral (
+      select case l.window_kind when 'day' then tidegate.day_start('UTC', now()) else '-infinity'::timestamptz end as start) d
+    cross join lateral (
+      select coalesce((select b.total from tidegate.limit_book b where b.limit_id = l.limit_id order by b.at desc limit 1), 0)
+             - coalesce((select b.total from tidegate.limit_book b where b.limit_id = l.limit_id and b.at <= d.start order by b.at desc limit 1), 0)
+             + coalesce((select sum(s.delta) from tidegate.limit_settlements s where s.limit_id = l.limit_id and s.at > d.start), 0) as used) z
+    cross join lateral (
+      select coalesce(sum(c.est_cost_microusd), 0)::bigint as reserved
+        from tidegate.running r join tidegate.calls c on c.id = r.call_id and c.started_at = r.granted_at
+       where l.run_id is null or c.run_id = l.run_id) f
+   where l.dimension = 'money';

@@ -14,7 +14,7 @@ begin
   end if;
   update tidegate.limits l
      set size = case p_what when 'size' then p_new else l.size end,
-         burst = case p_what when 'burst' then p_new when 'size' then least(l.burst, greatest(1, p_new)) else l.burst end,
+         burst = case p_what when 'burst' then p_new when 'size' then case when l.burst is not null then least(l.burst, greatest(1, p_new)) end else l.burst end,
          guard_ms = case p_what when 'guard' then p_new else l.guard_ms end,
          evidence = p_reason, changed_at = clock_timestamp()
    where l.limit_id = p_limit;

@@ -64,6 +64,8 @@ begin
   delete from tidegate.segments s using tidegate.lanes n where n.run_id = p_run and s.lane = n.lane;
   delete from tidegate.lanes n where n.run_id = p_run;
   delete from tidegate.run_counts c where c.run_id = p_run;
+  delete from tidegate.limit_book b using tidegate.limits l where l.run_id = p_run and b.limit_id = l.limit_id;
+  delete from tidegate.limits l where l.run_id = p_run;
   delete from tidegate.runs u where u.id = p_run;
   return null;
 end $$;

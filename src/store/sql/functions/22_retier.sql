@@ -20,11 +20,21 @@ returns table (o_priority float8, o_item text, o_id uuid) language sql stable as
    order by e.place
 $$;
 
--- Puts the run under another definition, with the mix of its tiers. False: it has ended, is being loaded, or is gone.
-create or replace function tidegate.redefine_run_v1(p_run uuid, p_hash bytea, p_mix real[]) returns boolean language plpgsql as $$
+-- Puts the run under another definition, with the mix of its tiers and its pacing. False: it has ended, is being loaded, or is gone.
+create or replace function tidegate.redefine_run_v2(
+  p_run uuid, p_hash bytea, p_mix real[], p_stagger_ms int, p_cool_after int, p_cool_ms int
+) returns boolean language plpgsql as $$
 begin
-  update tidegate.runs u set definition_hash = p_hash, mix = p_mix where u.id = p_run and u.state in ('active', 'paused');
-  return found;
+  update tidegate.runs u
+     set definition_hash = p_hash, mix = p_mix, stagger_ms = p_stagger_ms, cool_after = p_cool_after, cool_ms = p_cool_ms
+   where u.id = p_run and u.state in ('active', 'paused');
+  if not found then
+    return false;
+  end if;
+  if p_stagger_ms is null and p_cool_after is null then
+    delete from tidegate.run_pacing z where z.run_id = p_run;
+  end if;
+  return true;
 end $$;
 
 -- Gives those of these tasks that wait the lane of their rank. What a worker took meanwhile is left alone: whoever takes a

@@ -1,5 +1,8 @@
 //! `tidegate run`: checks a worker folder, loads its source, makes the run; works it where asked to.
 
+mod dry;
+mod known;
+
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -8,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    CliError, Context, Exit, Opened, fleet,
+    CliError, Context, Exit, Opened, budget, fleet,
     progress::{EVERY, Progress, span},
     report::Report,
     sample, stop,
@@ -17,7 +20,7 @@ use crate::{
     client::{LoadOptions, Loaded, Loader},
     definition::{Definition, Folder, SourceFrom},
     engine::{Engine, Registry},
-    store::{model::ModelRow, run::RunFilter},
+    store::run::RunFilter,
 };
 
 /// Check a worker folder, load its source, and make a run of it.
@@ -28,7 +31,8 @@ use crate::{
 #[command(after_help = "Examples:\n  \
     tidegate run workers/entity_extraction --sample --wait\n  \
     tidegate run workers/entity_extraction --source articles.jsonl --limit 100 --dry-run\n  \
-    tidegate run workers/entity_extraction --set tier.0.model=gemini/gemini-3.5-flash")]
+    tidegate run workers/entity_extraction --budget-usd 2.50 --wait\n  \
+    tidegate run workers/entity_extraction --set tier.0.model=gemini/gemini-3.5-flash --set routing.policy=spread")]
 pub(super) struct Args {
     /// The worker's folder, or its name in workers/
     worker: PathBuf,
@@ -50,6 +54,10 @@ pub(super) struct Args {
     /// Say what would be asked, of whom, at what cost; store and send nothing
     #[arg(long, conflicts_with_all = ["wait", "sample"])]
     dry_run: bool,
+    /// What the run may cost, in USD: at that it stops asking. Money is reserved at worst case, so the
+    /// models' prices and max_output_tokens must be set
+    #[arg(long, value_name = "X", allow_hyphen_values = true, value_parser = budget::amount)]
+    budget_usd: Option<i64>,
     /// Override a value of worker.toml, as in tier.0.model=gemini/gemini-3.5-flash
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = super::values::key_value)]
     set: Vec<(String, String)>,
@@ -70,12 +78,14 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
     let stop = stop::on_request(&context.printer, false)?;
     context
         .with_store(async |opened| {
-            let loader = loader(opened, definition.clone(), folder.clone(), args.limit)?;
-            warn_of_unknown(context, &definition);
+            let loader = loader(opened, definition.clone(), folder.clone(), args.limit)?
+                .with_budget(args.budget_usd);
             if args.dry_run {
-                return dry_run(context, &definition, &loader).await;
+                known::check(context, opened, &definition, args.budget_usd).await?;
+                return dry::run(context, &definition, &loader).await;
             }
             fleet::sync(context, &opened.store).await?;
+            known::check(context, opened, &definition, args.budget_usd).await?;
             if args.sample {
                 let loaded = sample::load(&opened.store, &folder, None).await?;
                 context
@@ -197,18 +207,6 @@ pub(super) fn loader_named(
     )?)
 }
 
-/// Says which models the file does not name: a misspelt one is known only when it is called.
-fn warn_of_unknown(context: &Context, definition: &Definition) {
-    let rows = context.config.models();
-    for name in models_of(definition) {
-        if !rows.iter().any(|row| row.model == name) {
-            context.printer.warn(format_args!(
-                "{name} has no [[models]] entry: its limits and price are not known"
-            ));
-        }
-    }
-}
-
 #[derive(Serialize)]
 struct Told {
     run_id: Uuid,
@@ -319,136 +317,4 @@ async fn wait(
     } else {
         Exit::Ok
     })
-}
-
-#[derive(Serialize)]
-struct DryRun {
-    worker: String,
-    items: u64,
-    refused: u64,
-    first_refused: Option<String>,
-    calls: u64,
-    input_tokens: u64,
-    output_tokens_max: Option<u64>,
-    cost_microusd_max: Option<i64>,
-    eta_seconds: Option<f64>,
-    tiers: Vec<DryTier>,
-}
-
-#[derive(Serialize)]
-struct DryTier {
-    tier: usize,
-    items: u64,
-    ladder: Vec<String>,
-}
-
-async fn dry_run(
-    context: &Context,
-    definition: &Definition,
-    loader: &Loader,
-) -> Result<Exit, CliError> {
-    let outlook = loader.dry_run().await?;
-    // by the file: a dry run writes nothing, not even models
-    let rows = context.config.models();
-    let models: Vec<Option<&ModelRow>> = models_of(definition)
-        .iter()
-        .map(|name| rows.iter().find(|row| row.model == *name))
-        .collect();
-    let tasks = outlook.items - outlook.refused;
-    let calls = if definition.local { 0 } else { tasks };
-    let output = definition
-        .prompt
-        .params
-        .max_output_tokens
-        .map(|tokens| u64::from(tokens) * calls);
-    // the dearest model of any ladder: what it costs at most
-    let price = |part: fn(&ModelRow) -> Option<i64>| {
-        models
-            .iter()
-            .map(|model| model.and_then(part))
-            .collect::<Option<Vec<_>>>()
-            .and_then(|all| all.into_iter().max())
-    };
-    let cost = output.and_then(|output| {
-        let (input_price, output_price) = (
-            price(|m| m.input_price_microusd),
-            price(|m| m.output_price_microusd),
-        );
-        crate::cost::estimate(outlook.input_tokens, output, input_price, output_price)
-    });
-    let per_minute: Vec<Option<i64>> = models
-        .iter()
-        .map(|model| model.and_then(|model| model.rpm).map(i64::from))
-        .collect();
-    let told = DryRun {
-        worker: definition.name.clone(),
-        items: outlook.items,
-        refused: outlook.refused,
-        first_refused: outlook.first_refused,
-        calls,
-        input_tokens: outlook.input_tokens,
-        output_tokens_max: output,
-        cost_microusd_max: cost,
-        eta_seconds: eta_seconds(i64::try_from(calls).unwrap_or(i64::MAX), &per_minute),
-        tiers: outlook
-            .tiers
-            .iter()
-            .enumerate()
-            .map(|(tier, items)| DryTier {
-                tier,
-                items: *items,
-                ladder: definition
-                    .ladder(tier)
-                    .into_iter()
-                    .map(String::from)
-                    .collect(),
-            })
-            .collect(),
-    };
-    if context.printer.is_json() {
-        context.printer.object(&told)?;
-        return Ok(Exit::Ok);
-    }
-    let rows: Vec<Vec<String>> = told
-        .tiers
-        .iter()
-        .map(|tier| {
-            vec![
-                tier.tier.to_string(),
-                tier.items.to_string(),
-                tier.ladder.join(" > "),
-            ]
-        })
-        .collect();
-    context.printer.table(&["tier", "items", "ladder"], &rows)?;
-    context.printer.line("")?;
-    if definition.local {
-        context
-            .printer
-            .line(format_args!("{tasks} tasks that ask no model"))?;
-    } else {
-        context.printer.line(format_args!(
-            "{} calls, about {} tokens in, at most {} out; cost at most {}; {}",
-            told.calls,
-            told.input_tokens,
-            told.output_tokens_max
-                .map_or("unknown".to_owned(), |tokens| tokens.to_string()),
-            told.cost_microusd_max
-                .and_then(|cost| super::progress::dollars(cost, false))
-                .unwrap_or_else(|| "unknown (a price or max_output_tokens is not set)".to_owned()),
-            told.eta_seconds
-                .map_or("no limit is known".to_owned(), |s| format!(
-                    "at least {}",
-                    span(s)
-                )),
-        ))?;
-    }
-    if let Some(first) = &told.first_refused {
-        context.printer.warn(format_args!(
-            "of {} items no prompt can be made; {first}",
-            told.refused
-        ));
-    }
-    context.printer.say("nothing was stored or sent");
-    Ok(Exit::Ok)
 }

@@ -1,0 +1,141 @@
+//! `tidegate run --dry-run`: what would be asked, of whom, at what cost; nothing is stored or sent.
+
+use serde::Serialize;
+
+use super::{eta_seconds, models_of};
+use crate::cli::{CliError, Context, Exit, progress::span};
+use crate::client::Loader;
+use crate::definition::Definition;
+use crate::store::model::ModelRow;
+
+#[derive(Serialize)]
+struct DryRun {
+    worker: String,
+    items: u64,
+    refused: u64,
+    first_refused: Option<String>,
+    calls: u64,
+    input_tokens: u64,
+    output_tokens_max: Option<u64>,
+    cost_microusd_max: Option<i64>,
+    eta_seconds: Option<f64>,
+    tiers: Vec<DryTier>,
+}
+
+#[derive(Serialize)]
+struct DryTier {
+    tier: usize,
+    items: u64,
+    ladder: Vec<String>,
+}
+
+pub(super) async fn run(
+    context: &Context,
+    definition: &Definition,
+    loader: &Loader,
+) -> Result<Exit, CliError> {
+    let outlook = loader.dry_run().await?;
+    // by the file: a dry run writes nothing, not even models
+    let rows = context.config.models();
+    let models: Vec<Option<&ModelRow>> = models_of(definition)
+        .iter()
+        .map(|name| rows.iter().find(|row| row.model == *name))
+        .collect();
+    let tasks = outlook.items - outlook.refused;
+    let calls = if definition.local { 0 } else { tasks };
+    let output = definition
+        .prompt
+        .params
+        .max_output_tokens
+        .map(|tokens| u64::from(tokens) * calls);
+    // the dearest model of any ladder: what it costs at most
+    let price = |part: fn(&ModelRow) -> Option<i64>| {
+        models
+            .iter()
+            .map(|model| model.and_then(part))
+            .collect::<Option<Vec<_>>>()
+            .and_then(|all| all.into_iter().max())
+    };
+    let cost = output.and_then(|output| {
+        let (input_price, output_price) = (
+            price(|m| m.input_price_microusd),
+            price(|m| m.output_price_microusd),
+        );
+        crate::cost::estimate(outlook.input_tokens, output, input_price, output_price)
+    });
+    let per_minute: Vec<Option<i64>> = models
+        .iter()
+        .map(|model| model.and_then(|model| model.rpm).map(i64::from))
+        .collect();
+    let told = DryRun {
+        worker: definition.name.clone(),
+        items: outlook.items,
+        refused: outlook.refused,
+        first_refused: outlook.first_refused,
+        calls,
+        input_tokens: outlook.input_tokens,
+        output_tokens_max: output,
+        cost_microusd_max: cost,
+        eta_seconds: eta_seconds(i64::try_from(calls).unwrap_or(i64::MAX), &per_minute),
+        tiers: outlook
+            .tiers
+            .iter()
+            .enumerate()
+            .map(|(tier, items)| DryTier {
+                tier,
+                items: *items,
+                ladder: definition
+                    .ladder(tier)
+                    .into_iter()
+                    .map(String::from)
+                    .collect(),
+            })
+            .collect(),
+    };
+    if context.printer.is_json() {
+        context.printer.object(&told)?;
+        return Ok(Exit::Ok);
+    }
+    let rows: Vec<Vec<String>> = told
+        .tiers
+        .iter()
+        .map(|tier| {
+            vec![
+                tier.tier.to_string(),
+                tier.items.to_string(),
+                tier.ladder.join(" > "),
+            ]
+        })
+        .collect();
+    context.printer.table(&["tier", "items", "ladder"], &rows)?;
+    context.printer.line("")?;
+    if definition.local {
+        context
+            .printer
+            .line(format_args!("{tasks} tasks that ask no model"))?;
+    } else {
+        context.printer.line(format_args!(
+            "{} calls, about {} tokens in, at most {} out; cost at most {}; {}",
+            told.calls,
+            told.input_tokens,
+            told.output_tokens_max
+                .map_or("unknown".to_owned(), |tokens| tokens.to_string()),
+            told.cost_microusd_max
+                .and_then(|cost| crate::cli::progress::dollars(cost, false))
+                .unwrap_or_else(|| "unknown (a price or max_output_tokens is not set)".to_owned()),
+            told.eta_seconds
+                .map_or("no limit is known".to_owned(), |s| format!(
+                    "at least {}",
+                    span(s)
+                )),
+        ))?;
+    }
+    if let Some(first) = &told.first_refused {
+        context.printer.warn(format_args!(
+            "of {} items no prompt can be made; {first}",
+            told.refused
+        ));
+    }
+    context.printer.say("nothing was stored or sent");
+    Ok(Exit::Ok)
+}
