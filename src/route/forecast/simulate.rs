@@ -169,9 +169,9 @@ impl<'a> Simulation<'a> {
                 .map(|it| Some(it.cost? * it.started))
                 .sum::<Option<f64>>();
             RunForecast {
-                seconds: ends.fold(Some(at_least), |all, (_, end)| {
-                    Some(f64::max(all?, (*end)?))
-                }),
+                seconds: ends
+                    .map(|(_, end)| *end)
+                    .try_fold(at_least, |all, end| Some(f64::max(all, end?))),
                 cost_microusd: cost.map(rounded),
             }
         });
