@@ -2,6 +2,7 @@
 //! what the store says.
 
 mod ahead;
+mod limits;
 
 use serde::Serialize;
 use uuid::Uuid;
