@@ -68,6 +68,7 @@ pub mod definition;
 pub mod limits;
 pub mod priority;
 pub mod retry;
+pub mod route;
 
 // floor 2: doors.
 pub mod provider;

@@ -7,6 +7,7 @@
 mod args;
 mod context;
 mod error;
+mod expect;
 mod logging;
 mod memory;
 mod printer;

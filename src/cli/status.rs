@@ -3,8 +3,10 @@
 use serde::Serialize;
 
 use super::models::{self, Listed};
+use super::progress::span;
 use super::times::{brief, cut, dollars};
-use super::{CliError, Context, Exit, Opened, Printer, budget, watch};
+use super::{CliError, Context, Exit, Opened, Printer, budget, expect, watch};
+use crate::client::{Expected, expected};
 use crate::store::budget::Budget;
 use crate::store::run::{RunFilter, RunRow};
 use crate::store::stats::{ProcessRow, WaitCount};
@@ -27,6 +29,8 @@ struct Status {
     processes: Vec<ProcessRow>,
     runs: Vec<RunRow>,
     waits: Vec<WaitCount>,
+    /// Of all that waits, under present limits.
+    expected: Expected,
     models: Vec<Listed>,
     /// Of the day, for all.
     budget: Option<Budget>,
@@ -65,6 +69,7 @@ async fn read(opened: &Opened) -> Result<Status, CliError> {
         processes: store.processes().await?,
         runs: store.runs(&RunFilter::open(), RUNS_MAX).await?,
         waits: store.wait_counts().await?,
+        expected: expected(store).await?,
         models: models::read(opened, None).await?,
         budget: store.budget(None).await?,
     })
@@ -81,7 +86,7 @@ fn screen(status: &Status, printer: &Printer) -> String {
     }
     parts.extend([
         processes(&status.processes, printer),
-        runs(&status.runs, printer),
+        runs(status, printer),
         waits(&status.waits, printer),
         if status.models.is_empty() {
             "Models: none yet; a run or a worker process writes those of tidegate.toml".to_owned()
@@ -111,7 +116,8 @@ fn processes(processes: &[ProcessRow], printer: &Printer) -> String {
     format!("Processes: {}\n{table}", processes.len())
 }
 
-fn runs(runs: &[RunRow], printer: &Printer) -> String {
+fn runs(status: &Status, printer: &Printer) -> String {
+    let runs: &[RunRow] = &status.runs;
     if runs.is_empty() {
         return "Open runs: none; `tidegate run WORKER` makes one".to_owned();
     }
@@ -130,17 +136,41 @@ fn runs(runs: &[RunRow], printer: &Printer) -> String {
                 dollars(run.cost_microusd),
                 run.eta
                     .map_or_else(|| "-".to_owned(), |at| brief(at, printer)),
+                status.expected.run(run.run_id).map_or_else(
+                    || "-".to_owned(),
+                    |it| it.seconds.map_or("never".to_owned(), span),
+                ),
             ]
         })
         .collect();
     let headers = [
-        "run", "worker", "state", "done", "waiting", "running", "failed", "429s", "cost", "ends",
+        "run",
+        "worker",
+        "state",
+        "done",
+        "waiting",
+        "running",
+        "failed",
+        "429s",
+        "cost",
+        "ends",
+        "by limits",
     ];
-    format!(
+    let mut text = format!(
         "Open runs: {}\n{}",
         runs.len(),
         printer.table_text(&headers, &rows)
-    )
+    );
+    if let Some(binding) = &status.expected.binding {
+        text.push_str(&format!("\nWhat waits is {}", expect::held_back(binding)));
+    }
+    if !status.expected.calls.is_empty() {
+        text.push_str(&format!(
+            "\nCalls to come: {}",
+            expect::calls(&status.expected)
+        ));
+    }
+    text
 }
 
 fn waits(waits: &[WaitCount], printer: &Printer) -> String {

@@ -3,6 +3,7 @@
 //! Uses the decisions below and the store; never the engine: whoever enqueues need not work.
 
 mod enqueue;
+mod expect;
 mod lanes;
 mod load;
 mod register;
@@ -10,6 +11,9 @@ mod retier;
 mod retry;
 
 pub use enqueue::{EnqueueFate, Enqueued, PayloadError, Task, enqueue_all};
+pub use expect::{
+    BindingLimit, Expected, ExpectedRun, ModelCalls, Planned, expected, expected_with,
+};
 pub use load::{
     Copied, LoadError, LoadOptions, Loaded, Loader, Outlook, Selected, current_definition, selected,
 };

@@ -14,6 +14,7 @@ pub mod definition;
 pub mod enqueue;
 mod error;
 pub mod export;
+pub mod forecast;
 pub mod health;
 pub mod learn;
 pub mod limit;

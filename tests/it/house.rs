@@ -32,6 +32,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("limits", &["llm", "model", "task"]),
     ("priority", &["llm", "model", "task"]),
     ("retry", &["llm", "model", "task"]),
+    // headroom is a value: which model, by what is left of its limits
+    ("route", &["llm", "model", "task", "limits"]),
     // floor 2: doors, never each other
     ("provider", FLOORS_0_1),
     ("store", FLOORS_0_1),
@@ -59,6 +61,7 @@ const FLOORS_0_1: &[&str] = &[
     "limits",
     "priority",
     "retry",
+    "route",
 ];
 const FLOORS_0_1_AND_STORE: &[&str] = &[
     "llm",
@@ -70,6 +73,7 @@ const FLOORS_0_1_AND_STORE: &[&str] = &[
     "limits",
     "priority",
     "retry",
+    "route",
     "store",
 ];
 const FLOORS_0_2: &[&str] = &[
@@ -82,6 +86,7 @@ const FLOORS_0_2: &[&str] = &[
     "limits",
     "priority",
     "retry",
+    "route",
     "store",
     "provider",
 ];
@@ -95,6 +100,7 @@ const EVERYTHING: &[&str] = &[
     "limits",
     "priority",
     "retry",
+    "route",
     "store",
     "provider",
     "client",
@@ -251,6 +257,7 @@ fn an_arrow_that_runs_upward_is_seen() {
         ("client/mod.rs", "use crate::engine::Engine;"),
         ("engine/call.rs", "fn f() { crate::cli::run(); }"),
         ("limits/mod.rs", "use crate::retry::Step;"),
+        ("route/mod.rs", "use crate::priority::quota;"),
         ("llm/mod.rs", "use super::task::State;"),
         ("simulator/wire.rs", "use crate::llm::Usage;"),
         ("local/mod.rs", "use crate::store::Store;"),

@@ -10,6 +10,7 @@ mod house;
 mod local;
 mod model;
 mod provider;
+mod route;
 mod simulator;
 mod store;
 mod support;

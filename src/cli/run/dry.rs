@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 
-use super::{eta_seconds, models_of};
-use crate::cli::{CliError, Context, Exit, progress::span};
-use crate::client::Loader;
+use uuid::Uuid;
+
+use super::models_of;
+use crate::cli::{CliError, Context, Exit, Opened, expect};
+use crate::client::{BindingLimit, Loader, ModelCalls, Planned, expected_with};
 use crate::definition::Definition;
 use crate::store::model::ModelRow;
 
@@ -18,7 +20,12 @@ struct DryRun {
     input_tokens: u64,
     output_tokens_max: Option<u64>,
     cost_microusd_max: Option<i64>,
+    /// Under present limits, beside what waits already.
     eta_seconds: Option<f64>,
+    cost_microusd_expected: Option<u64>,
+    binding: Option<BindingLimit>,
+    /// With those of what waits already.
+    calls_by_model: Option<Vec<ModelCalls>>,
     tiers: Vec<DryTier>,
 }
 
@@ -31,6 +38,7 @@ struct DryTier {
 
 pub(super) async fn run(
     context: &Context,
+    opened: &Opened,
     definition: &Definition,
     loader: &Loader,
 ) -> Result<Exit, CliError> {
@@ -63,10 +71,18 @@ pub(super) async fn run(
         );
         crate::cost::estimate(outlook.input_tokens, output, input_price, output_price)
     });
-    let per_minute: Vec<Option<i64>> = models
-        .iter()
-        .map(|model| model.and_then(|model| model.rpm).map(i64::from))
-        .collect();
+    let planned = Planned {
+        definition,
+        outlook: &outlook,
+        models: &rows,
+    };
+    // beside what waits already; of a local worker nothing waits for a model
+    let expected = if definition.local {
+        None
+    } else {
+        Some(expected_with(&opened.store, &planned).await?)
+    };
+    let of_run = expected.as_ref().and_then(|it| it.run(Uuid::nil()));
     let told = DryRun {
         worker: definition.name.clone(),
         items: outlook.items,
@@ -76,7 +92,10 @@ pub(super) async fn run(
         input_tokens: outlook.input_tokens,
         output_tokens_max: output,
         cost_microusd_max: cost,
-        eta_seconds: eta_seconds(i64::try_from(calls).unwrap_or(i64::MAX), &per_minute),
+        eta_seconds: of_run.and_then(|it| it.seconds),
+        cost_microusd_expected: of_run.and_then(|it| it.cost_microusd),
+        binding: expected.as_ref().and_then(|it| it.binding.clone()),
+        calls_by_model: expected.as_ref().map(|it| it.calls.clone()),
         tiers: outlook
             .tiers
             .iter()
@@ -123,11 +142,9 @@ pub(super) async fn run(
             told.cost_microusd_max
                 .and_then(|cost| crate::cli::progress::dollars(cost, false))
                 .unwrap_or_else(|| "unknown (a price or max_output_tokens is not set)".to_owned()),
-            told.eta_seconds
-                .map_or("no limit is known".to_owned(), |s| format!(
-                    "at least {}",
-                    span(s)
-                )),
+            expected
+                .as_ref()
+                .map_or_else(String::new, |it| expect::words(it, Uuid::nil())),
         ))?;
     }
     if let Some(first) = &told.first_refused {

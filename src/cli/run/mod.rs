@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    CliError, Context, Exit, Opened, budget, fleet,
-    progress::{EVERY, Progress, span},
+    CliError, Context, Exit, Opened, budget, expect, fleet,
+    progress::{EVERY, Progress},
     report::Report,
     sample, stop,
 };
 use crate::{
-    client::{LoadOptions, Loaded, Loader},
+    client::{BindingLimit, LoadOptions, Loaded, Loader, expected},
     definition::{Definition, Folder, SourceFrom},
     engine::{Engine, Registry},
     store::run::RunFilter,
@@ -82,7 +82,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
                 .with_budget(args.budget_usd);
             if args.dry_run {
                 known::check(context, opened, &definition, args.budget_usd).await?;
-                return dry::run(context, &definition, &loader).await;
+                return dry::run(context, opened, &definition, &loader).await;
             }
             fleet::sync(context, &opened.store).await?;
             known::check(context, opened, &definition, args.budget_usd).await?;
@@ -93,7 +93,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
                     .say(format_args!("sample: {loaded} rows loaded"));
             }
             let loaded = loader.load().await?;
-            tell(context, opened, &definition, &loaded).await?;
+            tell(context, opened, &loaded).await?;
             if !args.wait {
                 return Ok(Exit::Ok);
             }
@@ -215,21 +215,17 @@ struct Told {
     skipped: i64,
     refused: i64,
     resumed: bool,
+    /// Under present limits; what else waits counts too.
     eta_seconds: Option<f64>,
+    /// Micro-dollars of what waits.
+    cost_microusd_expected: Option<u64>,
+    /// The limit that binds for the longest time.
+    binding: Option<BindingLimit>,
 }
 
-async fn tell(
-    context: &Context,
-    opened: &Opened,
-    definition: &Definition,
-    loaded: &Loaded,
-) -> Result<(), CliError> {
-    let models = opened
-        .store
-        .model_status(Some(&models_of(definition)))
-        .await?;
-    let per_minute: Vec<Option<i64>> = models.iter().map(|m| m.requests_per_minute).collect();
-    let eta_seconds = eta_seconds(loaded.sum.enqueued, &per_minute);
+async fn tell(context: &Context, opened: &Opened, loaded: &Loaded) -> Result<(), CliError> {
+    let expected = expected(&opened.store).await?;
+    let of_run = expected.run(loaded.run);
     let told = Told {
         run_id: loaded.run,
         items: loaded.items,
@@ -237,7 +233,9 @@ async fn tell(
         skipped: loaded.sum.skipped,
         refused: loaded.sum.refused,
         resumed: loaded.resumed,
-        eta_seconds,
+        eta_seconds: of_run.and_then(|it| it.seconds),
+        cost_microusd_expected: of_run.and_then(|it| it.cost_microusd),
+        binding: expected.binding.clone(),
     };
     if context.printer.is_json() {
         return context.printer.object(&told);
@@ -248,26 +246,12 @@ async fn tell(
             told.skipped
         ));
     }
-    let eta = match eta_seconds {
-        Some(seconds) => format!("at least {} under present limits", span(seconds)),
-        None => "no limit is known: as fast as the provider answers".to_owned(),
-    };
+    let outlook = expect::words(&expected, loaded.run);
     context.printer.say(format_args!(
-        "run {}: {} items, {} tasks, {} waiting in other runs, {} refused; {eta}",
+        "run {}: {} items, {} tasks, {} waiting in other runs, {} refused; {outlook}",
         told.run_id, told.items, told.enqueued, told.skipped, told.refused
     ));
     Ok(())
-}
-
-/// How long so many calls take under the requests per minute of all these models together, if
-/// nothing else uses them: the first minute's worth may start at once.
-fn eta_seconds(calls: i64, requests_per_minute: &[Option<i64>]) -> Option<f64> {
-    let per_minute: i64 = requests_per_minute.iter().copied().sum::<Option<i64>>()?;
-    if per_minute <= 0 {
-        return None;
-    }
-    let minutes_begun = (calls - 1).max(0) / per_minute;
-    Some(minutes_begun as f64 * 60.0)
 }
 
 /// Waits until the run has ended, or this process is stopped.

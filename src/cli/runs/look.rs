@@ -5,7 +5,8 @@ use serde::Serialize;
 use super::Which;
 use crate::cli::status::progress;
 use crate::cli::times::{brief, cut, dollars, moment};
-use crate::cli::{CliError, Context, Exit, Opened, Printer, budget};
+use crate::cli::{CliError, Context, Exit, Opened, Printer, budget, expect};
+use crate::client::{BindingLimit, ExpectedRun, expected};
 use crate::store::budget::Budget;
 use crate::store::run::{RunFilter, RunRow};
 use crate::store::stats::{CallCount, ModelCount, TierCount};
@@ -18,6 +19,10 @@ struct Whole {
     tiers: Vec<TierCount>,
     models: Vec<ModelCount>,
     counts: CallCount,
+    /// Under present limits; of a run that is active and holds anything.
+    expected: Option<ExpectedRun>,
+    /// What binds for the longest time, of all that waits.
+    binding: Option<BindingLimit>,
     budget: Option<Budget>,
 }
 
@@ -69,11 +74,14 @@ pub(super) async fn show(
     let store = &opened.store;
     let run = which.row(opened).await?;
     let id = run.run_id;
+    let expected = expected(store).await?;
     let whole = Whole {
         tiers: store.tier_counts(&[id]).await?,
         models: store.model_counts(&[id]).await?,
         counts: store.call_counts(&[id]).await?,
         budget: store.budget(Some(id)).await?,
+        expected: expected.run(id).cloned(),
+        binding: expected.binding.clone(),
         run,
     };
     if printer.is_json() {
@@ -106,9 +114,10 @@ fn screen(printer: &Printer, whole: &Whole) -> Result<(), CliError> {
         ("loaded", at(run.loaded_at)),
         ("ended", at(run.finished_at)),
         (
-            "will end",
+            "at this pace",
             at(run.eta.filter(|_| run.finished_at.is_none())),
         ),
+        ("expected", expectation(whole)),
         (
             "items",
             format!(
@@ -190,4 +199,18 @@ fn screen(printer: &Printer, whole: &Whole) -> Result<(), CliError> {
         ));
     }
     Ok(())
+}
+
+/// When it ends under present limits, at what cost, and what holds it back. Empty: nothing waits.
+fn expectation(whole: &Whole) -> String {
+    let Some(it) = &whole.expected else {
+        return String::new();
+    };
+    let parts = [
+        Some(expect::end(it)),
+        expect::cost(it),
+        whole.binding.as_ref().map(expect::held_back),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    parts.join(", ")
 }

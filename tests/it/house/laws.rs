@@ -158,6 +158,7 @@ const BELOW_FLOOR_3: &[&str] = &[
     "limits",
     "priority",
     "retry",
+    "route",
     "provider",
     "store",
 ];

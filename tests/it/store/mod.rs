@@ -5,6 +5,7 @@ mod by_hand;
 mod care;
 mod claim;
 mod enqueue;
+mod forecast;
 mod limits;
 mod load;
 mod migrate;

@@ -28,6 +28,7 @@ create or replace function tidegate.claim_v3(
 #variable_conflict use_column
 declare
   c_hold_after constant interval := '5 s';   -- a large task passed over for so long is left room
+  c_hold_for constant interval := '3 min';   -- and no longer than this: it may not come up again behind what came since
   c_calls_per_model constant smallint := 4;  -- the first call and 3 retries; its twin is retry::CALLS_PER_MODEL
   v_windows_at timestamptz := coalesce(p_now, now());
   v_now timestamptz;
@@ -154,8 +155,9 @@ begin
   for row_ in select r.o_limit, r.o_room, l.dimension, l.window_kind, l.size, h.task_id, h.need
                 from tidegate.limit_room_v2(v_limits, v_windows_at, v_now, p_interactive) r
                 join tidegate.limits l on l.limit_id = r.o_limit
-                left join tidegate.limit_holds h on h.limit_id = l.limit_id and h.since < v_now - c_hold_after
-                 and exists (select from tidegate.tasks t where t.id = h.task_id and t.state = 'ready') loop
+                left join tidegate.limit_holds h on h.limit_id = l.limit_id and h.since < v_now - c_hold_after and h.since > v_now - c_hold_for
+                 and exists (select from tidegate.tasks t join tidegate.runs u on u.id = t.run_id
+                              where t.id = h.task_id and t.state = 'ready' and u.state = 'active') loop
     v_room[row_.o_limit] := row_.o_room;
     v_dim[row_.o_limit] := row_.dimension;
     v_size[row_.o_limit] := row_.size;
@@ -228,7 +230,8 @@ begin
                  y.weight / sum(y.weight / y.tiers) over () * y.mix / sum(y.mix) over (partition by y.run_id) as share
             from (select n.run_id, n.tier, u.weight::float8 as weight, coalesce(u.mix[n.tier + 1], 1)::float8 as mix,
                          count(*) over (partition by n.run_id)::float8 as tiers
-                    from (select distinct n.run_id, n.tier from tidegate.lanes n where n.lane = any (v_lanes)) n
+                    -- a cell whose models are all closed would only be dealt slots that it cannot use
+                    from (select distinct n.run_id, n.tier from tidegate.lanes n where n.lane = any (v_lanes) and n.ladder && v_models) n
                     join tidegate.runs u on u.id = n.run_id) y) z;
 
   for v_phase in 1..6 loop
@@ -341,7 +344,7 @@ begin
                 v_fits := false;
                 -- the first that is passed over, in the order of the claim
                 if v_dim[v_limit] not in ('requests', 'concurrency') and v_room[v_limit] < v_need and v_limit <> all (v_passed_limits)
-                   and row_.est_input <= v_size[v_limit] * 1.25 then
+                   and (v_dim[v_limit] = 'output_tokens' or row_.est_input <= v_size[v_limit] * 1.25) then
                   v_passed_limits := v_passed_limits || v_limit;
                   v_passed_tasks := v_passed_tasks || row_.id;
                   v_passed_needs := v_passed_needs || v_need;
@@ -434,7 +437,8 @@ begin
      where z.task <> all (v_ids)
     on conflict (limit_id) do update set task_id = excluded.task_id, need = excluded.need, since = excluded.since
      -- one at a time, until it has been served
-     where not exists (select from tidegate.tasks t where t.id = h.task_id and t.state = 'ready') or h.task_id = any (v_ids);
+     where not exists (select from tidegate.tasks t where t.id = h.task_id and t.state = 'ready') or h.task_id = any (v_ids)
+        or h.since <= v_now - c_hold_for;
   end if;
   if v_paced <> '{}' then
     update tidegate.run_pacing z

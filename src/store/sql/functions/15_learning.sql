@@ -25,14 +25,14 @@ begin
 end $$;
 
 -- A limit whose way of counting nobody told is found out gently: as many at once as we dare, a step more each time the last
--- step came back clean while the limit was used to the full: doubling while small, then half a second's worth, so that the one
+-- step came back clean while the limit was used to the full: doubling while small, then a second's worth, so that the one
 -- step too many is refused a few calls, not hundreds. Dared in full, the whole minute's worth may start at once.
 create or replace function tidegate.learn_counting_v1() returns int language plpgsql as $$
 declare
   v_n int;
 begin
   with asked as (
-    select l.limit_id, greatest(1, case when l.burst < 8 then l.burst else l.size / 120 end) as step
+    select l.limit_id, greatest(1, case when l.burst < 8 then l.burst else l.size / 60 end) as step
       from tidegate.limits l
      where l.counting = 'unknown' and l.burst < l.size
        and exists (select from tidegate.limit_room_v2(array[l.limit_id], now(), now()) r where r.o_room <= 0)

@@ -1,0 +1,142 @@
+//! When what waits will be done, at what cost, and what holds it back: the forecast of `route` over
+//! what the store says.
+
+mod ahead;
+mod limits;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::{
+    definition::Definition,
+    route::forecast::{Forecast, forecast},
+    store::{Store, StoreError, model::ModelRow},
+};
+
+use super::{Outlook, lanes};
+use ahead::Gathered;
+
+/// What is to be expected under present limits, if nothing fails and nothing comes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Expected {
+    /// Per active run that holds anything.
+    pub runs: Vec<ExpectedRun>,
+    /// What holds tasks back for the longest time. `None`: nothing does.
+    pub binding: Option<BindingLimit>,
+    /// Calls to come, by model; models without any are left out.
+    pub calls: Vec<ModelCalls>,
+}
+
+/// What is to be expected of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExpectedRun {
+    /// The run; of one that is only planned all zeros.
+    pub run_id: Uuid,
+    /// Seconds until its last answer. `None`: not before a person acts.
+    pub seconds: Option<f64>,
+    /// Micro-dollars of what waits. `None`: a price is not known.
+    pub cost_microusd: Option<u64>,
+}
+
+/// The limit that binds.
+#[derive(Clone, Debug, Serialize)]
+pub struct BindingLimit {
+    /// The model whose calls wait. `None`: all wait for it, as for a budget or free slots.
+    pub model: Option<String>,
+    /// In words: `requests per minute`.
+    pub limit: String,
+    /// For how many seconds.
+    pub seconds: f64,
+}
+
+/// Calls of a model to come.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelCalls {
+    /// The model.
+    pub model: String,
+    /// How many.
+    pub calls: u64,
+}
+
+/// A run that is not made yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Planned<'a> {
+    /// What it is made by.
+    pub definition: &'a Definition,
+    /// What its source came to.
+    pub outlook: &'a Outlook,
+    /// Models of tidegate.toml, for those that the database does not know.
+    pub models: &'a [ModelRow],
+}
+
+/// What is to be expected of all that waits.
+///
+/// # Errors
+/// As every statement.
+pub async fn expected(store: &Store) -> Result<Expected, StoreError> {
+    let gathered = Gathered::of(store.ahead(&[]).await?);
+    Ok(Expected::of(&gathered))
+}
+
+/// The same, with a run that is only planned; it is the last.
+///
+/// # Errors
+/// As every statement.
+pub async fn expected_with(store: &Store, planned: &Planned<'_>) -> Result<Expected, StoreError> {
+    let tiers = 0..planned.definition.tiers.len();
+    let ladders: Vec<Vec<String>> = tiers
+        .map(|tier| {
+            planned
+                .definition
+                .ladder(tier)
+                .into_iter()
+                .map(String::from)
+                .collect()
+        })
+        .collect();
+    let mut gathered = Gathered::of(store.ahead(&ladders.concat()).await?);
+    gathered.plan(planned, &ladders, lanes::est_output(planned.definition));
+    Ok(Expected::of(&gathered))
+}
+
+impl Expected {
+    /// Of one run.
+    pub fn run(&self, run: Uuid) -> Option<&ExpectedRun> {
+        self.runs.iter().find(|it| it.run_id == run)
+    }
+
+    fn of(gathered: &Gathered) -> Self {
+        let Forecast {
+            runs,
+            calls,
+            binding,
+        } = forecast(&gathered.ahead);
+        let names = gathered.models.iter();
+        let binding = binding.map(|it| BindingLimit {
+            model: gathered.of_model[it.pool].then(|| gathered.models[it.model].clone()),
+            limit: gathered.words[it.pool].clone(),
+            seconds: it.seconds,
+        });
+        Self {
+            runs: gathered
+                .runs
+                .iter()
+                .zip(runs)
+                .map(|(run, it)| ExpectedRun {
+                    run_id: *run,
+                    seconds: it.seconds,
+                    cost_microusd: it.cost_microusd,
+                })
+                .collect(),
+            binding,
+            calls: names
+                .zip(calls)
+                .filter(|(_, calls)| *calls > 0)
+                .map(|(model, calls)| ModelCalls {
+                    model: model.clone(),
+                    calls,
+                })
+                .collect(),
+        }
+    }
+}
