@@ -86,21 +86,21 @@ pub struct Limit {
     pub size: u64,
     /// Per minute only: how many may start at once, the rest evenly. `None`: all of them.
     pub burst: Option<u64>,
-    /// How much later than its grant a call may arrive, in milliseconds (1,000 unless learned).
+    /// How much later than its grant a call may arrive, in milliseconds (500 unless learned).
     pub guard_ms: u32,
     /// The last interactive call (`ask`, `embed`): for ten minutes a little stays reserved.
     pub interactive_at: Option<i64>,
 }
 
 impl Limit {
-    /// One of requests per minute, counted as a sliding window, with the default guard of 1 s.
+    /// One of requests per minute, counted as a sliding window, with the default guard of half a second.
     pub fn per_minute(size: u64) -> Self {
         Self {
             dimension: Dimension::Requests,
             window: Window::Minute,
             size,
             burst: None,
-            guard_ms: 1_000,
+            guard_ms: 500,
             interactive_at: None,
         }
     }

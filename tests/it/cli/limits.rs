@@ -95,7 +95,7 @@ async fn a_limit_set_by_hand_is_told_before_and_after_and_obeyed_by_the_next_cla
         .ok();
     assert!(words.stdout.contains("sim/a: rpm 60 -> 30"), "{words:?}");
     assert!(
-        words.stdout.contains("max_concurrency 1000 -> 4"),
+        words.stdout.contains("max_concurrency 10000 -> 4"),
         "{words:?}"
     );
 }

@@ -27,9 +27,9 @@ async fn a_run_is_told_when_its_limits_let_it_end_before_and_while_it_runs() {
         .expect("a run")
         .run;
     let before = expected(&store).await.expect("told");
-    // 40 in each window of 60 s and the guard of one
+    // 40 in each window of 60 s and the guard of half a one
     assert!(
-        is_about(seconds(&before, run), 122.0 + LATENCY),
+        is_about(seconds(&before, run), 121.0 + LATENCY),
         "{before:?}"
     );
     let binding = before.binding.expect("a limit");
@@ -43,7 +43,7 @@ async fn a_run_is_told_when_its_limits_let_it_end_before_and_while_it_runs() {
     let process = a_process(&store, Duration::from_secs(60)).await;
     assert_eq!(claim(&store, process, 40).await.len(), 40);
     let later = expected(&store).await.expect("told");
-    assert!(is_about(seconds(&later, run), 122.0 + LATENCY), "{later:?}");
+    assert!(is_about(seconds(&later, run), 121.0 + LATENCY), "{later:?}");
 }
 
 #[tokio::test]
