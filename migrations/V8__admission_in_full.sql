@@ -23,6 +23,7 @@ alter table tidegate.limits alter column guard_ms set default 500;
 update tidegate.limits set guard_ms = 500 where guard_ms = 1000;
 update tidegate.limits set told = size, told_burst = case when counting = 'bucket' then burst end;
 create unique index limits_of_runs on tidegate.limits (run_id) where run_id is not null;
+create unique index limits_of_days on tidegate.limits (dimension) where dimension = 'money' and window_kind = 'day';
 comment on column tidegate.limits.size is 'What holds now: what was told, lowered or found out by what the provider says';
 
 -- Every change of a limit, with what it followed from.
@@ -104,11 +105,9 @@ create table tidegate.file_values (
   at timestamptz not null default clock_timestamp()
 );
 
-drop function if exists tidegate.sync_model_v1(text, bytea, text, bigint, bigint, bigint, bigint, text, bigint, bigint, bigint);
-drop function if exists tidegate.claim_v2(uuid, int, bigint, text[], text[], float8, timestamptz);
-drop function if exists tidegate.ensure_lane_v1(uuid, text, int, smallint, int[], smallint, int, int);
-drop view if exists tidegate.model_status, tidegate.lane_waits, tidegate.task_waits, tidegate.wait_counts, tidegate.scaling, tidegate.model_gates cascade;
-drop function if exists tidegate.limit_opens_at_v1(int, bigint, timestamptz);
-drop function if exists tidegate.limit_room_v1(int[], timestamptz, timestamptz);
-drop function if exists tidegate.redefine_run_v1(uuid, bytea, real[]);
-drop function if exists tidegate.register_worker_v1(text, bytea, uuid, boolean, boolean, int, real[], int[], int, int, int);
+-- Functions that the former program calls stay as they are, and views keep their columns (new ones at the end): old and new
+-- processes work side by side. They are dropped by a later migration.
+
+-- Newest calls of a model, for learning and for its state; what is asked by time alone reads whole days.
+create index calls_by_model on tidegate.calls (model, started_at);
+drop index tidegate.calls_by_time;

@@ -150,9 +150,9 @@ impl Fetcher {
             providers: self.shared.providers.keys().cloned().collect(),
             workers: self.shared.settings.workers.clone(),
         };
+        let asked_at = Instant::now();
         let claimed = self.shared.store.claim(&request).await;
         let claimed = self.heard(request.nonce, claimed)?;
-        let arrived_at = Instant::now();
         let taken = claimed.len();
         if taken > 0 {
             let ids: Vec<Uuid> = claimed.iter().map(|task| task.task).collect();
@@ -165,8 +165,9 @@ impl Fetcher {
                     lease: self.lease.clone(),
                     body: bodies.remove(&task.task),
                     items_were_read,
+                    // an answer that was long on its way is as old as it is
+                    granted_at: asked_at + task.waited,
                     claimed: task,
-                    arrived_at,
                 };
                 self.start(call.run()).await;
             }

@@ -25,7 +25,7 @@ const COOLDOWN_OF_NAMED: Duration = Duration::from_secs(60);
 const NOTICE_EVERY: Duration = Duration::from_millis(500);
 
 /// What a call that brought no answer says of its model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Sign {
     /// Nothing.
     None,
@@ -39,8 +39,8 @@ pub(super) enum Sign {
 #[derive(Default)]
 pub(super) struct Heard {
     verdicts: Vec<(String, Verdict, String)>,
-    /// By model: the sign, and the last grant that it was seen with.
-    signs: BTreeMap<String, (Sign, DateTime<Utc>)>,
+    /// By model and sign: the last grant that it was seen with.
+    signs: BTreeMap<(String, Sign), DateTime<Utc>>,
     notices: Vec<Notice>,
 }
 
@@ -72,8 +72,8 @@ impl Heard {
             self.verdict(model, *verdict, brief);
             if *sign != Sign::None {
                 let at = attempt.claim.granted_at;
-                let known = self.signs.entry(model.to_owned()).or_insert((*sign, at));
-                *known = (*sign, at.max(known.1));
+                let known = self.signs.entry((model.to_owned(), *sign)).or_insert(at);
+                *known = at.max(*known);
             }
         }
     }
@@ -125,8 +125,9 @@ impl Throttle {
     /// Closes models, learns limits, cuts calls at once. Comes before tasks are given back: else they
     /// would be taken again at once.
     pub(super) async fn conclude(&mut self, heard: Heard) {
-        let refused =
-            |model: &str| matches!(heard.signs.get(model), Some((Sign::Refused { .. }, _)));
+        let saw = |model: &str, sign| heard.signs.contains_key(&(model.to_owned(), sign));
+        let named = |model: &str| saw(model, Sign::Refused { named: true });
+        let refused = |model: &str| named(model) || saw(model, Sign::Refused { named: false });
         let news: Vec<Notice> = heard
             .notices
             .iter()
@@ -137,16 +138,13 @@ impl Throttle {
             written("learn limits", || self.shared.store.learn_notices(&news)).await;
         }
         for (model, verdict, brief) in &heard.verdicts {
-            let named = matches!(
-                heard.signs.get(model),
-                Some((Sign::Refused { named: true }, _))
-            );
+            let named = named(model);
             written("close the model", || {
                 self.close(model, *verdict, named, brief)
             })
             .await;
         }
-        for (model, (sign, at)) in &heard.signs {
+        for ((model, sign), at) in &heard.signs {
             written("learn from a refusal", || self.learn(model, *sign, *at)).await;
         }
     }

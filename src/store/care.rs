@@ -75,9 +75,6 @@ impl Store {
         let partitions = sqlx::query("select tidegate.ensure_partitions()")
             .execute(&self.pool)
             .await;
-        sqlx::query("select tidegate.fold_settlements_v1()")
-            .execute(&self.pool)
-            .await?;
         sqlx::query("select tidegate.trim_book_v1()")
             .execute(&self.pool)
             .await?;

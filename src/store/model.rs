@@ -123,19 +123,15 @@ impl Store {
         models: &[ModelRow],
     ) -> Result<usize, StoreError> {
         for provider in providers {
-            sqlx::query!(
-                "insert into tidegate.providers (name, kind, base_url, quota_scope, day_zone) values ($1, $2, $3, $4, $5)
-                 on conflict (name) do update set kind = excluded.kind, base_url = excluded.base_url,
-                   quota_scope = excluded.quota_scope, day_zone = excluded.day_zone
-                 where (tidegate.providers.kind, tidegate.providers.base_url, tidegate.providers.quota_scope, tidegate.providers.day_zone)
-                   is distinct from (excluded.kind, excluded.base_url, excluded.quota_scope, excluded.day_zone)",
+            sqlx::query_scalar!(
+                r#"select tidegate.sync_provider_v1($1, $2, $3, $4, $5)::text as done"#,
                 provider.name,
                 provider.kind,
                 provider.base_url,
                 provider.quota_scope,
                 provider.day_zone,
             )
-            .execute(&self.pool)
+            .fetch_one(&self.pool)
             .await?;
         }
         let mut written = 0;

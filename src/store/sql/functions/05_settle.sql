@@ -103,7 +103,10 @@ begin
             select l.limit_id, g.granted_at, g.cost_microusd - c.est_cost_microusd
               from given g
               join tidegate.calls c on c.id = g.call_id and c.started_at = g.granted_at and c.ended_at is null
-              join tidegate.limits l on l.dimension = 'money' and (l.run_id = c.run_id or l.window_kind = 'day')
+              join lateral (
+                select z.limit_id from tidegate.limits z where z.run_id = c.run_id
+                union all
+                select z.limit_id from tidegate.limits z where z.dimension = 'money' and z.window_kind = 'day') l on true
              where g.cost_microusd is not null and not coalesce(g.cost_estimated, false)) z
      group by z.limit_id, z.at having sum(z.delta) <> 0
   ), event as (
@@ -166,15 +169,18 @@ begin
         from (select l.limit_id, g.granted_at as at,
                      case when not g.sent then -case l.dimension when 'requests' then 1
                                                                  when 'input_tokens' then c.est_input_tokens
-                                                                 when 'output_tokens' then c.est_output_tokens
-                                                                 else c.est_input_tokens::bigint + c.est_output_tokens end
+                                                                 when 'output_tokens' then coalesce(c.est_output_tokens, n.est_output)
+                                                                 else greatest(c.est_input_tokens::bigint + coalesce(c.est_output_tokens, n.est_output), n.max_output) end
                           else case l.dimension when 'requests' then 0
                                                 when 'input_tokens' then g.input_tokens - c.est_input_tokens
-                                                when 'output_tokens' then g.output_tokens + g.thought_tokens - c.est_output_tokens
-                                                else g.input_tokens + g.output_tokens + g.thought_tokens - c.est_input_tokens::bigint - c.est_output_tokens end end as delta
+                                                when 'output_tokens' then g.output_tokens + g.thought_tokens - coalesce(c.est_output_tokens, n.est_output)
+                                                else greatest(g.input_tokens + g.output_tokens + g.thought_tokens, n.max_output)
+                                                     - greatest(c.est_input_tokens::bigint + coalesce(c.est_output_tokens, n.est_output), n.max_output) end end as delta
                 from given g
                 join tidegate.calls c on c.id = g.call_id and c.started_at = g.granted_at and c.ended_at is null
                 join tidegate.models m on m.model = c.model
+                join tidegate.tasks t on t.id = c.task_id
+                join tidegate.lanes n on n.lane = t.lane
                 join tidegate.model_limits ml on ml.model_id = m.model_id
                 join tidegate.limits l on l.limit_id = ml.limit_id and l.dimension <> 'concurrency'
                where not g.sent or g.input_tokens is not null
@@ -182,7 +188,10 @@ begin
               select l.limit_id, g.granted_at, coalesce(g.cost_microusd, 0) - c.est_cost_microusd
                 from given g
                 join tidegate.calls c on c.id = g.call_id and c.started_at = g.granted_at and c.ended_at is null
-                join tidegate.limits l on l.dimension = 'money' and (l.run_id = c.run_id or l.window_kind = 'day')
+                join lateral (
+                select z.limit_id from tidegate.limits z where z.run_id = c.run_id
+                union all
+                select z.limit_id from tidegate.limits z where z.dimension = 'money' and z.window_kind = 'day') l on true
                where not g.sent or (g.cost_microusd is not null and not coalesce(g.cost_estimated, false))) z
        group by z.limit_id, z.at having sum(z.delta) <> 0
     ), fenced as (

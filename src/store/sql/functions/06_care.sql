@@ -154,8 +154,9 @@ create or replace function tidegate.trim_book_v1() returns void language sql vol
   delete from tidegate.segments s where not s.open and s.created_at < now() - interval '10 min';
 $$;
 
--- Long windows (a day, a run): settlements that are minutes old become part of the book, so that they stay few. Under the
--- limit's lock, as a claim would.
+-- Keeps settlements few, since each claim sums them. Long windows (a day, a run): those that are seconds old become part of the book,
+-- under the limit's lock, as a claim would. Minutes: those of one second become one; more use than was reserved leaves its window
+-- with the end of that second, less use with its beginning, so that the window is never told too much room.
 create or replace function tidegate.fold_settlements_v1() returns int language plpgsql as $$
 declare
   v_limit record;
@@ -164,10 +165,10 @@ begin
   for v_limit in
     select l.limit_id, l.window_kind, l.quota_scope from tidegate.limits l
      where l.window_kind in ('day', 'run')
-       and exists (select from tidegate.limit_settlements s where s.limit_id = l.limit_id and s.at < now() - interval '5 min')
+       and exists (select from tidegate.limit_settlements s where s.limit_id = l.limit_id and s.at < now() - interval '5 s')
      order by l.limit_id for no key update of l skip locked loop
     with gone as (
-      delete from tidegate.limit_settlements s where s.limit_id = v_limit.limit_id and s.at < now() - interval '5 min' returning s.at, s.delta
+      delete from tidegate.limit_settlements s where s.limit_id = v_limit.limit_id and s.at < now() - interval '5 s' returning s.at, s.delta
     ), total as (
       -- of a day that is over nothing counts any more
       select coalesce(sum(g.delta), 0)::bigint as delta from gone g
@@ -181,6 +182,15 @@ begin
                           where b.limit_id = v_limit.limit_id order by b.at desc limit 1) newest on true;
     v_n := v_n + 1;
   end loop;
+  with old as (
+    delete from tidegate.limit_settlements s using tidegate.limits l
+     where l.limit_id = s.limit_id and l.window_kind = 'minute' and s.at < now() - interval '5 s' and s.at > now() - interval '5 min'
+       and s.at <> date_trunc('second', s.at)
+    returning s.limit_id, date_trunc('second', s.at) as second, s.delta
+  )
+  insert into tidegate.limit_settlements (limit_id, at, delta)
+  select o.limit_id, o.second + case when sum(o.delta) > 0 then interval '1 s' else interval '0' end, sum(o.delta)
+    from old o group by o.limit_id, o.second having sum(o.delta) <> 0;
   return v_n;
 end $$;
 

@@ -165,6 +165,8 @@ declare
   v_until timestamptz;
   c_first constant interval := '5 s';
 begin
+  -- for longer, a model is paused by hand
+  p_wait := case when p_wait is not null then least(p_wait, interval '31 days') end;
   select p.quota_scope, m.wire_name, p.day_zone, coalesce(m.shares, m.wire_name) into v_scope, v_wire, v_zone, v_bucket
     from tidegate.models m join tidegate.providers p on p.name = m.provider where m.model = p_model;
   if v_scope is null then
@@ -213,15 +215,20 @@ declare
   v_scope text;
   v_wire text;
   v_provider text;
+  v_bucket text;
   v_hit int := 0;
   v_n int;
 begin
-  select p.quota_scope, m.wire_name, m.provider into v_scope, v_wire, v_provider
+  select p.quota_scope, m.wire_name, m.provider, coalesce(m.shares, m.wire_name) into v_scope, v_wire, v_provider, v_bucket
     from tidegate.models m join tidegate.providers p on p.name = m.provider where m.model = p_model;
   if v_scope is null then
     raise exception 'no model is called %', p_model using errcode = 'TG404', hint = 'see: select model from tidegate.models';
   end if;
-  delete from tidegate.model_cooldowns c where c.quota_scope = v_scope and c.wire_name = v_wire and c.until > clock_timestamp();
+  -- what shares its bucket was closed with it; a gate that waits for its probe is opened too
+  delete from tidegate.model_cooldowns c
+   where c.quota_scope = v_scope and (c.until > clock_timestamp() or c.proven_at is null)
+     and c.wire_name in (select o.wire_name from tidegate.models o join tidegate.providers p on p.name = o.provider and p.quota_scope = v_scope
+                          where coalesce(o.shares, o.wire_name) = v_bucket);
   get diagnostics v_hit = row_count;
   update tidegate.models m set parked = null, parked_at = null where m.model = p_model and m.parked is not null;
   get diagnostics v_n = row_count;

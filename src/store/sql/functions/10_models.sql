@@ -8,6 +8,29 @@ returns bigint language sql immutable parallel safe as $$
     case when p_rpm > 0 then greatest(3, coalesce(p_burst, p_rpm), ceil(p_rpm / 60.0 * coalesce(p_latency_ms, 10000) / 1000.0 * 1.5)) else 3 end))::bigint
 $$;
 
+-- A limit that has no book yet begins with what its models used of the present window: else a limit told or learned in mid-run
+-- would grant a whole window's worth again.
+create or replace function tidegate.seed_book_v1(p_limit int) returns void language sql volatile as $$
+  insert into tidegate.limit_book (limit_id, at, total, full_at)
+  select l.limit_id, clock_timestamp(), k.used,
+         clock_timestamp() + case when l.window_kind = 'minute' and l.size > 0 then make_interval(secs => least(k.used, coalesce(l.burst, k.used)) * 60.0 / l.size) else interval '0' end
+    from tidegate.limits l
+    cross join lateral (
+      select sum(case l.dimension
+                   when 'requests' then 1
+                   when 'input_tokens' then coalesce(c.input_tokens, c.est_input_tokens)
+                   when 'output_tokens' then coalesce(c.output_tokens + c.thought_tokens, c.est_output_tokens)
+                   else coalesce(c.input_tokens + c.output_tokens + c.thought_tokens, c.est_input_tokens::bigint + coalesce(c.est_output_tokens, 0)) end)::bigint as used
+        from tidegate.model_limits ml
+        join tidegate.models m on m.model_id = ml.model_id
+        join tidegate.calls c on c.model = m.model and c.sent
+         and c.started_at > case l.window_kind when 'day' then tidegate.limit_day_start_v1(l.quota_scope, now()) else now() - interval '60 s' end
+       where ml.limit_id = l.limit_id) k
+   where l.limit_id = p_limit and l.dimension in ('requests', 'input_tokens', 'output_tokens', 'total_tokens') and k.used > 0
+     and not exists (select from tidegate.limit_book b where b.limit_id = l.limit_id)
+     and not exists (select from tidegate.limit_settlements t where t.limit_id = l.limit_id)
+$$;
+
 -- Writes one limit of a model as somebody tells it; null: takes it away, and what is found out about it counts again from nothing.
 -- Calls at once stay a limit of every model: untold, they follow what it bears.
 create or replace function tidegate.tell_limit_v1(
@@ -65,6 +88,7 @@ begin
     end if;
   end if;
   insert into tidegate.model_limits (model_id, limit_id) values (p_model, v_id) on conflict do nothing;
+  perform tidegate.seed_book_v1(v_id);
 end $$;
 
 -- A model that is only named somewhere, without limits: known from now on. Returns its number; null: no such provider entry.
@@ -84,11 +108,42 @@ begin
   end if;
   insert into tidegate.models (model, provider, wire_name) values (p_model, split_part(p_model, '/', 1), v_wire) on conflict (model) do nothing;
   select m.model_id into v_id from tidegate.models m where m.model = p_model for update;
-  perform tidegate.tell_limit_v1(v_id, v_scope, v_wire, 'concurrency', 'none', null, null, null, 'learned', true);
+  -- another entry of the same scope, or another process just now, may have told it
+  if not exists (select from tidegate.limits l where l.quota_scope = v_scope and l.name = v_wire and l.dimension = 'concurrency') then
+    perform tidegate.tell_limit_v1(v_id, v_scope, v_wire, 'concurrency', 'none', null, null, null, 'learned', true);
+  end if;
   -- another entry of the same scope may have told its limits already
   insert into tidegate.model_limits (model_id, limit_id)
   select v_id, l.limit_id from tidegate.limits l where l.quota_scope = v_scope and l.name = v_wire on conflict do nothing;
   return v_id;
+end $$;
+
+-- One provider entry of tidegate.toml. Another quota scope means other limits: its models are bound to those of the new one, and what
+-- the file says of them is written anew.
+create or replace function tidegate.sync_provider_v1(p_name text, p_kind text, p_base_url text, p_scope text, p_zone text) returns void language plpgsql as $$
+declare
+  v_old text;
+  v_model record;
+begin
+  select p.quota_scope into v_old from tidegate.providers p where p.name = p_name for update;
+  insert into tidegate.providers (name, kind, base_url, quota_scope, day_zone) values (p_name, p_kind, p_base_url, p_scope, p_zone)
+  on conflict (name) do update set kind = excluded.kind, base_url = excluded.base_url, quota_scope = excluded.quota_scope, day_zone = excluded.day_zone
+   where (tidegate.providers.kind, tidegate.providers.base_url, tidegate.providers.quota_scope, tidegate.providers.day_zone)
+     is distinct from (excluded.kind, excluded.base_url, excluded.quota_scope, excluded.day_zone);
+  if v_old is null or v_old = p_scope then
+    return;
+  end if;
+  for v_model in update tidegate.models m set file_hash = null, file_entry = null where m.provider = p_name returning m.model_id, m.wire_name, m.shares loop
+    delete from tidegate.model_limits ml where ml.model_id = v_model.model_id;
+    if not exists (select from tidegate.limits l where l.quota_scope = p_scope and l.name = v_model.wire_name and l.dimension = 'concurrency') then
+      perform tidegate.tell_limit_v1(v_model.model_id, p_scope, v_model.wire_name, 'concurrency', 'none', null, null, null, 'learned', true);
+    end if;
+    insert into tidegate.model_limits (model_id, limit_id)
+    select v_model.model_id, l.limit_id from tidegate.limits l
+     where l.quota_scope = p_scope
+       and l.name = case when l.dimension = 'concurrency' then v_model.wire_name else coalesce(v_model.shares, v_model.wire_name) end
+    on conflict do nothing;
+  end loop;
 end $$;
 
 -- One model of tidegate.toml. Its limits and prices are written only if its entry changed since the last sync (p_hash), and of
@@ -125,6 +180,9 @@ declare
 begin
   select * into v from tidegate.models m where m.model_id = p_model for update;
   select p.quota_scope into v_scope from tidegate.providers p where p.name = v.provider;
+  -- all it may touch, in the order of the claims
+  perform 1 from tidegate.limits l
+   where l.quota_scope = v_scope and l.name in (v.wire_name, v.shares, p_entry ->> 'shares') order by l.limit_id for no key update;
   v_was := case when p_source = 'file' then v.file_entry end;
   if p_entry ? 'shares' and (p_entry ->> 'shares') is distinct from v.shares then
     -- the limits of another name from now on, and no longer its own
@@ -139,16 +197,18 @@ begin
   end if;
   v_bucket := coalesce(v.shares, v.wire_name);
   if p_entry ? 'input_price_microusd' and (v_was is null or v_was -> 'input_price_microusd' is distinct from p_entry -> 'input_price_microusd') then
-    update tidegate.models m set input_price_microusd = (p_entry ->> 'input_price_microusd')::bigint where m.model_id = p_model;
+    update tidegate.models m set input_price_microusd = (p_entry ->> 'input_price_microusd')::numeric::bigint where m.model_id = p_model;
   end if;
   if p_entry ? 'output_price_microusd' and (v_was is null or v_was -> 'output_price_microusd' is distinct from p_entry -> 'output_price_microusd') then
-    update tidegate.models m set output_price_microusd = (p_entry ->> 'output_price_microusd')::bigint where m.model_id = p_model;
+    update tidegate.models m set output_price_microusd = (p_entry ->> 'output_price_microusd')::numeric::bigint where m.model_id = p_model;
   end if;
   foreach v_key in array array['max_concurrency', 'output_tpm', 'rpd', 'rpm', 'tpd', 'tpm'] loop
     continue when not p_entry ? v_key and not (v_key = 'rpm' and (p_entry ? 'window' or p_entry ? 'burst'));
     continue when v_was is not null
       and (v_was -> v_key) is not distinct from (p_entry -> v_key)
       and (v_key <> 'rpm' or ((v_was -> 'window') is not distinct from (p_entry -> 'window') and (v_was -> 'burst') is not distinct from (p_entry -> 'burst')));
+    -- what the file never named is not taken away by it: another entry of the scope may have told it
+    continue when p_source = 'file' and coalesce(p_entry -> v_key, 'null') = 'null' and coalesce(v_was -> v_key, 'null') = 'null';
     -- one bucket, many names: the numbers are told where the bucket has its name
     continue when v.shares is not null and v_key <> 'max_concurrency';
     perform tidegate.tell_limit_v1(
@@ -157,10 +217,10 @@ begin
                  when 'output_tpm' then 'output_tokens' else tidegate.token_dimension_v1(v.provider) end,
       case v_key when 'max_concurrency' then 'none' when 'rpd' then 'day' when 'tpd' then 'day' else 'minute' end,
       case when v_key = 'rpm' and not p_entry ? 'rpm'
-           then (select l.told from tidegate.limits l where l.quota_scope = v_scope and l.name = v_bucket and l.dimension = 'requests' and l.window_kind = 'minute')
-           else (p_entry ->> v_key)::bigint end,
+           then (select coalesce(l.told, l.size) from tidegate.limits l where l.quota_scope = v_scope and l.name = v_bucket and l.dimension = 'requests' and l.window_kind = 'minute')
+           else (p_entry ->> v_key)::numeric::bigint end,
       case when v_key = 'rpm' then p_entry ->> 'window' end,
-      case when v_key = 'rpm' then (p_entry ->> 'burst')::bigint end, p_source,
+      case when v_key = 'rpm' then (p_entry ->> 'burst')::numeric::bigint end, p_source,
       -- by hand, what is not named stays; in the file, what it did not name before either was found out
       case when p_source = 'file' then v_was is not null and v_was ->> 'window' is null and p_entry ->> 'window' is null
            else not p_entry ? 'window' end);
@@ -289,7 +349,10 @@ begin
   if p_run is not null and not exists (select from tidegate.runs u where u.id = p_run) then
     raise exception 'no run has the id %', p_run using errcode = 'TG404', hint = 'see: select id from tidegate.runs';
   end if;
+  -- claims that looked before it stood have booked nothing: they are waited for, and what they granted is summed below
+  lock table tidegate.limits in exclusive mode;
   if p_microusd is null then
+    delete from tidegate.limit_settlements s using tidegate.limits l where s.limit_id = l.limit_id and l.dimension = 'money' and l.name = v_name;
     delete from tidegate.limit_book b using tidegate.limits l where b.limit_id = l.limit_id and l.dimension = 'money' and l.name = v_name;
     delete from tidegate.limits l where l.dimension = 'money' and l.name = v_name;
   else
@@ -307,7 +370,7 @@ begin
                                    else coalesce(c.cost_microusd, 0) end), 0)::bigint as spent
             from tidegate.calls c
            where case when p_run is null then c.started_at >= tidegate.day_start('UTC', now()) else c.run_id = p_run end) k
-       where l.dimension = 'money' and l.name = v_name and k.spent > 0;
+       where l.dimension = 'money' and l.name = v_name;
     end if;
   end if;
   perform tidegate.wake_v1('ready');

@@ -16,7 +16,7 @@ begin
      set size = case p_what when 'size' then p_new else l.size end,
          -- with the size the burst shrinks and grows, never above what was told of it
          burst = case p_what when 'burst' then p_new
-                             when 'size' then case when l.burst is null then null else greatest(1, least(p_new, coalesce(l.told_burst, p_new), l.burst * p_new / greatest(1, v_old))) end
+                             when 'size' then case when l.burst is null then null else greatest(1, least(p_new, coalesce(l.told_burst, p_new), (l.burst::numeric * p_new / greatest(1, v_old))::bigint)) end
                              else l.burst end,
          guard_ms = case p_what when 'guard' then p_new else l.guard_ms end,
          evidence = p_reason, changed_at = clock_timestamp()
@@ -78,6 +78,11 @@ declare
   v_ours numeric;
   v_foreign bigint;
 begin
+  -- all of them first, in the order of the claims
+  perform 1 from tidegate.limits z
+   where z.limit_id in (select ml.limit_id from tidegate.model_limits ml join tidegate.models m on m.model_id = ml.model_id
+                         where m.model in (select x ->> 'model' from jsonb_array_elements(p_notices) x))
+   order by z.limit_id for no key update;
   for n in
     select z.* from jsonb_to_recordset(p_notices) as z (model text, tokens boolean, day boolean, size bigint, remaining bigint, resets_ms bigint)
      order by z.model, z.tokens, z.day loop
@@ -101,6 +106,7 @@ begin
       insert into tidegate.model_limits (model_id, limit_id)
       select m.model_id, l.limit_id from tidegate.models m join tidegate.providers p on p.name = m.provider
        where p.quota_scope = v_scope and coalesce(m.shares, m.wire_name) = v_name on conflict do nothing;
+      perform tidegate.seed_book_v1(l.limit_id);
       insert into tidegate.limit_adjustments (limit_id, what, old, new, reason) values (l.limit_id, 'size', null, n.size, l.evidence);
     elsif n.size > 0 and n.size is distinct from l.said then
       update tidegate.limits z set said = n.size, said_at = clock_timestamp() where z.limit_id = l.limit_id;
@@ -122,15 +128,15 @@ begin
        where z.limit_id = l.limit_id and z.counting = 'unknown'
       returning * into l;
       insert into tidegate.limit_adjustments (limit_id, what, old, new, reason) values (l.limit_id, 'burst', null, l.burst, l.evidence);
+      continue;
     end if;
-    perform 1 from tidegate.limits z where z.limit_id = l.limit_id for no key update;
     select b.total, b.full_at into v_total, v_full_at from tidegate.limit_book b where b.limit_id = l.limit_id order by b.at desc limit 1;
-    if l.counting = 'bucket' and l.burst >= l.size then
-      v_ours := greatest(0, extract(epoch from coalesce(v_full_at, now()) - now())) * l.size / 60.0;
-    else
-      v_ours := coalesce(v_total, 0)
+    v_ours := greatest(0, extract(epoch from coalesce(v_full_at, now()) - now())) * l.size / 60.0;
+    -- only who was told that it is a bucket may take the minute's use as flown off evenly
+    if l.counting <> 'bucket' or l.told_burst is null then
+      v_ours := greatest(v_ours, coalesce(v_total, 0)
         - coalesce((select b.total from tidegate.limit_book b where b.limit_id = l.limit_id and b.at <= now() - interval '60 s' order by b.at desc limit 1), 0)
-        + coalesce((select sum(s.delta) from tidegate.limit_settlements s where s.limit_id = l.limit_id and s.at > now() - interval '60 s'), 0);
+        + coalesce((select sum(s.delta) from tidegate.limit_settlements s where s.limit_id = l.limit_id and s.at > now() - interval '60 s'), 0));
     end if;
     v_foreign := (v_size - n.remaining) - ceil(v_ours);
     if v_foreign > greatest(2, ceil(v_size * case when n.tokens then 0.05 else 0.02 end)) then
@@ -161,6 +167,7 @@ declare
   v_seconds float8;
   v_size bigint;
   v_explained boolean;
+  v_marked boolean;
 begin
   select p.quota_scope, coalesce(m.shares, m.wire_name) into v_scope, v_name
     from tidegate.models m join tidegate.providers p on p.name = m.provider where m.model = p_model;
@@ -169,20 +176,28 @@ begin
   end if;
   v_models := array(select m.model from tidegate.models m join tidegate.providers p on p.name = m.provider
                      where p.quota_scope = v_scope and coalesce(m.shares, m.wire_name) = v_name);
-  -- some limit of it is used to four fifths: the refusal is no surprise
-  select coalesce(bool_or(r.o_room <= z.size * 0.2), false) into v_explained
+  -- some limit of it is used to four fifths (of a bucket: what may start at once is): the refusal is no surprise
+  select coalesce(bool_or(r.o_room <= 0.2 * least(z.size, coalesce(tidegate.bucket_v1(z.burst, z.size, z.guard_ms), z.size))), false) into v_explained
     from tidegate.limits z
     cross join lateral tidegate.limit_room_v2(array[z.limit_id], now(), now()) r
    where z.quota_scope = v_scope and z.name = v_name and z.dimension in ('requests', 'input_tokens', 'output_tokens', 'total_tokens');
   select * into l from tidegate.limits z
-   where z.quota_scope = v_scope and z.name = v_name and z.dimension = 'requests' and z.window_kind = 'minute' for no key update;
+   where z.quota_scope = v_scope and z.name = v_name and z.dimension = 'requests' and z.window_kind = 'minute';
   if l.refused_at is not null and p_granted_at <= l.refused_at then
     return true;  -- of a burst whose refusal was looked at already
   end if;
-  v_since := coalesce(l.refused_at, (
-    select min(c.started_at) from tidegate.calls c where c.started_at > now() - interval '60 s' and c.model = any (v_models)), now());
+  -- counted before the lock, and never over more than two minutes: a mean over idle hours is no rate
+  v_marked := l.refused_at > now() - interval '2 min';
+  v_since := case when v_marked then l.refused_at else coalesce((
+    select min(c.started_at) from tidegate.calls c where c.started_at > now() - interval '60 s' and c.model = any (v_models)), now()) end;
   select count(*) into v_accepted from tidegate.calls c
-   where c.started_at >= v_since and c.model = any (v_models) and (c.outcome is null or c.outcome not in ('rate_limited', 'not_sent', 'grant_expired'));
+   where c.started_at >= v_since and c.model = any (v_models)
+     -- what was granted with the refused call may be refused as well
+     and (c.outcome = 'ok' or (c.outcome is null and c.started_at < p_granted_at));
+  select * into l from tidegate.limits z where z.limit_id = l.limit_id for no key update;
+  if l.refused_at is not null and p_granted_at <= l.refused_at then
+    return true;
+  end if;
   if l.limit_id is null then
     if p_named then
       return v_explained;  -- of another window, or of tokens
@@ -197,6 +212,7 @@ begin
     if l.limit_id is not null then
       insert into tidegate.model_limits (model_id, limit_id)
       select m.model_id, l.limit_id from tidegate.models m where m.model = any (v_models) on conflict do nothing;
+      perform tidegate.seed_book_v1(l.limit_id);
       insert into tidegate.limit_adjustments (limit_id, what, old, new, reason) values (l.limit_id, 'size', null, v_size, l.evidence);
     end if;
     return true;
@@ -220,8 +236,8 @@ begin
   end if;
   -- between two refusals, what was taken is the rate: all of it was used
   v_seconds := extract(epoch from clock_timestamp() - v_since);
-  v_size := greatest(1, floor(v_accepted * 57 / greatest(1, v_seconds)));
-  if l.source = 'learned' and l.said is null and l.refused_at is not null and v_accepted >= 3 and v_seconds >= 3 then
+  v_size := greatest(1, floor(v_accepted * 57 / greatest(1, v_seconds)), l.size / 2);
+  if l.source = 'learned' and l.said is null and v_marked and v_accepted >= 3 and v_seconds >= 3 then
     perform tidegate.adjust_limit_v1(l.limit_id, 'size', v_size, v_accepted || ' calls were taken in ' || round(v_seconds::numeric, 1) || ' s between two refusals');
     return true;
   elsif v_explained then
@@ -254,7 +270,9 @@ begin
   select count(*) into v_flying from tidegate.running r
    where r.model_id in (select ml.model_id from tidegate.model_limits ml where ml.limit_id = l.limit_id);
   update tidegate.limits z set cut_at = clock_timestamp() where z.limit_id = l.limit_id;
-  perform tidegate.adjust_limit_v1(l.limit_id, 'size', greatest(1, (least(l.size, greatest(1, v_flying)) + 1) / 2), p_reason);
+  -- of those that are, since the limit itself may be far above; a lull does not make it nothing
+  perform tidegate.adjust_limit_v1(l.limit_id, 'size',
+    greatest(1, least(5, (l.size + 1) / 2), (least(l.size, v_flying) + 1) / 2), p_reason);
   return true;
 end $$;
 
@@ -274,19 +292,20 @@ begin
   if not found then
     return 0;
   end if;
+  perform tidegate.fold_settlements_v1();
   v_n := tidegate.learn_counting_v1();
   for l in
-    with newest as materialized (
-      select c.model, c.outcome, c.latency_ms, c.started_at from tidegate.calls c
-       where c.started_at > now() - interval '10 min' order by c.started_at desc limit 3000
-    ), seen as (
+    with seen as (
+      -- the newest of each model: a busy one hides no other
       select ml.limit_id, avg(c.latency_ms) filter (where c.outcome = 'ok') as latency_ms,
              count(*) filter (where c.outcome = 'ok' and c.started_at > z.changed_at) as ok,
              count(*) filter (where c.outcome in ('overloaded', 'rate_limited') and c.started_at > z.changed_at) as bad
         from tidegate.limits z
         join tidegate.model_limits ml on ml.limit_id = z.limit_id
         join tidegate.models m on m.model_id = ml.model_id
-        join newest c on c.model = m.model
+        cross join lateral (
+          select c.outcome, c.latency_ms, c.started_at from tidegate.calls c
+           where c.model = m.model and c.started_at > now() - interval '10 min' order by c.started_at desc limit 300) c
        where z.adaptive
        group by ml.limit_id
     )
@@ -301,6 +320,9 @@ begin
          where r.dimension = 'requests' and r.window_kind = 'minute') k
      where z.adaptive and s.ok > 0 loop
     v_new := l.size;
+    -- nobody is waited for here: claims take these locks in an order of their own
+    perform 1 from tidegate.limits z where z.limit_id = l.limit_id for no key update skip locked;
+    continue when not found;
     if l.cut_at is null and l.rpm is not null and l.latency_ms is not null then
       v_new := tidegate.first_concurrency_v1(l.rpm, l.burst, l.latency_ms, l.told);
       -- small changes are not worth a row
@@ -322,19 +344,25 @@ begin
   for l in
     select z.limit_id, z.size, z.told, z.said from tidegate.limits z
      where z.dimension = 'requests' and z.window_kind = 'minute' and z.refused_at < now() - interval '60 s' and z.changed_at < now() - interval '60 s'
-       and z.size < coalesce(z.said, z.told, 10000000)
+       and z.size < least(z.said, z.told, 10000000)
        and exists (select from tidegate.limit_room_v2(array[z.limit_id], now(), now()) r where r.o_room <= z.size * 0.1) loop
-    perform tidegate.adjust_limit_v1(l.limit_id, 'size', least(coalesce(l.said, l.told, 10000000), greatest(l.size + 1, l.size * 11 / 10)), 'a clean minute, used to the full');
+    perform 1 from tidegate.limits z where z.limit_id = l.limit_id for no key update skip locked;
+    continue when not found;
+    perform tidegate.adjust_limit_v1(l.limit_id, 'size', least(l.said, l.told, 10000000, greatest(l.size + 1, l.size * 11 / 10)), 'a clean minute, used to the full');
     v_n := v_n + 1;
   end loop;
   for l in
     select z.limit_id, z.burst, z.told_burst from tidegate.limits z
      where z.burst < least(z.told_burst, z.size) and z.changed_at < now() - interval '10 min' and z.refused_at < now() - interval '10 min' loop
+    perform 1 from tidegate.limits z where z.limit_id = l.limit_id for no key update skip locked;
+    continue when not found;
     perform tidegate.adjust_limit_v1(l.limit_id, 'burst', least(l.told_burst, l.burst * 5 / 4 + 1), 'ten minutes without a refusal');
     v_n := v_n + 1;
   end loop;
   for l in
     select z.limit_id from tidegate.limits z where z.guard_ms > 500 and z.changed_at < now() - interval '1 h' loop
+    perform 1 from tidegate.limits z where z.limit_id = l.limit_id for no key update skip locked;
+    continue when not found;
     perform tidegate.adjust_limit_v1(l.limit_id, 'guard', 500, 'an hour without a refusal');
     v_n := v_n + 1;
   end loop;
@@ -349,12 +377,12 @@ create or replace function tidegate.learn_outputs_v1() returns int language plpg
 declare
   v_n int;
 begin
-  with newest as materialized (
-    select c.worker, c.component, c.model, c.output_tokens + coalesce(c.thought_tokens, 0) as tokens from tidegate.calls c
-     where c.started_at > now() - interval '1 h' order by c.started_at desc limit 3000
-  ), told as (
+  with told as (
     select n.worker, n.component, m.model_id, percentile_disc(0.9) within group (order by n.tokens) as tokens, count(*)::int as answers
-      from newest n join tidegate.models m on m.model = n.model
+      from tidegate.models m
+      cross join lateral (
+        select c.worker, c.component, c.output_tokens + coalesce(c.thought_tokens, 0) as tokens from tidegate.calls c
+         where c.model = m.model and c.started_at > now() - interval '1 h' order by c.started_at desc limit 1000) n
      where n.tokens is not null
      group by 1, 2, 3 having count(*) >= 20
   )

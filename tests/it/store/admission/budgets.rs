@@ -103,9 +103,35 @@ async fn settlements_that_grow_old_become_part_of_the_book() {
         "update tidegate.limit_settlements set at = at - interval '6 min'",
     )
     .await;
-    store.housekeeping().await.expect("kept");
+    store.learn().await.expect("folded");
     let left = "select count(*) from tidegate.limit_settlements";
     assert_eq!(count(&db, left).await, 0);
     assert_eq!(count(&db, room).await, before);
     assert_eq!(before, 350_000 - 3 * 7);
+}
+
+#[tokio::test]
+async fn a_budget_set_beside_a_claim_counts_what_that_claim_took() {
+    let (db, store) = a_store(&[("a", None), ("b", None)]).await;
+    say(&db, PRICED).await;
+    let run = load_with(&store, ONE_TIER, &items(50), &short()).await;
+    let run = run.expect("a run").run;
+    let process = a_process(&store, LEASE).await;
+    let mut claiming = db.pool().begin().await.expect("begun");
+    sqlx::query("select count(*) from tidegate.claim_v3($1, 3, 7, '{sim}')")
+        .bind(process)
+        .execute(&mut *claiming)
+        .await
+        .expect("a claim under way");
+    let setting = tokio::spawn({
+        let store = store.clone();
+        async move { store.set_budget(Some(run), Some(500_000)).await }
+    });
+    let waits = "select count(*) from pg_locks where not granted and relation = 'tidegate.limits'::regclass";
+    while count(&db, waits).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    claiming.commit().await.expect("claimed");
+    setting.await.expect("it ends").expect("a budget");
+    assert_eq!(claim(&store, process, 20).await.len(), 2);
 }

@@ -214,9 +214,9 @@ async fn a_refusal_that_no_limit_explains_lowers_it_and_it_grows_back() {
     let explained = store.learn_refusal("sim/a", now(&db).await, false).await;
     assert!(!explained.expect("learned"));
     let size = count(&db, SIZE).await;
-    assert!(
-        (55..=58).contains(&size),
-        "{size}: thirty in thirty seconds, less a twentieth"
+    assert_eq!(
+        size, 300,
+        "thirty in thirty seconds, but no more than half at a time"
     );
     // a clean minute, used to the full
     say(&db, "update tidegate.limits set refused_at = now() - interval '61 s', changed_at = now() - interval '61 s' where dimension = 'requests'").await;
@@ -259,4 +259,70 @@ async fn answers_teach_how_many_tokens_to_reserve() {
         count(&db, "select answers::bigint from tidegate.output_quantiles").await,
         30
     );
+}
+
+#[tokio::test]
+async fn a_refusal_after_idle_hours_is_no_rate_and_none_lowers_by_more_than_half() {
+    let (db, store) = a_store(&[("a", Some(600)), ("b", None)]).await;
+    say(
+        &db,
+        "update tidegate.models set parked = 'a test' where model = 'sim/b'",
+    )
+    .await;
+    load(&store, ONE_TIER, &items(200)).await.expect("a run");
+    say(&db, "update tidegate.limits set refused_at = now() - interval '20 h' where dimension = 'requests'").await;
+    let process = a_process(&store, LEASE).await;
+    answer(&store, process, &claim(&store, process, 30).await).await;
+    say(
+        &db,
+        "update tidegate.calls set started_at = now() - interval '30 s'",
+    )
+    .await;
+    let learned = store.learn_refusal("sim/a", now(&db).await, false).await;
+    learned.expect("learned");
+    assert_eq!(count(&db, SIZE).await, 300);
+}
+
+#[tokio::test]
+async fn what_a_person_told_is_never_outgrown() {
+    let (db, store) = a_store(&[("a", Some(100)), ("b", None)]).await;
+    say(
+        &db,
+        "update tidegate.models set parked = 'a test' where model = 'sim/b'",
+    )
+    .await;
+    told(&store, 1000, None, None).await;
+    load(&store, ONE_TIER, &items(200)).await.expect("a run");
+    let process = a_process(&store, LEASE).await;
+    assert_eq!(claim(&store, process, 150).await.len(), 100);
+    for _ in 0..3 {
+        say(&db, "update tidegate.limits set refused_at = now() - interval '61 s', changed_at = now() - interval '61 s' where dimension = 'requests'").await;
+        say(&db, KNOWING).await;
+        store.learn().await.expect("learned");
+        assert_eq!(count(&db, SIZE).await, 100);
+    }
+}
+
+#[tokio::test]
+async fn a_stray_overload_in_a_lull_leaves_some_calls_at_once() {
+    let (db, store) = a_store(&[("a", None), ("b", None)]).await;
+    let cut = store.cut_concurrency("sim/a", now(&db).await, "overloaded");
+    assert!(cut.await.expect("heard"));
+    assert_eq!(count(&db, AT_ONCE).await, 5);
+}
+
+#[tokio::test]
+async fn settlements_of_a_second_become_one_and_leave_no_window_early() {
+    let (db, store) = a_store(&[("a", Some(100)), ("b", None)]).await;
+    say(&db, "insert into tidegate.limit_settlements (limit_id, at, delta)
+              select limit_id, date_trunc('second', now()) - interval '10 s' + make_interval(secs => n / 100.0), 1
+                from tidegate.limits, generate_series(1, 90) n where dimension = 'requests' and name = 'a'").await;
+    say(&db, KNOWING).await;
+    store.learn().await.expect("learned");
+    let (rows, sum) = (
+        "select count(*) from tidegate.limit_settlements",
+        "select sum(delta)::bigint from tidegate.limit_settlements where at = date_trunc('second', at)",
+    );
+    assert_eq!(count(&db, rows).await, 1);
+    assert_eq!(count(&db, sum).await, 90);
 }

@@ -132,3 +132,67 @@ async fn a_little_stays_reserved_for_ten_minutes_after_an_interactive_call() {
     .await;
     assert_eq!(claim(&store, process, 90).await.len(), 2);
 }
+
+/// Another entry, `sim2`, of the same quota scope.
+fn twin() -> ProviderRow {
+    ProviderRow {
+        name: "sim2".to_owned(),
+        ..provider()
+    }
+}
+
+#[tokio::test]
+async fn a_second_entry_of_a_scope_takes_nothing_away_that_it_does_not_name() {
+    let (db, store) = a_store(&[("a", Some(60)), ("b", None)]).await;
+    say(
+        &db,
+        "select tidegate.set_model('sim/a', '{\"tpm\": 1000, \"max_concurrency\": 20}')",
+    )
+    .await;
+    let told = "select count(*) from tidegate.limits where name = 'a' and told is not null and limit_id in (select limit_id from tidegate.model_limits)";
+    assert_eq!(count(&db, told).await, 3);
+    let mut row = a_row("a", None);
+    row.model = "sim2/a".to_owned();
+    (row.counting, row.hash) = (None, b"of the second".to_vec());
+    let synced = store.sync_models(&[twin()], &[row]).await;
+    synced.expect("synced");
+    assert_eq!(count(&db, told).await, 3);
+    let bound = "select count(*) from tidegate.model_limits ml join tidegate.models m on m.model_id = ml.model_id where m.model = 'sim2/a'";
+    assert_eq!(count(&db, bound).await, 3, "both are bound by them");
+}
+
+#[tokio::test]
+async fn another_quota_scope_binds_a_model_to_other_limits() {
+    let (db, store) = a_store(&[("a", Some(60)), ("b", None)]).await;
+    let moved = ProviderRow {
+        quota_scope: "elsewhere".to_owned(),
+        ..provider()
+    };
+    let mut row = a_row("a", Some(7));
+    row.hash = b"moved".to_vec();
+    store.sync_models(&[moved], &[row]).await.expect("synced");
+    let old = "select count(*) from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id where l.quota_scope = 'sim'";
+    assert_eq!(count(&db, old).await, 0);
+    let new = "select count(*) from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id where l.quota_scope = 'elsewhere' and l.name = 'a'";
+    assert_eq!(count(&db, new).await, 2, "requests and calls at once");
+}
+
+#[tokio::test]
+async fn a_limit_told_in_mid_run_counts_what_was_used_before() {
+    let (db, store) = a_store(&[("a", None), ("b", None)]).await;
+    say(
+        &db,
+        "update tidegate.models set parked = 'a test' where model = 'sim/b'",
+    )
+    .await;
+    load(&store, ONE_TIER, &items(90)).await.expect("a run");
+    let process = a_process(&store, Duration::from_secs(60)).await;
+    assert_eq!(claim(&store, process, 50).await.len(), 50);
+    say(
+        &db,
+        "select tidegate.set_model('sim/a', '{\"rpm\": 60, \"rpd\": 70, \"window\": \"sliding\"}')",
+    )
+    .await;
+    many_at_once(db.pool()).await;
+    assert_eq!(claim(&store, process, 50).await.len(), 10);
+}
