@@ -220,10 +220,15 @@ async fn a_refusal_that_no_limit_explains_lowers_it_and_it_grows_back() {
     );
     // a clean minute, used to the full
     say(&db, "update tidegate.limits set refused_at = now() - interval '61 s', changed_at = now() - interval '61 s' where dimension = 'requests'").await;
+    say(
+        &db,
+        "update tidegate.limits set size = 57 where dimension = 'requests'",
+    )
+    .await;
     claim(&store, process, 100).await;
     say(&db, KNOWING).await;
     store.learn().await.expect("learned");
-    assert_eq!(count(&db, SIZE).await, size * 11 / 10);
+    assert_eq!(count(&db, SIZE).await, 62, "a tenth more");
 }
 
 #[tokio::test]
