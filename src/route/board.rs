@@ -166,11 +166,15 @@ impl Lane {
     }
 
     /// The most that a call of this rung may cost, in micro-dollars, rounded up. `None`: a price is not
-    /// known.
+    /// known. Bounded, so that many can be summed.
     pub(super) fn worst_cost(&self, task: &Task, rung: usize, prices: Prices) -> Option<u64> {
         let output = self.max_output.unwrap_or(self.est_output[rung]);
         let millionths = u128::from(task.est_input) * u128::from(prices.input?)
             + u128::from(output) * u128::from(prices.output?);
-        u64::try_from(millionths.div_ceil(1_000_000)).ok()
+        let cost = u64::try_from(millionths.div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        Some(cost.min(WORST_COST))
     }
 }
+
+/// No call costs more, in micro-dollars.
+const WORST_COST: u64 = 9_000_000_000_000_000;

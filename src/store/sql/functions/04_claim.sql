@@ -1,3 +1,11 @@
+-- The most that a call may cost, in micro-dollars, rounded up; null: a price is not known. Nine billion dollars at most, whatever
+-- the price: more than any budget, and a thousand of them can still be summed.
+create or replace function tidegate.worst_cost_v1(p_input int, p_input_price bigint, p_output_cost numeric) returns bigint
+language sql immutable parallel safe as $$
+  select case when p_input_price is not null and p_output_cost is not null
+              then least(ceil((p_input::numeric * p_input_price + p_output_cost) / 1000000), 9000000000000000)::bigint end
+$$;
+
 -- Claim: take tasks together with the right to call their models. One transaction: look, lock the limits in order, sum
 -- afresh, choose, then one statement that moves exactly the chosen rows, debits, and writes each call's intent.
 --
@@ -266,7 +274,7 @@ begin
                  cross join lateral (
                    select array_agg(coalesce(q.tokens, n.est_output) order by z.rung) as outs, array_agg(m.provider order by z.rung) as names,
                           array_agg(m.input_price_microusd order by z.rung) as cost_in,
-                          array_agg(m.output_price_microusd * coalesce(n.max_output, q.tokens, n.est_output) order by z.rung) as cost_out
+                          array_agg(m.output_price_microusd::numeric * coalesce(n.max_output, q.tokens, n.est_output) order by z.rung) as cost_out
                      from unnest(n.ladder) with ordinality z (model_id, rung)
                      join tidegate.models m on m.model_id = z.model_id
                      left join tidegate.output_quantiles q on q.worker = u.worker and q.component = n.component and q.model_id = z.model_id) k
@@ -362,7 +370,7 @@ begin
               foreach v_limit in array row_.run_limits loop
                 v_need := case v_dim[v_limit]
                   -- a budget holds only where the price is known
-                  when 'money' then coalesce(ceil((row_.est_input::numeric * row_.cost_in[v_rung] + row_.cost_out[v_rung]) / 1000000)::bigint, v_room[v_limit] + 1)
+                  when 'money' then coalesce(tidegate.worst_cost_v1(row_.est_input, row_.cost_in[v_rung], row_.cost_out[v_rung]), v_room[v_limit] + 1)
                   else 1 end;
                 if v_room[v_limit] < v_need or v_room[v_limit] <= 0 then
                   v_fits := false;
@@ -399,7 +407,7 @@ begin
           end loop;
           foreach v_limit in array row_.run_limits loop
             v_room[v_limit] := v_room[v_limit] - case v_dim[v_limit]
-              when 'money' then ceil((row_.est_input::numeric * row_.cost_in[v_best] + row_.cost_out[v_best]) / 1000000)::bigint
+              when 'money' then tidegate.worst_cost_v1(row_.est_input, row_.cost_in[v_best], row_.cost_out[v_best])
               else 1 end;
           end loop;
           v_given[v_model] := v_given[v_model] + 1;
@@ -491,8 +499,8 @@ begin
       cross join lateral (values ('ready', -1), ('running', 1)) z (state, sign)
   ), worth as materialized (
     -- the worst case of each call: money is reserved for the longest answer; null: a price is not known
-    select r.id, ceil((r.est_input::numeric * m.input_price_microusd
-                       + coalesce(n.max_output, r.est_output)::numeric * m.output_price_microusd) / 1000000)::bigint as cost
+    select r.id, tidegate.worst_cost_v1(r.est_input, m.input_price_microusd,
+                                        coalesce(n.max_output, r.est_output)::numeric * m.output_price_microusd) as cost
       from now_running r join tidegate.models m on m.model_id = r.model_id join tidegate.lanes n on n.lane = r.lane
   ), booked as (
     insert into tidegate.limit_book (limit_id, at, total, full_at)

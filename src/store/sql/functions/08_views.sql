@@ -127,7 +127,7 @@ create or replace view tidegate.lane_waits as
         from tidegate.limits l
         cross join lateral tidegate.limit_room_v2(array[l.limit_id], now(), now()) r
         cross join lateral (
-          select min(m.output_price_microusd * coalesce(n.max_output, n.est_output) / 1000000) as least
+          select min(m.output_price_microusd::numeric * coalesce(n.max_output, n.est_output) / 1000000) as least
             from tidegate.models m where m.model_id = any (n.ladder) and m.input_price_microusd is not null) q
        where l.dimension = 'money' and (l.run_id = u.id or l.window_kind = 'day')
          and (q.least is null or r.o_room <= q.least)

@@ -68,6 +68,34 @@ async fn a_model_without_a_price_is_not_asked_under_a_budget() {
 }
 
 #[tokio::test]
+async fn a_price_that_nobody_could_pay_breaks_no_claim_and_is_asked_under_no_budget() {
+    for price in ["1000000000000", "9000000000000000000"] {
+        let (db, store) = a_store(&[("a", None), ("b", None)]).await;
+        let odd = format!(
+            "update tidegate.models set input_price_microusd = {price}, output_price_microusd = {price}"
+        );
+        let said = sqlx::query(sqlx::AssertSqlSafe(odd)).execute(db.pool());
+        said.await.expect("priced");
+        let long = [(
+            "prompt.params.max_output_tokens".to_owned(),
+            "10000000".to_owned(),
+        )];
+        let run = load_with(&store, ONE_TIER, &items(9), &long).await;
+        let run = run.expect("a run").run;
+        let process = a_process(&store, LEASE).await;
+        assert_eq!(claim(&store, process, 2).await.len(), 2, "without a budget");
+        let set = store.set_budget(Some(run), Some(350_000)).await;
+        set.expect("a budget");
+        assert!(claim(&store, process, 9).await.is_empty());
+        let told = "select count(*) from tidegate.task_waits where reason = 'the budget of its run is spent'";
+        assert_eq!(count(&db, told).await, 7);
+        let gone = store.set_budget(Some(run), None).await;
+        gone.expect("no budget");
+        assert_eq!(claim(&store, process, 9).await.len(), 7, "nor after it");
+    }
+}
+
+#[tokio::test]
 async fn the_budget_of_a_day_holds_for_all_runs_and_counts_what_was_spent_before() {
     let (db, store) = a_store(&[("a", None), ("b", None)]).await;
     say(&db, PRICED).await;
