@@ -24,6 +24,7 @@ fn a_model(board: &mut Board, provider: &str, room: u64) -> usize {
         limits: vec![board.limits.len() - 1],
         closed: None,
         gate: None,
+        asked_since: None,
         prices: Prices::default(),
     });
     board.models.len() - 1
@@ -225,6 +226,22 @@ fn patience_is_within_a_provider_for_auto_nothing_and_beyond_it_the_time_set() {
     assert_eq!(taken(Policy::Patient, &[first, near], 60), None);
     assert_eq!(taken(Policy::Patient, &[first, near], 29), Some(near));
     assert_eq!(taken(Policy::Ladder, &[first, far], 60), Some(far));
+}
+
+#[test]
+fn a_probe_that_does_not_come_back_is_waited_for_no_longer_than_the_patience() {
+    let mut board = Board::default();
+    let (first, far) = (a_model(&mut board, "p", 9), a_model(&mut board, "q", 9));
+    let run = a_run(&mut board, &[1.0]);
+    board.now = 100_000_000;
+    board.models[first].gate = Some(0);
+    let mut taken = |asked_for_s: i64| {
+        board.models[first].asked_since = Some(board.now - asked_for_s * 1_000_000);
+        board.lanes = vec![a_lane(run, 0, &[first, far], Policy::Auto, 0..2, 10)];
+        admit(&board, 1, 0.0).picks.first().map(|pick| pick.model)
+    };
+    assert_eq!(taken(60), None);
+    assert_eq!(taken(61), Some(far));
 }
 
 #[test]

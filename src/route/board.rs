@@ -60,6 +60,8 @@ pub struct Model {
     pub closed: Option<Opening>,
     /// Calls that the gate after a cooldown lets through (`limits::Cooldown::left`). `None`: no gate.
     pub gate: Option<u32>,
+    /// The end of a cooldown, in microseconds, after which no call has come back yet. `None`: there is none.
+    pub asked_since: Option<i64>,
     /// What it costs, as far as it is known: a budget holds only where both are.
     pub prices: Prices,
 }
@@ -156,6 +158,12 @@ impl Board {
         let limits = it.limits.iter().map(|limit| self.limits[*limit].opens);
         let closed = it.closed.unwrap_or(Opening::At(self.now));
         limits.fold(closed, Opening::and)
+    }
+
+    /// Whether who is so patient still waits for the first call after a model's cooldown to come back.
+    pub(super) fn is_asked_within(&self, patience: i64, model: usize) -> bool {
+        let asked_since = self.models[model].asked_since;
+        asked_since.is_none_or(|ended| ended.saturating_add(patience) >= self.now)
     }
 }
 

@@ -87,7 +87,8 @@ impl<'a> Choice<'a> {
     }
 
     /// To a later rung (of another provider, for `auto`) only where no earlier one that takes such a
-    /// task opens within the patience.
+    /// task opens within the patience; one whose first call after a cooldown has not come back for longer
+    /// than that does not.
     fn has_waited(&self, lane: &Lane, task: &Task, rung: usize) -> bool {
         let board = self.board;
         let provider = &board.models[lane.ladder[rung]].provider;
@@ -101,6 +102,7 @@ impl<'a> Choice<'a> {
             lane.may_try(task, earlier)
                 && (lane.policy == Policy::Patient || board.models[model].provider != *provider)
                 && opens.is_by(board.now.saturating_add(lane.patience))
+                && board.is_asked_within(lane.patience, model)
                 && !self.never_passes(task, model)
         };
         match lane.policy {

@@ -174,7 +174,8 @@ pub(super) fn scenes() -> impl Strategy<Value = Scene> {
 }
 
 fn model() -> impl Strategy<Value = AModel> {
-    let cooldown = (-9_000_i64..90_000, option::of(0_i64..9_000));
+    let until_ms = prop_oneof![2 => -9_000_i64..90_000, 1 => -120_000_i64..0];
+    let cooldown = (until_ms, option::of(0_i64..9_000));
     let cooldown = cooldown.prop_map(|(until_ms, proven_ms)| ACooldown {
         until_ms,
         proven_ms: proven_ms.filter(|it| it + until_ms <= 0),
@@ -195,7 +196,7 @@ fn model() -> impl Strategy<Value = AModel> {
     (
         0_usize..2,
         prop::bool::weighted(0.04),
-        option::weighted(0.2, cooldown),
+        option::weighted(0.25, cooldown),
         price(),
         price(),
         prop_oneof![1 => 0_u64..6, 3 => 6_u64..40],

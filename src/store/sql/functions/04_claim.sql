@@ -13,7 +13,8 @@ $$;
 -- sampling with one random start (exact on average for any number of slots; the pure twin is `priority::Mix`).
 -- Each task goes to a model of its ladder that has room, by its lane's policy: `ladder` the first, `spread` in proportion to what
 -- they have left, `patient` the first, but to a later one only where the earlier ones do not open within the patience; `auto` is
--- a ladder within a provider and patient before it crosses to another. First everybody's own share on the primary, then on
+-- a ladder within a provider and patient before it crosses to another. The first call after a cooldown is waited for no longer than
+-- the patience either. First everybody's own share on the primary, then on
 -- fallbacks, then what others left. So a fallback's own first-choice tasks come before those that fall back to it.
 -- A task too large for what is left of a token limit is passed over by smaller ones for 5 s; then they leave it room.
 --
@@ -80,6 +81,7 @@ declare
   v_suspect_free boolean;
   v_patient boolean;
   v_opens timestamptz[];                     -- model id -> when it may be called, of models that cannot be now (patient lanes)
+  v_asked timestamptz[];                     -- model id -> end of a cooldown after which no call has come back yet
   v_gate int[];                              -- model id -> calls that the gate after a cooldown lets through; null: no gate
   v_given int[];                             -- model id -> calls given in this claim
   v_day_budget int;
@@ -188,6 +190,7 @@ begin
   v_given := array_fill(0, array[array_length(v_ml_from, 1)]);
   v_gate := array_fill(null::int, array[array_length(v_ml_from, 1)]);
   v_opens := array_fill(null::timestamptz, array[array_length(v_ml_from, 1)]);
+  v_asked := v_opens;
   for row_ in
     select m.model_id, g.calls - (select count(*) from tidegate.running r where r.model_id = m.model_id and r.granted_at >= c.until) as left_
       from tidegate.models m
@@ -203,11 +206,20 @@ begin
   if v_models is null then
     return;
   end if;
-  -- who is patient needs to know how long the models that are closed stay so
+  -- who is patient needs to know how long the models that are closed stay so, and since when one is asked whether it answers again
   for row_ in
-    select distinct z.model_id from tidegate.lanes n cross join lateral unnest(n.ladder) z (model_id)
-     where n.lane = any (v_lanes) and n.policy in ('auto', 'patient') and z.model_id <> all (v_models) loop
-    v_opens[row_.model_id] := coalesce(tidegate.model_opens_at_v1(row_.model_id, p_providers, v_now), v_now);
+    select z.model_id, c.until, c.proven_at
+      from (select distinct z.model_id from tidegate.lanes n cross join lateral unnest(n.ladder) z (model_id)
+             where n.lane = any (v_lanes) and n.policy in ('auto', 'patient')) z
+      join tidegate.models m on m.model_id = z.model_id
+      join tidegate.providers p on p.name = m.provider
+      left join tidegate.model_cooldowns c on c.quota_scope = p.quota_scope and c.wire_name = m.wire_name and c.until <= v_now loop
+    if row_.proven_at is null then
+      v_asked[row_.model_id] := row_.until;
+    end if;
+    if row_.model_id <> all (v_models) then
+      v_opens[row_.model_id] := coalesce(tidegate.model_opens_at_v1(row_.model_id, p_providers, v_now), v_now);
+    end if;
   end loop;
   -- runs with pacing: their rows are locked, so that the whole fleet keeps to it
   for row_ in
@@ -330,6 +342,7 @@ begin
                where coalesce(row_.tries[e], 0) < c_calls_per_model
                  and (row_.policy = 'patient' or row_.names[e] <> row_.names[v_rung])
                  and coalesce(v_opens[row_.ladder[e]], v_now) <= v_now + row_.patience
+                 and coalesce(v_asked[row_.ladder[e]] + row_.patience >= v_now, true)
                  -- a prompt larger than what it takes in a whole minute never passes there
                  and not exists (select from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
                                   where ml.model_id = row_.ladder[e] and l.dimension in ('input_tokens', 'total_tokens') and row_.est_input > l.size * 1.25));
