@@ -160,6 +160,19 @@ impl Board {
         limits.fold(closed, Opening::and)
     }
 
+    /// A prompt larger than what a model takes in a whole window never passes there.
+    pub(super) fn never_passes(&self, task: &Task, model: usize) -> bool {
+        let limits = &self.models[model].limits;
+        limits.iter().any(|&limit| self.is_too_large(task, limit))
+    }
+
+    /// A quarter more is let pass: the estimate may be high.
+    pub(super) fn is_too_large(&self, task: &Task, limit: usize) -> bool {
+        let limit = &self.limits[limit];
+        limit.dimension.counts_input()
+            && u128::from(task.est_input) * 4 > u128::from(limit.size) * 5
+    }
+
     /// Whether who is so patient still waits for the first call after a model's cooldown to come back.
     pub(super) fn is_asked_within(&self, patience: i64, model: usize) -> bool {
         let asked_since = self.models[model].asked_since;

@@ -103,25 +103,12 @@ impl<'a> Choice<'a> {
                 && (lane.policy == Policy::Patient || board.models[model].provider != *provider)
                 && opens.is_by(board.now.saturating_add(lane.patience))
                 && board.is_asked_within(lane.patience, model)
-                && !self.never_passes(task, model)
+                && !board.never_passes(task, model)
         };
         match lane.policy {
             Policy::Ladder | Policy::Spread => true,
             Policy::Auto | Policy::Patient => !(0..rung).any(is_worth_waiting),
         }
-    }
-
-    /// A prompt larger than what a model takes in a whole window never passes there.
-    fn never_passes(&self, task: &Task, model: usize) -> bool {
-        let limits = &self.board.models[model].limits;
-        limits.iter().any(|&limit| self.is_too_large(task, limit))
-    }
-
-    /// A quarter more is let pass: the estimate may be high.
-    fn is_too_large(&self, task: &Task, limit: usize) -> bool {
-        let limit = &self.board.limits[limit];
-        limit.dimension.counts_input()
-            && u128::from(task.est_input) * 4 > u128::from(limit.size) * 5
     }
 
     /// Whether all limits have room for this task on this rung, and how many times it would fit into the
@@ -132,7 +119,7 @@ impl<'a> Choice<'a> {
         let mut times = UNLIMITED;
         for &limit in &model.limits {
             let need = self.need(lane, task, rung, limit);
-            let (room, too_large) = (self.room[limit], self.is_too_large(task, limit));
+            let (room, too_large) = (self.room[limit], board.is_too_large(task, limit));
             if room < need || room == 0 || too_large {
                 if room < need && !too_large && board.limits[limit].dimension.counts_tokens() {
                     self.pass_over(limit, task, need);

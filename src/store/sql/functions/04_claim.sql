@@ -82,6 +82,7 @@ declare
   v_patient boolean;
   v_opens timestamptz[];                     -- model id -> when it may be called, of models that cannot be now (patient lanes)
   v_asked timestamptz[];                     -- model id -> end of a cooldown after which no call has come back yet
+  v_largest bigint[];                        -- model id -> the longest prompt that its limits of tokens ever let pass
   v_gate int[];                              -- model id -> calls that the gate after a cooldown lets through; null: no gate
   v_given int[];                             -- model id -> calls given in this claim
   v_day_budget int;
@@ -206,6 +207,16 @@ begin
   if v_models is null then
     return;
   end if;
+  -- what is larger than the whole limit never passes; a quarter more is left for our estimate being high
+  v_largest := array_fill(2147483647::bigint, array[array_length(v_ml_from, 1)]);
+  for row_ in
+    select ml.model_id, min(least(l.size, 2147483647) + least(l.size, 2147483647) / 4) as input
+      from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
+     where ml.model_id in (select z from tidegate.lanes n cross join lateral unnest(n.ladder) z where n.lane = any (v_lanes))
+       and l.dimension in ('input_tokens', 'total_tokens')
+     group by ml.model_id loop
+    v_largest[row_.model_id] := row_.input;
+  end loop;
   -- who is patient needs to know how long the models that are closed stay so, and since when one is asked whether it answers again
   for row_ in
     select z.model_id, c.until, c.proven_at
@@ -279,6 +290,7 @@ begin
         select n.lane, n.ladder, n.policy, n.patience, n.max_output, n.outs, n.names, n.cost_in, n.cost_out, n.run_limits, p.tid, p.id, p.est_input, p.tries, p.rescues, p.stale
           from (select n.lane, n.ladder, n.policy, make_interval(secs => n.patience_ms / 1000.0) as patience, n.max_output, n.component_priority,
                        k.outs, k.names, k.cost_in, k.cost_out,
+                       (select max(v_largest[z]) from unnest(n.ladder) z where z = any (v_models)) as max_input,
                        -- limits of the run and of its worker, besides those of the models
                        array(select l.limit_id from tidegate.limits l
                               where l.limit_id = any (v_limits) and (l.worker = u.worker or l.run_id = u.id or l.limit_id = v_day_budget)) as run_limits
@@ -299,10 +311,12 @@ begin
                  cross join lateral (
                    select w.ctid as tid, w.id, w.priority, w.est_input, w.tries, w.rescues from tidegate.ready w
                     where w.lane = n.lane and w.seg = s.seg and w.ctid <> all (v_tids) and (w.rescues < 2 or v_suspect_free)
-                      -- rows whose open models are used up for them must not stand before those that can be served
+                      -- rows that no open model may have, too large or tried too often, must not stand before those that can be served
+                      and w.est_input <= n.max_input
                       and (w.tries = '{}' or exists (
                             select from unnest(n.ladder) with ordinality z (model_id, rung)
-                             where z.model_id = any (v_models) and coalesce(w.tries[z.rung], 0) < c_calls_per_model))
+                             where z.model_id = any (v_models) and coalesce(w.tries[z.rung], 0) < c_calls_per_model
+                               and w.est_input <= v_largest[z.model_id]))
                     order by w.priority desc, w.id limit v_want + 16) w)
               union all
               (select w.tid, w.id, w.priority, w.est_input, w.tries, w.rescues, s.nth > 1 as stale
@@ -312,10 +326,12 @@ begin
                  cross join lateral (
                    select w.ctid as tid, w.id, w.priority, w.est_input, w.tries, w.rescues from tidegate.ready w
                     where w.lane = n.lane and w.seg = s.seg and w.ctid <> all (v_tids) and (w.rescues < 2 or v_suspect_free)
-                      -- rows whose open models are used up for them must not stand before those that can be served
+                      -- rows that no open model may have, too large or tried too often, must not stand before those that can be served
+                      and w.est_input <= n.max_input
                       and (w.tries = '{}' or exists (
                             select from unnest(n.ladder) with ordinality z (model_id, rung)
-                             where z.model_id = any (v_models) and coalesce(w.tries[z.rung], 0) < c_calls_per_model))
+                             where z.model_id = any (v_models) and coalesce(w.tries[z.rung], 0) < c_calls_per_model
+                               and w.est_input <= v_largest[z.model_id]))
                     order by w.priority desc, w.id limit v_want + 16) w
                 limit v_want + 16)) w
              order by w.priority desc, w.id
@@ -343,9 +359,8 @@ begin
                  and (row_.policy = 'patient' or row_.names[e] <> row_.names[v_rung])
                  and coalesce(v_opens[row_.ladder[e]], v_now) <= v_now + row_.patience
                  and coalesce(v_asked[row_.ladder[e]] + row_.patience >= v_now, true)
-                 -- a prompt larger than what it takes in a whole minute never passes there
-                 and not exists (select from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
-                                  where ml.model_id = row_.ladder[e] and l.dimension in ('input_tokens', 'total_tokens') and row_.est_input > l.size * 1.25));
+                 -- a prompt larger than what it takes in a whole window never passes there
+                 and row_.est_input <= v_largest[row_.ladder[e]]);
           end if;
           if v_patient and v_model = any (v_models) and v_gate[v_model] is distinct from 0 then
             v_out := row_.outs[v_rung];

@@ -71,3 +71,29 @@ async fn one_that_was_passed_over_long_enough_is_left_room_and_served() {
         "nothing waits for it any more"
     );
 }
+
+#[tokio::test]
+async fn prompts_that_no_open_model_ever_takes_stand_before_none_that_it_does() {
+    let (db, store) = a_large_one_first().await;
+    // more of them than a claim looks at beyond what it wants, and all before the two small ones
+    say(
+        &db,
+        "update tidegate.ready r set est_input = case when t.item_id >= 'i00038' then 100 else 1251 end
+           from tidegate.tasks t where t.id = r.id",
+    )
+    .await;
+    let process = a_process(&store, LEASE).await;
+    let taken = claim(&store, process, 2).await;
+    assert_eq!(taken.len(), 2);
+    assert!(taken.iter().all(|task| task.est_input == 100));
+    assert!(claim(&store, process, 2).await.is_empty());
+    // another model of their ladder takes them
+    say(&db, "select tidegate.set_model('sim/b', '{\"tpm\": 1001}')").await;
+    say(&db, "update tidegate.models set parked = null").await;
+    let taken = claim(&store, process, 1).await;
+    assert_eq!(taken.len(), 1);
+    assert_eq!(
+        (taken[0].est_input, taken[0].model.as_str()),
+        (1251, "sim/b")
+    );
+}
