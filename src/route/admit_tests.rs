@@ -12,6 +12,7 @@ fn a_limit(dimension: Dimension, size: u64, room: u64) -> Limit {
         size,
         room,
         opens: Opening::At(if room > 0 { 0 } else { 30_000_000 }),
+        is_per_minute: true,
         hold: None,
     }
 }
@@ -202,6 +203,34 @@ fn a_large_prompt_is_passed_over_then_left_room_then_served() {
     assert_eq!(later.picks[0].task, large);
     assert_eq!(later.picks.len(), 3, "and may have the rest");
     assert_ne!(later.passed_over[0].task, large, "now another is the first");
+}
+
+#[test]
+fn room_is_kept_for_no_task_that_could_not_use_it_and_of_no_day() {
+    let mut board = Board::default();
+    let model = a_model(&mut board, "p", 900);
+    board.limits[0] = a_limit(Dimension::InputTokens, 1_000, 500);
+    let run = a_run(&mut board, &[1.0]);
+    board
+        .lanes
+        .push(a_lane(run, 0, &[model], Policy::Ladder, 0..1, 800));
+    assert_eq!(admit(&board, 10, 0.0).passed_over.len(), 1);
+    board.limits[0].is_per_minute = false;
+    assert!(admit(&board, 10, 0.0).passed_over.is_empty(), "a day");
+    board.limits[0].is_per_minute = true;
+    board.limits.push(a_limit(Dimension::Concurrency, 1, 0));
+    board.runs[run].limits.push(1);
+    assert!(admit(&board, 10, 0.0).passed_over.is_empty(), "its worker");
+    board.limits[1] = a_limit(Dimension::Money, 1_000, 0);
+    assert!(admit(&board, 10, 0.0).passed_over.is_empty(), "its budget");
+    board.runs[run].limits.clear();
+    board.runs[run].allowance = Some(0);
+    assert!(admit(&board, 10, 0.0).passed_over.is_empty(), "its pace");
+    board.runs[run].allowance = None;
+    let smaller = a_limit(Dimension::TotalTokens, 600, 600);
+    board.limits.push(smaller);
+    board.models[model].limits.push(2);
+    assert!(admit(&board, 10, 0.0).passed_over.is_empty(), "too large");
 }
 
 #[test]

@@ -34,9 +34,19 @@ pub struct Limit {
     pub room: u64,
     /// When it has room for a call (`limits::opens_at`).
     pub opens: Opening,
+    /// It counts a minute: only such a limit keeps room for a large task, a day would be blocked for too
+    /// long.
+    pub is_per_minute: bool,
     /// The task that others leave room: one of an active run that was passed over for longer than
     /// [`HOLD_AFTER`](super::HOLD_AFTER), and not for as long as [`HOLD_FOR`](super::HOLD_FOR).
     pub hold: Option<Hold>,
+}
+
+impl Limit {
+    /// Whether it keeps room for a task that is larger than what is left of it.
+    pub(super) fn keeps_room(&self) -> bool {
+        self.is_per_minute && self.dimension.counts_tokens()
+    }
 }
 
 /// Room that is kept for a large task.
@@ -167,7 +177,7 @@ impl Board {
     }
 
     /// A quarter more is let pass: the estimate may be high.
-    pub(super) fn is_too_large(&self, task: &Task, limit: usize) -> bool {
+    fn is_too_large(&self, task: &Task, limit: usize) -> bool {
         let limit = &self.limits[limit];
         limit.dimension.counts_input()
             && u128::from(task.est_input) * 4 > u128::from(limit.size) * 5

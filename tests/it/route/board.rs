@@ -239,6 +239,7 @@ pub(super) fn of(scene: &Scene) -> Board {
             size: it.limit.size,
             room: room(&it.limit, &it.book, scene.now, scene.interactive),
             opens: opens_at(&it.limit, &it.book, 1, scene.now),
+            is_per_minute: it.limit.window == Window::Minute,
             hold: hold.map(|it| it.hold),
         }
     });

@@ -16,7 +16,8 @@ $$;
 -- a ladder within a provider and patient before it crosses to another. The first call after a cooldown is waited for no longer than
 -- the patience either. First everybody's own share on the primary, then on
 -- fallbacks, then what others left. So a fallback's own first-choice tasks come before those that fall back to it.
--- A task too large for what is left of a token limit is passed over by smaller ones for 5 s; then they leave it room.
+-- A task too large for what is left of a token limit is passed over by smaller ones for 5 s; then they leave it room, if a
+-- minute brings it back and nothing else keeps the task from being taken.
 --
 -- The lock and the sums are two statements on purpose: one statement would sum by a snapshot taken before it waited.
 create or replace function tidegate.claim_v3(
@@ -86,6 +87,7 @@ declare
   v_gate int[];                              -- model id -> calls that the gate after a cooldown lets through; null: no gate
   v_given int[];                             -- model id -> calls given in this claim
   v_day_budget int;
+  v_keeps boolean[];                         -- limit id -> it keeps room for a large task: tokens per minute; a day would be blocked for too long
   v_held bigint[];                           -- limit id -> room that waits for a large task
   v_held_task uuid[];
   v_passed_limits int[] := '{}';             -- limits for which a large task was passed over, and that task
@@ -161,6 +163,7 @@ begin
   v_room := array_fill(0::bigint, array[greatest(1, (select max(l.limit_id) from tidegate.limits l))]);
   v_dim := array_fill(''::text, array[array_length(v_room, 1)]);
   v_size := v_room;
+  v_keeps := array_fill(false, array[array_length(v_room, 1)]);
   v_held := v_room;
   v_held_task := array_fill(null::uuid, array[array_length(v_room, 1)]);
   for row_ in select r.o_limit, r.o_room, l.dimension, l.window_kind, l.size, h.task_id, h.need
@@ -172,7 +175,8 @@ begin
     v_room[row_.o_limit] := row_.o_room;
     v_dim[row_.o_limit] := row_.dimension;
     v_size[row_.o_limit] := row_.size;
-    if row_.task_id is not null then
+    v_keeps[row_.o_limit] := row_.window_kind = 'minute' and row_.dimension in ('input_tokens', 'output_tokens', 'total_tokens');
+    if row_.task_id is not null and v_keeps[row_.o_limit] then
       v_held[row_.o_limit] := least(row_.need, row_.size);
       v_held_task[row_.o_limit] := row_.task_id;
     end if;
@@ -362,48 +366,46 @@ begin
                  -- a prompt larger than what it takes in a whole window never passes there
                  and row_.est_input <= v_largest[row_.ladder[e]]);
           end if;
-          if v_patient and v_model = any (v_models) and v_gate[v_model] is distinct from 0 then
+          if v_patient and v_model = any (v_models) and v_gate[v_model] is distinct from 0 and row_.est_input <= v_largest[v_model] then
             v_out := row_.outs[v_rung];
             v_fits := true;
             v_left_of := 1e9;
-            for k in v_ml_from[v_model]..v_ml_to[v_model] loop
-              v_limit := v_ml[k];
+            -- what its run and its worker may have comes first: room is kept for no task that could not use it
+            foreach v_limit in array row_.run_limits loop
               v_need := case v_dim[v_limit]
-                when 'input_tokens' then least(row_.est_input, v_size[v_limit])
-                when 'output_tokens' then least(v_out, v_size[v_limit])
-                -- the longest answer is charged at first, whatever it comes to
-                when 'total_tokens' then least(greatest(row_.est_input::bigint + v_out, row_.max_output), v_size[v_limit])
+                -- a budget holds only where the price is known
+                when 'money' then coalesce(tidegate.worst_cost_v1(row_.est_input, row_.cost_in[v_rung], row_.cost_out[v_rung]), v_room[v_limit] + 1)
                 else 1 end;
-              -- what is larger than the whole limit never passes; a quarter more is left for our estimate being high
-              if v_room[v_limit] < v_need or v_room[v_limit] <= 0
-                 or (v_dim[v_limit] in ('input_tokens', 'total_tokens') and row_.est_input > v_size[v_limit] * 1.25) then
-                v_fits := false;
-                -- the first that is passed over, in the order of the claim
-                if v_dim[v_limit] not in ('requests', 'concurrency') and v_room[v_limit] < v_need and v_limit <> all (v_passed_limits)
-                   and (v_dim[v_limit] = 'output_tokens' or row_.est_input <= v_size[v_limit] * 1.25) then
-                  v_passed_limits := v_passed_limits || v_limit;
-                  v_passed_tasks := v_passed_tasks || row_.id;
-                  v_passed_needs := v_passed_needs || v_need;
-                end if;
-                exit;
-              end if;
-              -- room that a large task waits for is for that task
-              if v_held[v_limit] > 0 and v_held_task[v_limit] <> row_.id and v_room[v_limit] - v_held[v_limit] < v_need then
+              if v_room[v_limit] < v_need or v_room[v_limit] <= 0 then
                 v_fits := false;
                 exit;
               end if;
-              v_left_of := least(v_left_of, v_room[v_limit]::float8 / greatest(v_need, 1));
             end loop;
             if v_fits then
-              foreach v_limit in array row_.run_limits loop
+              for k in v_ml_from[v_model]..v_ml_to[v_model] loop
+                v_limit := v_ml[k];
                 v_need := case v_dim[v_limit]
-                  -- a budget holds only where the price is known
-                  when 'money' then coalesce(tidegate.worst_cost_v1(row_.est_input, row_.cost_in[v_rung], row_.cost_out[v_rung]), v_room[v_limit] + 1)
+                  when 'input_tokens' then least(row_.est_input, v_size[v_limit])
+                  when 'output_tokens' then least(v_out, v_size[v_limit])
+                  -- the longest answer is charged at first, whatever it comes to
+                  when 'total_tokens' then least(greatest(row_.est_input::bigint + v_out, row_.max_output), v_size[v_limit])
                   else 1 end;
                 if v_room[v_limit] < v_need or v_room[v_limit] <= 0 then
                   v_fits := false;
+                  -- the first that is passed over, in the order of the claim
+                  if v_keeps[v_limit] and v_room[v_limit] < v_need and v_limit <> all (v_passed_limits) then
+                    v_passed_limits := v_passed_limits || v_limit;
+                    v_passed_tasks := v_passed_tasks || row_.id;
+                    v_passed_needs := v_passed_needs || v_need;
+                  end if;
                   exit;
                 end if;
+                -- room that a large task waits for is for that task
+                if v_held[v_limit] > 0 and v_held_task[v_limit] <> row_.id and v_room[v_limit] - v_held[v_limit] < v_need then
+                  v_fits := false;
+                  exit;
+                end if;
+                v_left_of := least(v_left_of, v_room[v_limit]::float8 / greatest(v_need, 1));
               end loop;
             end if;
             if v_fits then
