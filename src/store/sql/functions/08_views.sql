@@ -143,7 +143,7 @@ create or replace view tidegate.lane_waits as
                    select from unnest(z.ladder[:z.rung - 1]) e (model_id) join tidegate.models f on f.model_id = e.model_id
                     cross join make_interval(secs => z.patience_ms / 1000.0) k (patience)
                     where (z.policy = 'patient' or f.provider <> z.provider)
-                      and tidegate.model_opens_at_v1(e.model_id, null, now(), k.patience) <= now() + k.patience)) as next_open
+                      and tidegate.model_opens_at_v2(e.model_id, null, now(), k.patience) <= now() + k.patience)) as next_open
             from (select l.lane, l.policy, l.patience_ms, l.ladder, m.model_id, m.rung, o.provider
                     from tidegate.lanes l
                     cross join lateral unnest(l.ladder) with ordinality m (model_id, rung)
