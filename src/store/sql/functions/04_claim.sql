@@ -44,7 +44,7 @@ declare
   v_now timestamptz;
   v_lanes int[];
   v_models int[];
-  v_limits int[];
+  v_limits int[];                            -- the limits that may be debited, by id; what follows is by their place here: ids only grow
   v_room bigint[];
   v_dim text[];
   v_size bigint[];
@@ -55,6 +55,7 @@ declare
   c_tier smallint[];
   c_quota int[];
   c_share float8[];
+  c_worker text[];
   v_acc float8;
   v_total float8;
   v_prev int;
@@ -86,9 +87,13 @@ declare
   v_largest bigint[];                        -- model id -> the longest prompt that its limits of tokens ever let pass
   v_gate int[];                              -- model id -> calls that the gate after a cooldown lets through; null: no gate
   v_given int[];                             -- model id -> calls given in this claim
-  v_day_budget int;
-  v_keeps boolean[];                         -- limit id -> it keeps room for a large task: tokens per minute; a day would be blocked for too long
-  v_held bigint[];                           -- limit id -> room that waits for a large task
+  v_day_budget int;                          -- place
+  v_budget_of uuid[];                        -- the run whose budget it is
+  v_workers text[];                          -- limits of workers, and their places: few
+  v_worker_limits int[];
+  v_run_limits int[];                        -- of the cell: what holds besides the limits of models
+  v_keeps boolean[];                         -- it keeps room for a large task: tokens per minute; a day would be blocked for too long
+  v_held bigint[];                           -- room that waits for a large task
   v_held_task uuid[];
   v_passed_limits int[] := '{}';             -- limits for which a large task was passed over, and that task
   v_passed_tasks uuid[] := '{}';
@@ -149,47 +154,45 @@ begin
   end if;
   select coalesce(array_agg(distinct z order by z), '{}') into v_limits from (
     select ml.limit_id z from tidegate.model_limits ml where ml.model_id = any (v_models)
-    union
+    union all
+    select l.limit_id from (select distinct n.run_id from tidegate.lanes n where n.lane = any (v_lanes)) u
+      join tidegate.limits l on l.run_id = u.run_id
+    union all
+    -- of workers, and the day's budget
     select l.limit_id from tidegate.limits l
-     where l.worker in (select u.worker from tidegate.lanes n join tidegate.runs u on u.id = n.run_id where n.lane = any (v_lanes))
-    union
-    select l.limit_id from tidegate.limits l where l.run_id in (select n.run_id from tidegate.lanes n where n.lane = any (v_lanes))
-    union
-    select l.limit_id from tidegate.limits l where l.dimension = 'money' and l.window_kind = 'day') z;
+     where l.run_id is null
+       and (l.dimension = 'money' and l.window_kind = 'day'
+            or l.worker in (select u.worker from tidegate.lanes n join tidegate.runs u on u.id = n.run_id where n.lane = any (v_lanes)))) z;
 
   -- 2. the lock: limits that this claim may debit, in order of id, never updated by claims
   perform 1 from tidegate.limits l where l.limit_id = any (v_limits) order by l.limit_id for no key update;
   v_now := coalesce(p_now, clock_timestamp());
-  v_room := array_fill(0::bigint, array[greatest(1, (select max(l.limit_id) from tidegate.limits l))]);
-  v_dim := array_fill(''::text, array[array_length(v_room, 1)]);
-  v_size := v_room;
-  v_keeps := array_fill(false, array[array_length(v_room, 1)]);
-  v_held := v_room;
-  v_held_task := array_fill(null::uuid, array[array_length(v_room, 1)]);
-  for row_ in select r.o_limit, r.o_room, l.dimension, l.window_kind, l.size, h.task_id, h.need
-                from tidegate.limit_room_v2(v_limits, v_windows_at, v_now, p_interactive) r
-                join tidegate.limits l on l.limit_id = r.o_limit
-                left join tidegate.limit_holds h on h.limit_id = l.limit_id and h.since < v_now - c_hold_after and h.since > v_now - c_hold_for
-                 and exists (select from tidegate.tasks t join tidegate.runs u on u.id = t.run_id
-                              where t.id = h.task_id and t.state = 'ready' and u.state = 'active') loop
-    v_room[row_.o_limit] := row_.o_room;
-    v_dim[row_.o_limit] := row_.dimension;
-    v_size[row_.o_limit] := row_.size;
-    v_keeps[row_.o_limit] := row_.window_kind = 'minute' and row_.dimension in ('input_tokens', 'output_tokens', 'total_tokens');
-    if row_.task_id is not null and v_keeps[row_.o_limit] then
-      v_held[row_.o_limit] := least(row_.need, row_.size);
-      v_held_task[row_.o_limit] := row_.task_id;
+  select array_agg(z.limit_id), array_agg(z.o_room), array_agg(z.dimension), array_agg(z.size), array_agg(z.run_id),
+         array_agg(z.keeps), array_agg(case when z.keeps and z.task_id is not null then least(z.need, z.size) else 0 end), array_agg(z.task_id),
+         array_agg(z.worker) filter (where z.worker is not null), array_agg(z.place) filter (where z.worker is not null),
+         max(z.place) filter (where z.dimension = 'money' and z.window_kind = 'day')
+    into v_limits, v_room, v_dim, v_size, v_budget_of, v_keeps, v_held, v_held_task, v_workers, v_worker_limits, v_day_budget
+    from (select l.limit_id, r.o_room, l.dimension, l.window_kind, l.size, l.run_id, l.worker, h.task_id, h.need,
+                 l.window_kind = 'minute' and l.dimension in ('input_tokens', 'output_tokens', 'total_tokens') as keeps,
+                 (row_number() over ())::int as place
+            from tidegate.limit_room_v2(v_limits, v_windows_at, v_now, p_interactive) r
+            join tidegate.limits l on l.limit_id = r.o_limit
+            left join tidegate.limit_holds h on h.limit_id = l.limit_id and h.since < v_now - c_hold_after and h.since > v_now - c_hold_for
+             and exists (select from tidegate.tasks t join tidegate.runs u on u.id = t.run_id
+                          where t.id = h.task_id and t.state = 'ready' and u.state = 'active')) z;
+  v_ml_from := array_fill(1, array[(select max(m.model_id) from tidegate.models m)]);
+  v_ml_to := array_fill(0, array[array_length(v_ml_from, 1)]);
+  for row_ in select z.model_id, array_agg(array_position(v_limits, ml.limit_id) order by ml.limit_id) as places
+                from unnest(v_models) z (model_id) join tidegate.model_limits ml on ml.model_id = z.model_id
+               group by z.model_id loop
+    -- a limit that came while we waited for the lock is not ours: the model is for the next claim
+    if array_position(row_.places, null) is not null then
+      v_models := array_remove(v_models, row_.model_id);
+      continue;
     end if;
-    if row_.dimension = 'money' and row_.window_kind = 'day' then
-      v_day_budget := row_.o_limit;
-    end if;
-  end loop;
-  v_ml_from := array_fill(0, array[(select max(m.model_id) from tidegate.models m)]);
-  v_ml_to := v_ml_from;
-  foreach v_model in array v_models loop
-    v_ml_from[v_model] := coalesce(array_length(v_ml, 1), 0) + 1;
-    v_ml := v_ml || coalesce((select array_agg(ml.limit_id) from tidegate.model_limits ml where ml.model_id = v_model), '{}');
-    v_ml_to[v_model] := coalesce(array_length(v_ml, 1), 0);
+    v_ml_from[row_.model_id] := coalesce(array_length(v_ml, 1), 0) + 1;
+    v_ml := v_ml || row_.places;
+    v_ml_to[row_.model_id] := array_length(v_ml, 1);
   end loop;
   -- a cooldown may have been written while we waited for the lock; after one ended, few calls go at first
   v_given := array_fill(0, array[array_length(v_ml_from, 1)]);
@@ -259,15 +262,16 @@ begin
 
   -- 3. shares: a cell is one tier of one run
   select array_agg(z.run_id order by z.tier, z.run_id), array_agg(z.tier order by z.tier, z.run_id),
-         array_agg(z.share order by z.tier, z.run_id)
-    into c_run, c_tier, c_share
-    from (select y.run_id, y.tier,
+         array_agg(z.share order by z.tier, z.run_id), array_agg(z.worker order by z.tier, z.run_id)
+    into c_run, c_tier, c_share, c_worker
+    from (select y.run_id, y.tier, y.worker,
                  y.weight / sum(y.weight / y.tiers) over () * y.mix / sum(y.mix) over (partition by y.run_id) as share
-            from (select n.run_id, n.tier, u.weight::float8 as weight, coalesce(u.mix[n.tier + 1], 1)::float8 as mix,
+            from (select n.run_id, n.tier, u.worker, u.weight::float8 as weight, coalesce(u.mix[n.tier + 1], 1)::float8 as mix,
                          count(*) over (partition by n.run_id)::float8 as tiers
                     -- a cell whose models are all closed would only be dealt slots that it cannot use
                     from (select distinct n.run_id, n.tier from tidegate.lanes n where n.lane = any (v_lanes) and n.ladder && v_models) n
-                    join tidegate.runs u on u.id = n.run_id) y) z;
+                    -- one look-up a run: taken for one row, a join would walk all runs for each
+                    cross join lateral (select u.worker, u.weight, u.mix from tidegate.runs u where u.id = n.run_id limit 1) u) y) z;
 
   for v_phase in 1..6 loop
     exit when v_left <= 0;
@@ -290,14 +294,14 @@ begin
       v_want := least(c_quota[i], v_left);
       continue when v_want <= 0;
       v_got := 0;
+      v_place := array_position(v_paced, c_run[i]);
+      v_run_limits := array_remove(array[v_day_budget, array_position(v_budget_of, c_run[i])], null)
+                      || array(select z.place from unnest(v_workers, v_worker_limits) z (worker, place) where z.worker = c_worker[i]);
       for row_ in
-        select n.lane, n.ladder, n.policy, n.patience, n.max_output, n.outs, n.names, n.cost_in, n.cost_out, n.run_limits, p.tid, p.id, p.est_input, p.tries, p.rescues, p.stale
+        select n.lane, n.ladder, n.policy, n.patience, n.max_output, n.outs, n.names, n.cost_in, n.cost_out, p.tid, p.id, p.est_input, p.tries, p.rescues, p.stale
           from (select n.lane, n.ladder, n.policy, make_interval(secs => n.patience_ms / 1000.0) as patience, n.max_output, n.component_priority,
                        k.outs, k.names, k.cost_in, k.cost_out,
-                       (select max(v_largest[z]) from unnest(n.ladder) z where z = any (v_models)) as max_input,
-                       -- limits of the run and of its worker, besides those of the models
-                       array(select l.limit_id from tidegate.limits l
-                              where l.limit_id = any (v_limits) and (l.worker = u.worker or l.run_id = u.id or l.limit_id = v_day_budget)) as run_limits
+                       (select max(v_largest[z]) from unnest(n.ladder) z where z = any (v_models)) as max_input
                   from tidegate.lanes n join tidegate.runs u on u.id = n.run_id
                  cross join lateral (
                    select array_agg(coalesce(q.tokens, n.est_output) order by z.rung) as outs, array_agg(m.provider order by z.rung) as names,
@@ -346,7 +350,6 @@ begin
           v_dirty := v_dirty || row_.lane;
         end if;
         continue when row_.rescues >= 2 and not v_suspect_free;
-        v_place := array_position(v_paced, c_run[i]);
         exit when v_place is not null and v_paced_left[v_place] <= 0;
         v_best := null;
         v_best_left := 0;
@@ -371,7 +374,7 @@ begin
             v_fits := true;
             v_left_of := 1e9;
             -- what its run and its worker may have comes first: room is kept for no task that could not use it
-            foreach v_limit in array row_.run_limits loop
+            foreach v_limit in array v_run_limits loop
               v_need := case v_dim[v_limit]
                 -- a budget holds only where the price is known
                 when 'money' then coalesce(tidegate.worst_cost_v1(row_.est_input, row_.cost_in[v_rung], row_.cost_out[v_rung]), v_room[v_limit] + 1)
@@ -435,7 +438,7 @@ begin
               v_held[v_limit] := 0;
             end if;
           end loop;
-          foreach v_limit in array row_.run_limits loop
+          foreach v_limit in array v_run_limits loop
             v_room[v_limit] := v_room[v_limit] - case v_dim[v_limit]
               when 'money' then tidegate.worst_cost_v1(row_.est_input, row_.cost_in[v_best], row_.cost_out[v_best])
               else 1 end;
@@ -471,7 +474,7 @@ begin
   end if;
   if v_passed_limits <> '{}' then
     insert into tidegate.limit_holds as h (limit_id, task_id, need, since)
-    select z.limit_id, z.task, z.need, v_now from unnest(v_passed_limits, v_passed_tasks, v_passed_needs) z (limit_id, task, need)
+    select v_limits[z.place], z.task, z.need, v_now from unnest(v_passed_limits, v_passed_tasks, v_passed_needs) z (place, task, need)
      where z.task <> all (v_ids)
     on conflict (limit_id) do update set task_id = excluded.task_id, need = excluded.need, since = excluded.since
      -- one at a time, until it has been served
@@ -549,12 +552,14 @@ begin
               join tidegate.limits l on l.limit_id = ml.limit_id and l.dimension <> 'concurrency'
              group by ml.limit_id
             union all
+            -- budgets: of the runs, and of the day
             select l.limit_id, sum(w.cost)::bigint
-              from tidegate.limits l
-              join told t on t.run_id = l.run_id or l.run_id is null
+              from told t
               join worth w on w.id = t.id
-             where l.dimension = 'money' and l.limit_id = any (v_limits)
-             group by l.limit_id) x
+              join tidegate.limits l on l.run_id = t.run_id and l.limit_id = any (v_limits)
+             group by l.limit_id
+            union all
+            select v_limits[v_day_budget], sum(w.cost)::bigint from worth w where v_day_budget is not null) x
       join tidegate.limits l on l.limit_id = x.limit_id
       left join lateral (select b.at, b.total, b.full_at from tidegate.limit_book b
                           where b.limit_id = x.limit_id order by b.at desc limit 1) newest on true

@@ -96,6 +96,33 @@ async fn a_price_that_nobody_could_pay_breaks_no_claim_and_is_asked_under_no_bud
 }
 
 #[tokio::test]
+async fn each_run_spends_its_own_budget_however_far_the_ids_of_limits_have_grown() {
+    let (db, store) = a_store(&[("a", None), ("b", None)]).await;
+    say(&db, PRICED).await;
+    let mut runs = Vec::new();
+    for (name, budget) in [("one", 150_000), ("two", 350_000), ("three", 250_000)] {
+        let worker = ONE_TIER.replace("name = \"small\"", &format!("name = \"{name}\""));
+        let run = load_with(&store, &worker, &items(9), &short()).await;
+        let run = run.expect("a run").run;
+        say(
+            &db,
+            "select setval(pg_get_serial_sequence('tidegate.limits', 'limit_id'), (select max(limit_id) from tidegate.limits) + 900000000 / 3)",
+        )
+        .await;
+        let set = store.set_budget(Some(run), Some(budget)).await;
+        set.expect("a budget");
+        runs.push(run);
+    }
+    let process = a_process(&store, LEASE).await;
+    let taken = claim(&store, process, 30).await;
+    let of_run = |run| taken.iter().filter(|task| task.run == run).count();
+    let counts: Vec<usize> = runs.into_iter().map(of_run).collect();
+    assert_eq!(counts, [1, 3, 2]);
+    let booked = "select sum(b.total)::bigint from tidegate.limit_book b join tidegate.limits l using (limit_id) where l.dimension = 'money'";
+    assert_eq!(count(&db, booked).await, 600_000);
+}
+
+#[tokio::test]
 async fn the_budget_of_a_day_holds_for_all_runs_and_counts_what_was_spent_before() {
     let (db, store) = a_store(&[("a", None), ("b", None)]).await;
     say(&db, PRICED).await;
