@@ -118,13 +118,15 @@ fn candidates<'a>(
         lane.run == run && lane.tier == tier && has_open_model
     };
     for lane in board.lanes.iter().filter(of_cell) {
-        // rows whose open models are used up for them must not stand before those that can be served
+        // rows that no open model may have, too large or tried too often, must not stand before those
+        // that can be served
         let can_be_served = |task: &&Task| {
-            let rung_is_left =
-                |(rung, &model): (usize, &usize)| board.is_open(model) && lane.may_try(task, rung);
+            let may_have = |(rung, &model): (usize, &usize)| {
+                board.is_open(model) && lane.may_try(task, rung) && !board.never_passes(task, model)
+            };
             !taken.contains(&task.id)
                 && (task.rescues < SUSPECT_AT || !choice.holds_suspect())
-                && (task.tries.is_empty() || lane.ladder.iter().enumerate().any(rung_is_left))
+                && lane.ladder.iter().enumerate().any(may_have)
         };
         let mut tasks: Vec<&Task> = lane.tasks.iter().filter(can_be_served).collect();
         tasks.sort_by(|a, b| by_priority(a, b));

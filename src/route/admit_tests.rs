@@ -12,6 +12,7 @@ fn a_limit(dimension: Dimension, size: u64, room: u64) -> Limit {
         size,
         room,
         opens: Opening::At(if room > 0 { 0 } else { 30_000_000 }),
+        is_per_minute: true,
         hold: None,
     }
 }
@@ -24,6 +25,7 @@ fn a_model(board: &mut Board, provider: &str, room: u64) -> usize {
         limits: vec![board.limits.len() - 1],
         closed: None,
         gate: None,
+        asked_since: None,
         prices: Prices::default(),
     });
     board.models.len() - 1
@@ -204,6 +206,34 @@ fn a_large_prompt_is_passed_over_then_left_room_then_served() {
 }
 
 #[test]
+fn room_is_kept_for_no_task_that_could_not_use_it_and_of_no_day() {
+    let mut board = Board::default();
+    let model = a_model(&mut board, "p", 900);
+    board.limits[0] = a_limit(Dimension::InputTokens, 1_000, 500);
+    let run = a_run(&mut board, &[1.0]);
+    board
+        .lanes
+        .push(a_lane(run, 0, &[model], Policy::Ladder, 0..1, 800));
+    assert_eq!(admit(&board, 10, 0.0).passed_over.len(), 1);
+    board.limits[0].is_per_minute = false;
+    assert!(admit(&board, 10, 0.0).passed_over.is_empty(), "a day");
+    board.limits[0].is_per_minute = true;
+    board.limits.push(a_limit(Dimension::Concurrency, 1, 0));
+    board.runs[run].limits.push(1);
+    assert!(admit(&board, 10, 0.0).passed_over.is_empty(), "its worker");
+    board.limits[1] = a_limit(Dimension::Money, 1_000, 0);
+    assert!(admit(&board, 10, 0.0).passed_over.is_empty(), "its budget");
+    board.runs[run].limits.clear();
+    board.runs[run].allowance = Some(0);
+    assert!(admit(&board, 10, 0.0).passed_over.is_empty(), "its pace");
+    board.runs[run].allowance = None;
+    let smaller = a_limit(Dimension::TotalTokens, 600, 600);
+    board.limits.push(smaller);
+    board.models[model].limits.push(2);
+    assert!(admit(&board, 10, 0.0).passed_over.is_empty(), "too large");
+}
+
+#[test]
 fn patience_is_within_a_provider_for_auto_nothing_and_beyond_it_the_time_set() {
     let mut board = Board::default();
     let (first, near, far) = (
@@ -225,6 +255,22 @@ fn patience_is_within_a_provider_for_auto_nothing_and_beyond_it_the_time_set() {
     assert_eq!(taken(Policy::Patient, &[first, near], 60), None);
     assert_eq!(taken(Policy::Patient, &[first, near], 29), Some(near));
     assert_eq!(taken(Policy::Ladder, &[first, far], 60), Some(far));
+}
+
+#[test]
+fn a_probe_that_does_not_come_back_is_waited_for_no_longer_than_the_patience() {
+    let mut board = Board::default();
+    let (first, far) = (a_model(&mut board, "p", 9), a_model(&mut board, "q", 9));
+    let run = a_run(&mut board, &[1.0]);
+    board.now = 100_000_000;
+    board.models[first].gate = Some(0);
+    let mut taken = |asked_for_s: i64| {
+        board.models[first].asked_since = Some(board.now - asked_for_s * 1_000_000);
+        board.lanes = vec![a_lane(run, 0, &[first, far], Policy::Auto, 0..2, 10)];
+        admit(&board, 1, 0.0).picks.first().map(|pick| pick.model)
+    };
+    assert_eq!(taken(60), None);
+    assert_eq!(taken(61), Some(far));
 }
 
 #[test]

@@ -34,9 +34,19 @@ pub struct Limit {
     pub room: u64,
     /// When it has room for a call (`limits::opens_at`).
     pub opens: Opening,
+    /// It counts a minute: only such a limit keeps room for a large task, a day would be blocked for too
+    /// long.
+    pub is_per_minute: bool,
     /// The task that others leave room: one of an active run that was passed over for longer than
     /// [`HOLD_AFTER`](super::HOLD_AFTER), and not for as long as [`HOLD_FOR`](super::HOLD_FOR).
     pub hold: Option<Hold>,
+}
+
+impl Limit {
+    /// Whether it keeps room for a task that is larger than what is left of it.
+    pub(super) fn keeps_room(&self) -> bool {
+        self.is_per_minute && self.dimension.counts_tokens()
+    }
 }
 
 /// Room that is kept for a large task.
@@ -60,6 +70,8 @@ pub struct Model {
     pub closed: Option<Opening>,
     /// Calls that the gate after a cooldown lets through (`limits::Cooldown::left`). `None`: no gate.
     pub gate: Option<u32>,
+    /// The end of a cooldown, in microseconds, after which no call has come back yet. `None`: there is none.
+    pub asked_since: Option<i64>,
     /// What it costs, as far as it is known: a budget holds only where both are.
     pub prices: Prices,
 }
@@ -157,6 +169,25 @@ impl Board {
         let closed = it.closed.unwrap_or(Opening::At(self.now));
         limits.fold(closed, Opening::and)
     }
+
+    /// A prompt larger than what a model takes in a whole window never passes there.
+    pub(super) fn never_passes(&self, task: &Task, model: usize) -> bool {
+        let limits = &self.models[model].limits;
+        limits.iter().any(|&limit| self.is_too_large(task, limit))
+    }
+
+    /// A quarter more is let pass: the estimate may be high.
+    fn is_too_large(&self, task: &Task, limit: usize) -> bool {
+        let limit = &self.limits[limit];
+        limit.dimension.counts_input()
+            && u128::from(task.est_input) * 4 > u128::from(limit.size) * 5
+    }
+
+    /// Whether who is so patient still waits for the first call after a model's cooldown to come back.
+    pub(super) fn is_asked_within(&self, patience: i64, model: usize) -> bool {
+        let asked_since = self.models[model].asked_since;
+        asked_since.is_none_or(|ended| ended.saturating_add(patience) >= self.now)
+    }
 }
 
 impl Lane {
@@ -166,11 +197,15 @@ impl Lane {
     }
 
     /// The most that a call of this rung may cost, in micro-dollars, rounded up. `None`: a price is not
-    /// known.
+    /// known. Bounded, so that many can be summed.
     pub(super) fn worst_cost(&self, task: &Task, rung: usize, prices: Prices) -> Option<u64> {
         let output = self.max_output.unwrap_or(self.est_output[rung]);
         let millionths = u128::from(task.est_input) * u128::from(prices.input?)
             + u128::from(output) * u128::from(prices.output?);
-        u64::try_from(millionths.div_ceil(1_000_000)).ok()
+        let cost = u64::try_from(millionths.div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        Some(cost.min(WORST_COST))
     }
 }
+
+/// No call costs more, in micro-dollars.
+const WORST_COST: u64 = 9_000_000_000_000_000;

@@ -27,7 +27,9 @@ impl<'a> Choice<'a> {
         Self {
             board,
             room: board.limits.iter().map(|limit| limit.room).collect(),
-            held: board.limits.iter().map(|it| it.hold.is_some()).collect(),
+            held: (board.limits.iter())
+                .map(|it| it.hold.is_some() && it.keeps_room())
+                .collect(),
             gate: board.models.iter().map(|model| model.gate).collect(),
             given: vec![0; board.models.len()],
             allowance: board.runs.iter().map(|run| run.allowance).collect(),
@@ -67,6 +69,7 @@ impl<'a> Choice<'a> {
             }
             let may_have = self.board.is_open(model)
                 && self.gate[model] != Some(0)
+                && !self.board.never_passes(task, model)
                 && self.has_waited(lane, task, rung);
             if may_have && let Some(left) = self.fits(lane, task, rung) {
                 let spread = self.after_one_more(model, left);
@@ -87,7 +90,8 @@ impl<'a> Choice<'a> {
     }
 
     /// To a later rung (of another provider, for `auto`) only where no earlier one that takes such a
-    /// task opens within the patience.
+    /// task opens within the patience; one whose first call after a cooldown has not come back for longer
+    /// than that does not.
     fn has_waited(&self, lane: &Lane, task: &Task, rung: usize) -> bool {
         let board = self.board;
         let provider = &board.models[lane.ladder[rung]].provider;
@@ -101,7 +105,8 @@ impl<'a> Choice<'a> {
             lane.may_try(task, earlier)
                 && (lane.policy == Policy::Patient || board.models[model].provider != *provider)
                 && opens.is_by(board.now.saturating_add(lane.patience))
-                && !self.never_passes(task, model)
+                && board.is_asked_within(lane.patience, model)
+                && !board.never_passes(task, model)
         };
         match lane.policy {
             Policy::Ladder | Policy::Spread => true,
@@ -109,30 +114,28 @@ impl<'a> Choice<'a> {
         }
     }
 
-    /// A prompt larger than what a model takes in a whole window never passes there.
-    fn never_passes(&self, task: &Task, model: usize) -> bool {
-        let limits = &self.board.models[model].limits;
-        limits.iter().any(|&limit| self.is_too_large(task, limit))
-    }
-
-    /// A quarter more is let pass: the estimate may be high.
-    fn is_too_large(&self, task: &Task, limit: usize) -> bool {
-        let limit = &self.board.limits[limit];
-        limit.dimension.counts_input()
-            && u128::from(task.est_input) * 4 > u128::from(limit.size) * 5
-    }
-
     /// Whether all limits have room for this task on this rung, and how many times it would fit into the
-    /// narrowest. Notes the first task that does not fit into a limit of tokens.
+    /// narrowest. Notes the first task that does not fit into a limit of tokens, if nothing else keeps
+    /// it from being taken.
     fn fits(&mut self, lane: &Lane, task: &Task, rung: usize) -> Option<f64> {
         let board = self.board;
         let model = &board.models[lane.ladder[rung]];
+        for &limit in &board.runs[lane.run].limits {
+            let need = match board.limits[limit].dimension {
+                // a budget holds only where the price is known
+                Dimension::Money => lane.worst_cost(task, rung, model.prices)?,
+                _ => 1,
+            };
+            if self.room[limit] < need || self.room[limit] == 0 {
+                return None;
+            }
+        }
         let mut times = UNLIMITED;
         for &limit in &model.limits {
             let need = self.need(lane, task, rung, limit);
-            let (room, too_large) = (self.room[limit], self.is_too_large(task, limit));
-            if room < need || room == 0 || too_large {
-                if room < need && !too_large && board.limits[limit].dimension.counts_tokens() {
+            let room = self.room[limit];
+            if room < need || room == 0 {
+                if room < need && board.limits[limit].keeps_room() {
                     self.pass_over(limit, task, need);
                 }
                 return None;
@@ -146,16 +149,6 @@ impl<'a> Choice<'a> {
                 return None;
             }
             times = times.min(room as f64 / need.max(1) as f64);
-        }
-        for &limit in &board.runs[lane.run].limits {
-            let need = match board.limits[limit].dimension {
-                // a budget holds only where the price is known
-                Dimension::Money => lane.worst_cost(task, rung, model.prices)?,
-                _ => 1,
-            };
-            if self.room[limit] < need || self.room[limit] == 0 {
-                return None;
-            }
         }
         Some(times)
     }

@@ -239,6 +239,7 @@ pub(super) fn of(scene: &Scene) -> Board {
             size: it.limit.size,
             room: room(&it.limit, &it.book, scene.now, scene.interactive),
             opens: opens_at(&it.limit, &it.book, 1, scene.now),
+            is_per_minute: it.limit.window == Window::Minute,
             hold: hold.map(|it| it.hold),
         }
     });
@@ -271,6 +272,7 @@ fn model(scene: &Scene, all: &[Numbered], number: usize) -> Model {
         }
     });
     let cooling = cooldown.filter(|it| it.until > scene.now);
+    let asked = cooldown.filter(|it| it.until <= scene.now && it.proven_at.is_none());
     let closed = if it.parked || !scene.has_key[it.provider] {
         Some(Opening::Never)
     } else {
@@ -281,6 +283,7 @@ fn model(scene: &Scene, all: &[Numbered], number: usize) -> Model {
         limits: limits_of(scene, all, number),
         closed,
         gate: cooldown.and_then(|it| it.left(scene.now)),
+        asked_since: asked.map(|it| it.until),
         prices: Prices {
             input: it.input_price,
             output: it.output_price,

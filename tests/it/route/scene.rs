@@ -174,12 +174,17 @@ pub(super) fn scenes() -> impl Strategy<Value = Scene> {
 }
 
 fn model() -> impl Strategy<Value = AModel> {
-    let cooldown = (-9_000_i64..90_000, option::of(0_i64..9_000));
+    let until_ms = prop_oneof![2 => -9_000_i64..90_000, 1 => -120_000_i64..0];
+    let cooldown = (until_ms, option::of(0_i64..9_000));
     let cooldown = cooldown.prop_map(|(until_ms, proven_ms)| ACooldown {
         until_ms,
         proven_ms: proven_ms.filter(|it| it + until_ms <= 0),
     });
-    let price = || option::weighted(0.8, 0_u64..3_000_000);
+    // and prices that nobody could pay
+    let price = || {
+        let amount = prop_oneof![15 => 0_u64..3_000_000, 1 => 1_000_000_000_000_u64..9_000_000_000_000_000_000];
+        option::weighted(0.8, amount)
+    };
     let limits = (
         option::weighted(0.7, limit(Dimension::Requests, false)),
         option::weighted(0.2, limit(Dimension::Requests, true)),
@@ -191,7 +196,7 @@ fn model() -> impl Strategy<Value = AModel> {
     (
         0_usize..2,
         prop::bool::weighted(0.04),
-        option::weighted(0.2, cooldown),
+        option::weighted(0.25, cooldown),
         price(),
         price(),
         prop_oneof![1 => 0_u64..6, 3 => 6_u64..40],
@@ -291,7 +296,10 @@ fn lane() -> impl Strategy<Value = ALane> {
         policy,
         prop_oneof![Just(60_000_i64), 0_i64..90_000],
         0_u32..400,
-        option::weighted(0.5, 1_u32..900),
+        option::weighted(
+            0.5,
+            prop_oneof![9 => 1_u32..900, 1 => 900_u32..2_000_000_000],
+        ),
         option::weighted(0.3, 0_u32..700),
         any::<bool>(),
         vec(task(), 1..25),

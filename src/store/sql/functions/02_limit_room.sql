@@ -126,9 +126,12 @@ language sql immutable parallel safe as $$
 $$;
 
 -- When a model may be called again, as far as that is known: now, a moment to come, infinity (a person must act, or this process
--- has no key for it). What only waits for a call in flight is as if it were now.
-create or replace function tidegate.model_opens_at_v1(p_model int, p_providers text[], p_now timestamptz) returns timestamptz language sql stable as $$
+-- has no key for it). What only waits for a call in flight is as if it were now; but where the first call after a cooldown has not come
+-- back for longer than `p_patience`, who is so patient waits no more: infinity.
+create or replace function tidegate.model_opens_at_v2(p_model int, p_providers text[], p_now timestamptz, p_patience interval)
+returns timestamptz language sql stable as $$
   select case when p.parked is not null or m.parked is not null or (p_providers is not null and m.provider <> all (p_providers)) then 'infinity'::timestamptz
+              when c.proven_at is null and c.until + p_patience < p_now then 'infinity'
               else greatest(p_now, c.until, (
                 select max(case when l.size = 0 then 'infinity'::timestamptz else tidegate.limit_opens_at_v2(l.limit_id, 1, p_now) end)
                   from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
@@ -137,6 +140,10 @@ create or replace function tidegate.model_opens_at_v1(p_model int, p_providers t
     join tidegate.providers p on p.name = m.provider
     left join tidegate.model_cooldowns c on c.quota_scope = p.quota_scope and c.wire_name = m.wire_name
    where m.model_id = p_model
+$$;
+
+create or replace function tidegate.model_opens_at_v1(p_model int, p_providers text[], p_now timestamptz) returns timestamptz language sql stable as $$
+  select tidegate.model_opens_at_v2(p_model, p_providers, p_now, null)
 $$;
 
 -- The earliest moment at which a claim that found too little may find more, as far as limits and cooldowns tell. Null: nothing waits

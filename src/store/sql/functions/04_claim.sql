@@ -1,3 +1,11 @@
+-- The most that a call may cost, in micro-dollars, rounded up; null: a price is not known. Nine billion dollars at most, whatever
+-- the price: more than any budget, and a thousand of them can still be summed.
+create or replace function tidegate.worst_cost_v1(p_input int, p_input_price bigint, p_output_cost numeric) returns bigint
+language sql immutable parallel safe as $$
+  select case when p_input_price is not null and p_output_cost is not null
+              then least(ceil((p_input::numeric * p_input_price + p_output_cost) / 1000000), 9000000000000000)::bigint end
+$$;
+
 -- Claim: take tasks together with the right to call their models. One transaction: look, lock the limits in order, sum
 -- afresh, choose, then one statement that moves exactly the chosen rows, debits, and writes each call's intent.
 --
@@ -5,9 +13,11 @@
 -- sampling with one random start (exact on average for any number of slots; the pure twin is `priority::Mix`).
 -- Each task goes to a model of its ladder that has room, by its lane's policy: `ladder` the first, `spread` in proportion to what
 -- they have left, `patient` the first, but to a later one only where the earlier ones do not open within the patience; `auto` is
--- a ladder within a provider and patient before it crosses to another. First everybody's own share on the primary, then on
+-- a ladder within a provider and patient before it crosses to another. The first call after a cooldown is waited for no longer than
+-- the patience either. First everybody's own share on the primary, then on
 -- fallbacks, then what others left. So a fallback's own first-choice tasks come before those that fall back to it.
--- A task too large for what is left of a token limit is passed over by smaller ones for 5 s; then they leave it room.
+-- A task too large for what is left of a token limit is passed over by smaller ones for 5 s; then they leave it room, if a
+-- minute brings it back and nothing else keeps the task from being taken.
 --
 -- The lock and the sums are two statements on purpose: one statement would sum by a snapshot taken before it waited.
 create or replace function tidegate.claim_v3(
@@ -34,7 +44,7 @@ declare
   v_now timestamptz;
   v_lanes int[];
   v_models int[];
-  v_limits int[];
+  v_limits int[];                            -- the limits that may be debited, by id; what follows is by their place here: ids only grow
   v_room bigint[];
   v_dim text[];
   v_size bigint[];
@@ -45,6 +55,7 @@ declare
   c_tier smallint[];
   c_quota int[];
   c_share float8[];
+  c_worker text[];
   v_acc float8;
   v_total float8;
   v_prev int;
@@ -72,10 +83,17 @@ declare
   v_suspect_free boolean;
   v_patient boolean;
   v_opens timestamptz[];                     -- model id -> when it may be called, of models that cannot be now (patient lanes)
+  v_asked timestamptz[];                     -- model id -> end of a cooldown after which no call has come back yet
+  v_largest bigint[];                        -- model id -> the longest prompt that its limits of tokens ever let pass
   v_gate int[];                              -- model id -> calls that the gate after a cooldown lets through; null: no gate
   v_given int[];                             -- model id -> calls given in this claim
-  v_day_budget int;
-  v_held bigint[];                           -- limit id -> room that waits for a large task
+  v_day_budget int;                          -- place
+  v_budget_of uuid[];                        -- the run whose budget it is
+  v_workers text[];                          -- limits of workers, and their places: few
+  v_worker_limits int[];
+  v_run_limits int[];                        -- of the cell: what holds besides the limits of models
+  v_keeps boolean[];                         -- it keeps room for a large task: tokens per minute; a day would be blocked for too long
+  v_held bigint[];                           -- room that waits for a large task
   v_held_task uuid[];
   v_passed_limits int[] := '{}';             -- limits for which a large task was passed over, and that task
   v_passed_tasks uuid[] := '{}';
@@ -136,50 +154,51 @@ begin
   end if;
   select coalesce(array_agg(distinct z order by z), '{}') into v_limits from (
     select ml.limit_id z from tidegate.model_limits ml where ml.model_id = any (v_models)
-    union
+    union all
+    select l.limit_id from (select distinct n.run_id from tidegate.lanes n where n.lane = any (v_lanes)) u
+      join tidegate.limits l on l.run_id = u.run_id
+    union all
+    -- of workers, and the day's budget
     select l.limit_id from tidegate.limits l
-     where l.worker in (select u.worker from tidegate.lanes n join tidegate.runs u on u.id = n.run_id where n.lane = any (v_lanes))
-    union
-    select l.limit_id from tidegate.limits l where l.run_id in (select n.run_id from tidegate.lanes n where n.lane = any (v_lanes))
-    union
-    select l.limit_id from tidegate.limits l where l.dimension = 'money' and l.window_kind = 'day') z;
+     where l.run_id is null
+       and (l.dimension = 'money' and l.window_kind = 'day'
+            or l.worker in (select u.worker from tidegate.lanes n join tidegate.runs u on u.id = n.run_id where n.lane = any (v_lanes)))) z;
 
   -- 2. the lock: limits that this claim may debit, in order of id, never updated by claims
   perform 1 from tidegate.limits l where l.limit_id = any (v_limits) order by l.limit_id for no key update;
   v_now := coalesce(p_now, clock_timestamp());
-  v_room := array_fill(0::bigint, array[greatest(1, (select max(l.limit_id) from tidegate.limits l))]);
-  v_dim := array_fill(''::text, array[array_length(v_room, 1)]);
-  v_size := v_room;
-  v_held := v_room;
-  v_held_task := array_fill(null::uuid, array[array_length(v_room, 1)]);
-  for row_ in select r.o_limit, r.o_room, l.dimension, l.window_kind, l.size, h.task_id, h.need
-                from tidegate.limit_room_v2(v_limits, v_windows_at, v_now, p_interactive) r
-                join tidegate.limits l on l.limit_id = r.o_limit
-                left join tidegate.limit_holds h on h.limit_id = l.limit_id and h.since < v_now - c_hold_after and h.since > v_now - c_hold_for
-                 and exists (select from tidegate.tasks t join tidegate.runs u on u.id = t.run_id
-                              where t.id = h.task_id and t.state = 'ready' and u.state = 'active') loop
-    v_room[row_.o_limit] := row_.o_room;
-    v_dim[row_.o_limit] := row_.dimension;
-    v_size[row_.o_limit] := row_.size;
-    if row_.task_id is not null then
-      v_held[row_.o_limit] := least(row_.need, row_.size);
-      v_held_task[row_.o_limit] := row_.task_id;
+  select array_agg(z.limit_id), array_agg(z.o_room), array_agg(z.dimension), array_agg(z.size), array_agg(z.run_id),
+         array_agg(z.keeps), array_agg(case when z.keeps and z.task_id is not null then least(z.need, z.size) else 0 end), array_agg(z.task_id),
+         array_agg(z.worker) filter (where z.worker is not null), array_agg(z.place) filter (where z.worker is not null),
+         max(z.place) filter (where z.dimension = 'money' and z.window_kind = 'day')
+    into v_limits, v_room, v_dim, v_size, v_budget_of, v_keeps, v_held, v_held_task, v_workers, v_worker_limits, v_day_budget
+    from (select l.limit_id, r.o_room, l.dimension, l.window_kind, l.size, l.run_id, l.worker, h.task_id, h.need,
+                 l.window_kind = 'minute' and l.dimension in ('input_tokens', 'output_tokens', 'total_tokens') as keeps,
+                 (row_number() over ())::int as place
+            from tidegate.limit_room_v2(v_limits, v_windows_at, v_now, p_interactive) r
+            join tidegate.limits l on l.limit_id = r.o_limit
+            left join tidegate.limit_holds h on h.limit_id = l.limit_id and h.since < v_now - c_hold_after and h.since > v_now - c_hold_for
+             and exists (select from tidegate.tasks t join tidegate.runs u on u.id = t.run_id
+                          where t.id = h.task_id and t.state = 'ready' and u.state = 'active')) z;
+  v_ml_from := array_fill(1, array[(select max(m.model_id) from tidegate.models m)]);
+  v_ml_to := array_fill(0, array[array_length(v_ml_from, 1)]);
+  for row_ in select z.model_id, array_agg(array_position(v_limits, ml.limit_id) order by ml.limit_id) as places
+                from unnest(v_models) z (model_id) join tidegate.model_limits ml on ml.model_id = z.model_id
+               group by z.model_id loop
+    -- a limit that came while we waited for the lock is not ours: the model is for the next claim
+    if array_position(row_.places, null) is not null then
+      v_models := array_remove(v_models, row_.model_id);
+      continue;
     end if;
-    if row_.dimension = 'money' and row_.window_kind = 'day' then
-      v_day_budget := row_.o_limit;
-    end if;
-  end loop;
-  v_ml_from := array_fill(0, array[(select max(m.model_id) from tidegate.models m)]);
-  v_ml_to := v_ml_from;
-  foreach v_model in array v_models loop
-    v_ml_from[v_model] := coalesce(array_length(v_ml, 1), 0) + 1;
-    v_ml := v_ml || coalesce((select array_agg(ml.limit_id) from tidegate.model_limits ml where ml.model_id = v_model), '{}');
-    v_ml_to[v_model] := coalesce(array_length(v_ml, 1), 0);
+    v_ml_from[row_.model_id] := coalesce(array_length(v_ml, 1), 0) + 1;
+    v_ml := v_ml || row_.places;
+    v_ml_to[row_.model_id] := array_length(v_ml, 1);
   end loop;
   -- a cooldown may have been written while we waited for the lock; after one ended, few calls go at first
   v_given := array_fill(0, array[array_length(v_ml_from, 1)]);
   v_gate := array_fill(null::int, array[array_length(v_ml_from, 1)]);
   v_opens := array_fill(null::timestamptz, array[array_length(v_ml_from, 1)]);
+  v_asked := v_opens;
   for row_ in
     select m.model_id, g.calls - (select count(*) from tidegate.running r where r.model_id = m.model_id and r.granted_at >= c.until) as left_
       from tidegate.models m
@@ -195,11 +214,30 @@ begin
   if v_models is null then
     return;
   end if;
-  -- who is patient needs to know how long the models that are closed stay so
+  -- what is larger than the whole limit never passes; a quarter more is left for our estimate being high
+  v_largest := array_fill(2147483647::bigint, array[array_length(v_ml_from, 1)]);
   for row_ in
-    select distinct z.model_id from tidegate.lanes n cross join lateral unnest(n.ladder) z (model_id)
-     where n.lane = any (v_lanes) and n.policy in ('auto', 'patient') and z.model_id <> all (v_models) loop
-    v_opens[row_.model_id] := coalesce(tidegate.model_opens_at_v1(row_.model_id, p_providers, v_now), v_now);
+    select ml.model_id, min(least(l.size, 2147483647) + least(l.size, 2147483647) / 4) as input
+      from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
+     where ml.model_id in (select z from tidegate.lanes n cross join lateral unnest(n.ladder) z where n.lane = any (v_lanes))
+       and l.dimension in ('input_tokens', 'total_tokens')
+     group by ml.model_id loop
+    v_largest[row_.model_id] := row_.input;
+  end loop;
+  -- who is patient needs to know how long the models that are closed stay so, and since when one is asked whether it answers again
+  for row_ in
+    select z.model_id, c.until, c.proven_at
+      from (select distinct z.model_id from tidegate.lanes n cross join lateral unnest(n.ladder) z (model_id)
+             where n.lane = any (v_lanes) and n.policy in ('auto', 'patient')) z
+      join tidegate.models m on m.model_id = z.model_id
+      join tidegate.providers p on p.name = m.provider
+      left join tidegate.model_cooldowns c on c.quota_scope = p.quota_scope and c.wire_name = m.wire_name and c.until <= v_now loop
+    if row_.proven_at is null then
+      v_asked[row_.model_id] := row_.until;
+    end if;
+    if row_.model_id <> all (v_models) then
+      v_opens[row_.model_id] := coalesce(tidegate.model_opens_at_v1(row_.model_id, p_providers, v_now), v_now);
+    end if;
   end loop;
   -- runs with pacing: their rows are locked, so that the whole fleet keeps to it
   for row_ in
@@ -224,15 +262,16 @@ begin
 
   -- 3. shares: a cell is one tier of one run
   select array_agg(z.run_id order by z.tier, z.run_id), array_agg(z.tier order by z.tier, z.run_id),
-         array_agg(z.share order by z.tier, z.run_id)
-    into c_run, c_tier, c_share
-    from (select y.run_id, y.tier,
+         array_agg(z.share order by z.tier, z.run_id), array_agg(z.worker order by z.tier, z.run_id)
+    into c_run, c_tier, c_share, c_worker
+    from (select y.run_id, y.tier, y.worker,
                  y.weight / sum(y.weight / y.tiers) over () * y.mix / sum(y.mix) over (partition by y.run_id) as share
-            from (select n.run_id, n.tier, u.weight::float8 as weight, coalesce(u.mix[n.tier + 1], 1)::float8 as mix,
+            from (select n.run_id, n.tier, u.worker, u.weight::float8 as weight, coalesce(u.mix[n.tier + 1], 1)::float8 as mix,
                          count(*) over (partition by n.run_id)::float8 as tiers
                     -- a cell whose models are all closed would only be dealt slots that it cannot use
                     from (select distinct n.run_id, n.tier from tidegate.lanes n where n.lane = any (v_lanes) and n.ladder && v_models) n
-                    join tidegate.runs u on u.id = n.run_id) y) z;
+                    -- one look-up a run: taken for one row, a join would walk all runs for each
+                    cross join lateral (select u.worker, u.weight, u.mix from tidegate.runs u where u.id = n.run_id limit 1) u) y) z;
 
   for v_phase in 1..6 loop
     exit when v_left <= 0;
@@ -255,18 +294,19 @@ begin
       v_want := least(c_quota[i], v_left);
       continue when v_want <= 0;
       v_got := 0;
+      v_place := array_position(v_paced, c_run[i]);
+      v_run_limits := array_remove(array[v_day_budget, array_position(v_budget_of, c_run[i])], null)
+                      || array(select z.place from unnest(v_workers, v_worker_limits) z (worker, place) where z.worker = c_worker[i]);
       for row_ in
-        select n.lane, n.ladder, n.policy, n.patience, n.max_output, n.outs, n.names, n.cost_in, n.cost_out, n.run_limits, p.tid, p.id, p.est_input, p.tries, p.rescues, p.stale
+        select n.lane, n.ladder, n.policy, n.patience, n.max_output, n.outs, n.names, n.cost_in, n.cost_out, p.tid, p.id, p.est_input, p.tries, p.rescues, p.stale
           from (select n.lane, n.ladder, n.policy, make_interval(secs => n.patience_ms / 1000.0) as patience, n.max_output, n.component_priority,
                        k.outs, k.names, k.cost_in, k.cost_out,
-                       -- limits of the run and of its worker, besides those of the models
-                       array(select l.limit_id from tidegate.limits l
-                              where l.limit_id = any (v_limits) and (l.worker = u.worker or l.run_id = u.id or l.limit_id = v_day_budget)) as run_limits
+                       (select max(v_largest[z]) from unnest(n.ladder) z where z = any (v_models)) as max_input
                   from tidegate.lanes n join tidegate.runs u on u.id = n.run_id
                  cross join lateral (
                    select array_agg(coalesce(q.tokens, n.est_output) order by z.rung) as outs, array_agg(m.provider order by z.rung) as names,
                           array_agg(m.input_price_microusd order by z.rung) as cost_in,
-                          array_agg(m.output_price_microusd * coalesce(n.max_output, q.tokens, n.est_output) order by z.rung) as cost_out
+                          array_agg(m.output_price_microusd::numeric * coalesce(n.max_output, q.tokens, n.est_output) order by z.rung) as cost_out
                      from unnest(n.ladder) with ordinality z (model_id, rung)
                      join tidegate.models m on m.model_id = z.model_id
                      left join tidegate.output_quantiles q on q.worker = u.worker and q.component = n.component and q.model_id = z.model_id) k
@@ -279,10 +319,12 @@ begin
                  cross join lateral (
                    select w.ctid as tid, w.id, w.priority, w.est_input, w.tries, w.rescues from tidegate.ready w
                     where w.lane = n.lane and w.seg = s.seg and w.ctid <> all (v_tids) and (w.rescues < 2 or v_suspect_free)
-                      -- rows whose open models are used up for them must not stand before those that can be served
+                      -- rows that no open model may have, too large or tried too often, must not stand before those that can be served
+                      and w.est_input <= n.max_input
                       and (w.tries = '{}' or exists (
                             select from unnest(n.ladder) with ordinality z (model_id, rung)
-                             where z.model_id = any (v_models) and coalesce(w.tries[z.rung], 0) < c_calls_per_model))
+                             where z.model_id = any (v_models) and coalesce(w.tries[z.rung], 0) < c_calls_per_model
+                               and w.est_input <= v_largest[z.model_id]))
                     order by w.priority desc, w.id limit v_want + 16) w)
               union all
               (select w.tid, w.id, w.priority, w.est_input, w.tries, w.rescues, s.nth > 1 as stale
@@ -292,10 +334,12 @@ begin
                  cross join lateral (
                    select w.ctid as tid, w.id, w.priority, w.est_input, w.tries, w.rescues from tidegate.ready w
                     where w.lane = n.lane and w.seg = s.seg and w.ctid <> all (v_tids) and (w.rescues < 2 or v_suspect_free)
-                      -- rows whose open models are used up for them must not stand before those that can be served
+                      -- rows that no open model may have, too large or tried too often, must not stand before those that can be served
+                      and w.est_input <= n.max_input
                       and (w.tries = '{}' or exists (
                             select from unnest(n.ladder) with ordinality z (model_id, rung)
-                             where z.model_id = any (v_models) and coalesce(w.tries[z.rung], 0) < c_calls_per_model))
+                             where z.model_id = any (v_models) and coalesce(w.tries[z.rung], 0) < c_calls_per_model
+                               and w.est_input <= v_largest[z.model_id]))
                     order by w.priority desc, w.id limit v_want + 16) w
                 limit v_want + 16)) w
              order by w.priority desc, w.id
@@ -306,7 +350,6 @@ begin
           v_dirty := v_dirty || row_.lane;
         end if;
         continue when row_.rescues >= 2 and not v_suspect_free;
-        v_place := array_position(v_paced, c_run[i]);
         exit when v_place is not null and v_paced_left[v_place] <= 0;
         v_best := null;
         v_best_left := 0;
@@ -322,52 +365,50 @@ begin
                where coalesce(row_.tries[e], 0) < c_calls_per_model
                  and (row_.policy = 'patient' or row_.names[e] <> row_.names[v_rung])
                  and coalesce(v_opens[row_.ladder[e]], v_now) <= v_now + row_.patience
-                 -- a prompt larger than what it takes in a whole minute never passes there
-                 and not exists (select from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
-                                  where ml.model_id = row_.ladder[e] and l.dimension in ('input_tokens', 'total_tokens') and row_.est_input > l.size * 1.25));
+                 and coalesce(v_asked[row_.ladder[e]] + row_.patience >= v_now, true)
+                 -- a prompt larger than what it takes in a whole window never passes there
+                 and row_.est_input <= v_largest[row_.ladder[e]]);
           end if;
-          if v_patient and v_model = any (v_models) and v_gate[v_model] is distinct from 0 then
+          if v_patient and v_model = any (v_models) and v_gate[v_model] is distinct from 0 and row_.est_input <= v_largest[v_model] then
             v_out := row_.outs[v_rung];
             v_fits := true;
             v_left_of := 1e9;
-            for k in v_ml_from[v_model]..v_ml_to[v_model] loop
-              v_limit := v_ml[k];
+            -- what its run and its worker may have comes first: room is kept for no task that could not use it
+            foreach v_limit in array v_run_limits loop
               v_need := case v_dim[v_limit]
-                when 'input_tokens' then least(row_.est_input, v_size[v_limit])
-                when 'output_tokens' then least(v_out, v_size[v_limit])
-                -- the longest answer is charged at first, whatever it comes to
-                when 'total_tokens' then least(greatest(row_.est_input::bigint + v_out, row_.max_output), v_size[v_limit])
+                -- a budget holds only where the price is known
+                when 'money' then coalesce(tidegate.worst_cost_v1(row_.est_input, row_.cost_in[v_rung], row_.cost_out[v_rung]), v_room[v_limit] + 1)
                 else 1 end;
-              -- what is larger than the whole limit never passes; a quarter more is left for our estimate being high
-              if v_room[v_limit] < v_need or v_room[v_limit] <= 0
-                 or (v_dim[v_limit] in ('input_tokens', 'total_tokens') and row_.est_input > v_size[v_limit] * 1.25) then
-                v_fits := false;
-                -- the first that is passed over, in the order of the claim
-                if v_dim[v_limit] not in ('requests', 'concurrency') and v_room[v_limit] < v_need and v_limit <> all (v_passed_limits)
-                   and (v_dim[v_limit] = 'output_tokens' or row_.est_input <= v_size[v_limit] * 1.25) then
-                  v_passed_limits := v_passed_limits || v_limit;
-                  v_passed_tasks := v_passed_tasks || row_.id;
-                  v_passed_needs := v_passed_needs || v_need;
-                end if;
-                exit;
-              end if;
-              -- room that a large task waits for is for that task
-              if v_held[v_limit] > 0 and v_held_task[v_limit] <> row_.id and v_room[v_limit] - v_held[v_limit] < v_need then
+              if v_room[v_limit] < v_need or v_room[v_limit] <= 0 then
                 v_fits := false;
                 exit;
               end if;
-              v_left_of := least(v_left_of, v_room[v_limit]::float8 / greatest(v_need, 1));
             end loop;
             if v_fits then
-              foreach v_limit in array row_.run_limits loop
+              for k in v_ml_from[v_model]..v_ml_to[v_model] loop
+                v_limit := v_ml[k];
                 v_need := case v_dim[v_limit]
-                  -- a budget holds only where the price is known
-                  when 'money' then coalesce(ceil((row_.est_input::numeric * row_.cost_in[v_rung] + row_.cost_out[v_rung]) / 1000000)::bigint, v_room[v_limit] + 1)
+                  when 'input_tokens' then least(row_.est_input, v_size[v_limit])
+                  when 'output_tokens' then least(v_out, v_size[v_limit])
+                  -- the longest answer is charged at first, whatever it comes to
+                  when 'total_tokens' then least(greatest(row_.est_input::bigint + v_out, row_.max_output), v_size[v_limit])
                   else 1 end;
                 if v_room[v_limit] < v_need or v_room[v_limit] <= 0 then
                   v_fits := false;
+                  -- the first that is passed over, in the order of the claim
+                  if v_keeps[v_limit] and v_room[v_limit] < v_need and v_limit <> all (v_passed_limits) then
+                    v_passed_limits := v_passed_limits || v_limit;
+                    v_passed_tasks := v_passed_tasks || row_.id;
+                    v_passed_needs := v_passed_needs || v_need;
+                  end if;
                   exit;
                 end if;
+                -- room that a large task waits for is for that task
+                if v_held[v_limit] > 0 and v_held_task[v_limit] <> row_.id and v_room[v_limit] - v_held[v_limit] < v_need then
+                  v_fits := false;
+                  exit;
+                end if;
+                v_left_of := least(v_left_of, v_room[v_limit]::float8 / greatest(v_need, 1));
               end loop;
             end if;
             if v_fits then
@@ -397,9 +438,9 @@ begin
               v_held[v_limit] := 0;
             end if;
           end loop;
-          foreach v_limit in array row_.run_limits loop
+          foreach v_limit in array v_run_limits loop
             v_room[v_limit] := v_room[v_limit] - case v_dim[v_limit]
-              when 'money' then ceil((row_.est_input::numeric * row_.cost_in[v_best] + row_.cost_out[v_best]) / 1000000)::bigint
+              when 'money' then tidegate.worst_cost_v1(row_.est_input, row_.cost_in[v_best], row_.cost_out[v_best])
               else 1 end;
           end loop;
           v_given[v_model] := v_given[v_model] + 1;
@@ -433,7 +474,7 @@ begin
   end if;
   if v_passed_limits <> '{}' then
     insert into tidegate.limit_holds as h (limit_id, task_id, need, since)
-    select z.limit_id, z.task, z.need, v_now from unnest(v_passed_limits, v_passed_tasks, v_passed_needs) z (limit_id, task, need)
+    select v_limits[z.place], z.task, z.need, v_now from unnest(v_passed_limits, v_passed_tasks, v_passed_needs) z (place, task, need)
      where z.task <> all (v_ids)
     on conflict (limit_id) do update set task_id = excluded.task_id, need = excluded.need, since = excluded.since
      -- one at a time, until it has been served
@@ -491,8 +532,8 @@ begin
       cross join lateral (values ('ready', -1), ('running', 1)) z (state, sign)
   ), worth as materialized (
     -- the worst case of each call: money is reserved for the longest answer; null: a price is not known
-    select r.id, ceil((r.est_input::numeric * m.input_price_microusd
-                       + coalesce(n.max_output, r.est_output)::numeric * m.output_price_microusd) / 1000000)::bigint as cost
+    select r.id, tidegate.worst_cost_v1(r.est_input, m.input_price_microusd,
+                                        coalesce(n.max_output, r.est_output)::numeric * m.output_price_microusd) as cost
       from now_running r join tidegate.models m on m.model_id = r.model_id join tidegate.lanes n on n.lane = r.lane
   ), booked as (
     insert into tidegate.limit_book (limit_id, at, total, full_at)
@@ -511,12 +552,14 @@ begin
               join tidegate.limits l on l.limit_id = ml.limit_id and l.dimension <> 'concurrency'
              group by ml.limit_id
             union all
+            -- budgets: of the runs, and of the day
             select l.limit_id, sum(w.cost)::bigint
-              from tidegate.limits l
-              join told t on t.run_id = l.run_id or l.run_id is null
+              from told t
               join worth w on w.id = t.id
-             where l.dimension = 'money' and l.limit_id = any (v_limits)
-             group by l.limit_id) x
+              join tidegate.limits l on l.run_id = t.run_id and l.limit_id = any (v_limits)
+             group by l.limit_id
+            union all
+            select v_limits[v_day_budget], sum(w.cost)::bigint from worth w where v_day_budget is not null) x
       join tidegate.limits l on l.limit_id = x.limit_id
       left join lateral (select b.at, b.total, b.full_at from tidegate.limit_book b
                           where b.limit_id = x.limit_id order by b.at desc limit 1) newest on true

@@ -127,7 +127,7 @@ create or replace view tidegate.lane_waits as
         from tidegate.limits l
         cross join lateral tidegate.limit_room_v2(array[l.limit_id], now(), now()) r
         cross join lateral (
-          select min(m.output_price_microusd * coalesce(n.max_output, n.est_output) / 1000000) as least
+          select min(m.output_price_microusd::numeric * coalesce(n.max_output, n.est_output) / 1000000) as least
             from tidegate.models m where m.model_id = any (n.ladder) and m.input_price_microusd is not null) q
        where l.dimension = 'money' and (l.run_id = u.id or l.window_kind = 'day')
          and (q.least is null or r.o_room <= q.least)
@@ -141,8 +141,9 @@ create or replace view tidegate.lane_waits as
                  -- a fallback that may be taken: no earlier one (of another provider, for `auto`) opens within the patience
                  min(z.rung) filter (where z.rung > 1 and g.closed_by is null and not exists (
                    select from unnest(z.ladder[:z.rung - 1]) e (model_id) join tidegate.models f on f.model_id = e.model_id
+                    cross join make_interval(secs => z.patience_ms / 1000.0) k (patience)
                     where (z.policy = 'patient' or f.provider <> z.provider)
-                      and tidegate.model_opens_at_v1(e.model_id, null, now()) <= now() + make_interval(secs => z.patience_ms / 1000.0))) as next_open
+                      and tidegate.model_opens_at_v2(e.model_id, null, now(), k.patience) <= now() + k.patience)) as next_open
             from (select l.lane, l.policy, l.patience_ms, l.ladder, m.model_id, m.rung, o.provider
                     from tidegate.lanes l
                     cross join lateral unnest(l.ladder) with ordinality m (model_id, rung)

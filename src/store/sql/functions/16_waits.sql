@@ -95,7 +95,7 @@ create or replace function tidegate.task_rungs_v1(p_task uuid) returns table (
            select from judged e
             where e.rung < j.rung and not e.used_up and not e.too_large and j.policy in ('auto', 'patient')
               and (j.policy = 'patient' or e.provider <> j.provider)
-              and tidegate.model_opens_at_v1(e.model_id, null, now()) <= now() + j.patience),
+              and tidegate.model_opens_at_v2(e.model_id, null, now(), j.patience) <= now() + j.patience),
          q.waiting, q.next_task
     from judged j
     join tidegate.model_queues q on q.model_id = j.model_id

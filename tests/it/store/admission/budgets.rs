@@ -68,6 +68,61 @@ async fn a_model_without_a_price_is_not_asked_under_a_budget() {
 }
 
 #[tokio::test]
+async fn a_price_that_nobody_could_pay_breaks_no_claim_and_is_asked_under_no_budget() {
+    for price in ["1000000000000", "9000000000000000000"] {
+        let (db, store) = a_store(&[("a", None), ("b", None)]).await;
+        let odd = format!(
+            "update tidegate.models set input_price_microusd = {price}, output_price_microusd = {price}"
+        );
+        let said = sqlx::query(sqlx::AssertSqlSafe(odd)).execute(db.pool());
+        said.await.expect("priced");
+        let long = [(
+            "prompt.params.max_output_tokens".to_owned(),
+            "10000000".to_owned(),
+        )];
+        let run = load_with(&store, ONE_TIER, &items(9), &long).await;
+        let run = run.expect("a run").run;
+        let process = a_process(&store, LEASE).await;
+        assert_eq!(claim(&store, process, 2).await.len(), 2, "without a budget");
+        let set = store.set_budget(Some(run), Some(350_000)).await;
+        set.expect("a budget");
+        assert!(claim(&store, process, 9).await.is_empty());
+        let told = "select count(*) from tidegate.task_waits where reason = 'the budget of its run is spent'";
+        assert_eq!(count(&db, told).await, 7);
+        let gone = store.set_budget(Some(run), None).await;
+        gone.expect("no budget");
+        assert_eq!(claim(&store, process, 9).await.len(), 7, "nor after it");
+    }
+}
+
+#[tokio::test]
+async fn each_run_spends_its_own_budget_however_far_the_ids_of_limits_have_grown() {
+    let (db, store) = a_store(&[("a", None), ("b", None)]).await;
+    say(&db, PRICED).await;
+    let mut runs = Vec::new();
+    for (name, budget) in [("one", 150_000), ("two", 350_000), ("three", 250_000)] {
+        let worker = ONE_TIER.replace("name = \"small\"", &format!("name = \"{name}\""));
+        let run = load_with(&store, &worker, &items(9), &short()).await;
+        let run = run.expect("a run").run;
+        say(
+            &db,
+            "select setval(pg_get_serial_sequence('tidegate.limits', 'limit_id'), (select max(limit_id) from tidegate.limits) + 900000000 / 3)",
+        )
+        .await;
+        let set = store.set_budget(Some(run), Some(budget)).await;
+        set.expect("a budget");
+        runs.push(run);
+    }
+    let process = a_process(&store, LEASE).await;
+    let taken = claim(&store, process, 30).await;
+    let of_run = |run| taken.iter().filter(|task| task.run == run).count();
+    let counts: Vec<usize> = runs.into_iter().map(of_run).collect();
+    assert_eq!(counts, [1, 3, 2]);
+    let booked = "select sum(b.total)::bigint from tidegate.limit_book b join tidegate.limits l using (limit_id) where l.dimension = 'money'";
+    assert_eq!(count(&db, booked).await, 600_000);
+}
+
+#[tokio::test]
 async fn the_budget_of_a_day_holds_for_all_runs_and_counts_what_was_spent_before() {
     let (db, store) = a_store(&[("a", None), ("b", None)]).await;
     say(&db, PRICED).await;

@@ -104,6 +104,49 @@ async fn by_default_a_provider_is_left_only_for_what_does_not_open_within_a_minu
 }
 
 #[tokio::test]
+async fn a_probe_that_does_not_come_back_is_waited_for_no_longer_than_the_patience() {
+    let (db, store) = a_store(&[("a", None), ("b", None)]).await;
+    another_provider(&store, None).await;
+    say(
+        &db,
+        "update tidegate.limits set size = 1000, told = 1000 where adaptive",
+    )
+    .await;
+    let ladder = set(&[
+        ("tier.0.fallbacks", "[\"other/z\"]"),
+        ("routing.patience_s", "60"),
+    ]);
+    load_with(&store, ONE_TIER, &items(60), &ladder)
+        .await
+        .expect("a run");
+    let process = a_process(&store, LEASE).await;
+    close(&store, "sim/a", 60).await;
+    let ended = "update tidegate.model_cooldowns set until = clock_timestamp() - interval '1 s'";
+    say(&db, ended).await;
+    let probe = claim_of_both(&store, process, 5).await;
+    assert_eq!((of(&probe, "sim/a"), of(&probe, "other/z")), (1, 0));
+    assert!(
+        claim_of_both(&store, process, 5).await.is_empty(),
+        "its answer is waited for"
+    );
+    let better = "select count(*) from tidegate.lane_waits where kind = 'better_model'";
+    assert_eq!(count(&db, better).await, 1);
+    let long_ago = "update tidegate.model_cooldowns set until = until - interval '60 s'";
+    say(&db, long_ago).await;
+    assert_eq!(count(&db, better).await, 0);
+    let crossed = claim_of_both(&store, process, 5).await;
+    assert_eq!(of(&crossed, "other/z"), 5, "no longer than the patience");
+
+    // and a claim that sends the probe itself leaves none of its slots unused
+    let moved = "update tidegate.model_cooldowns set until = clock_timestamp() - interval '61 s'";
+    say(&db, moved).await;
+    let before = "update tidegate.running set granted_at = granted_at - interval '1 h'";
+    say(&db, before).await;
+    let both = claim_of_both(&store, process, 5).await;
+    assert_eq!((of(&both, "sim/a"), of(&both, "other/z")), (1, 4));
+}
+
+#[tokio::test]
 async fn a_spent_day_and_a_parked_provider_are_not_waited_for() {
     let (db, store) = a_store(&[("a", None), ("b", None)]).await;
     another_provider(&store, None).await;
