@@ -33,8 +33,8 @@ pub(super) struct Call {
     pub(super) body: Option<TaskBody>,
     /// Whether the items of its claim could be read at all.
     pub(super) items_were_read: bool,
-    /// When it was granted, by this process's clock, or somewhat earlier.
-    pub(super) granted_at: Instant,
+    /// When the grant arrived here.
+    pub(super) arrived_at: Instant,
 }
 
 /// An attempt that failed, before it is known what follows.
@@ -88,7 +88,7 @@ impl Call {
         let Some(provider) = self.shared.providers.get(entry).cloned() else {
             return self.unsent("not_sent", "this process has no key for the provider");
         };
-        if self.granted_at.elapsed() > GRANT_TTL || !self.lease.holds() {
+        if self.arrived_at.elapsed() > GRANT_TTL || !self.lease.holds() {
             return self.unsent("grant_expired", "the grant was not used in time");
         }
         let limits = CallLimits {

@@ -150,9 +150,10 @@ impl Fetcher {
             providers: self.shared.providers.keys().cloned().collect(),
             workers: self.shared.settings.workers.clone(),
         };
-        let asked_at = Instant::now();
         let claimed = self.shared.store.claim(&request).await;
         let claimed = self.heard(request.nonce, claimed)?;
+        // not from when it was asked for: a connection may have been waited for, and locks
+        let arrived_at = Instant::now();
         let taken = claimed.len();
         if taken > 0 {
             let ids: Vec<Uuid> = claimed.iter().map(|task| task.task).collect();
@@ -165,9 +166,8 @@ impl Fetcher {
                     lease: self.lease.clone(),
                     body: bodies.remove(&task.task),
                     items_were_read,
-                    // an answer that was long on its way is as old as it is
-                    granted_at: asked_at + task.waited,
                     claimed: task,
+                    arrived_at,
                 };
                 self.start(call.run()).await;
             }

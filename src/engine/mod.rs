@@ -96,7 +96,7 @@ impl Default for SettleSettings {
     }
 }
 
-/// A grant that was not used within this time is given back: the limits' guard
+/// A grant that was not used within this time of its arrival is given back: the limits' guard
 /// covers calls that are later than their grant by no more.
 const GRANT_TTL: Duration = Duration::from_millis(400);
 /// Of the grace, kept for giving back what did not end.

@@ -1,7 +1,5 @@
 //! Claim: take tasks together with the right to call their models.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -79,8 +77,6 @@ pub struct Claimed {
     pub definition: Vec<u8>,
     /// It is not worth starting any more.
     pub expired: bool,
-    /// How long the claim waited at the server (for locks, above all) before it granted.
-    pub waited: Duration,
 }
 
 impl Store {
@@ -97,8 +93,7 @@ impl Store {
                       o_est_input as "est_input!", o_attempt as "attempt!", o_max_attempts as "max_attempts!", o_epoch as "epoch!",
                       o_tries as "tries!", o_rescues as "rescues!", o_spent_ms as "spent_ms!", o_est_output as "est_output!", o_call as "call!",
                       o_granted_at as "granted_at!", o_call_timeout_ms as "call_timeout_ms!", o_input_price as input_price,
-                      o_output_price as output_price, o_definition as "definition!", o_expired as "expired!",
-                      (extract(epoch from o_granted_at - now()) * 1000)::float8 as "waited_ms!"
+                      o_output_price as output_price, o_definition as "definition!", o_expired as "expired!"
                  from tidegate.claim_v3($1, $2, $3, $4, $5)"#,
             request.process,
             i32::try_from(request.slots).unwrap_or(i32::MAX),
@@ -138,7 +133,6 @@ impl Store {
                 output_price: row.output_price,
                 definition: row.definition,
                 expired: row.expired,
-                waited: Duration::try_from_secs_f64(row.waited_ms / 1000.0).unwrap_or_default(),
             })
             .collect())
     }
