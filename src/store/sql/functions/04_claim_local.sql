@@ -1,5 +1,5 @@
 -- Claim of local work: tasks that ask no model, so that nothing is admitted and no lock is shared. Processes go past each
--- other's rows (SKIP LOCKED) and need not wait. The order is that of claim_v2: fair share among runs, tier mix, component
+-- other's rows (SKIP LOCKED) and need not wait. The order is that of claim_v3: fair share among runs, tier mix, component
 -- priority, priority, oldest; the shares are dealt by systematic sampling (twin: `priority::quota`).
 create or replace function tidegate.claim_local_v1(
   p_process uuid,

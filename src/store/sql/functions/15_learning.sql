@@ -319,7 +319,6 @@ begin
           join tidegate.model_limits mine on mine.model_id = ml.model_id and mine.limit_id = z.limit_id
          where r.dimension = 'requests' and r.window_kind = 'minute') k
      where z.adaptive and s.ok > 0 loop
-    v_new := l.size;
     -- nobody is waited for here: claims take these locks in an order of their own
     perform 1 from tidegate.limits z where z.limit_id = l.limit_id for no key update skip locked;
     continue when not found;

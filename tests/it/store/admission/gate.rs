@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use super::{LEASE, a_process, a_store, answer, claim, count, say};
+use super::{LEASE, ONLY_A, a_process, a_store, answer, claim, count, say};
 use crate::support::work::{ONE_TIER, items, load};
 
 const ENDED: &str =
     "update tidegate.model_cooldowns set until = clock_timestamp() - interval '1 ms'";
-const ONLY_A: &str = "update tidegate.models set parked = 'a test' where model = 'sim/b'";
 
 #[tokio::test]
 async fn one_call_asks_before_any_other_and_its_answer_opens_a_ramp() {

@@ -1,17 +1,13 @@
 //! Prompts of all sizes under a limit of tokens: none blocks the others for ever, nor is blocked.
 
-use super::{LEASE, a_process, a_store, claim, count, say};
+use super::{LEASE, ONLY_A, a_process, a_store, claim, count, say};
 use crate::support::many_at_once;
 use crate::support::work::{ONE_TIER, items, load};
 
 /// 1,000 tokens a minute; the first task wants 900 of them, the others 100 each.
 async fn a_large_one_first() -> (crate::support::TestDb, tidegate::store::Store) {
     let (db, store) = a_store(&[("a", None), ("b", None)]).await;
-    say(
-        &db,
-        "update tidegate.models set parked = 'a test' where model = 'sim/b'",
-    )
-    .await;
+    say(&db, ONLY_A).await;
     say(&db, "select tidegate.set_model('sim/a', '{\"tpm\": 1000}')").await;
     many_at_once(db.pool()).await;
     load(&store, ONE_TIER, &items(40)).await.expect("a run");

@@ -8,7 +8,7 @@ use tidegate::{
     store::{Store, learn::Notice},
 };
 
-use super::{LEASE, a_process, a_store, answer, claim, count, of, say};
+use super::{LEASE, ONLY_A, a_process, a_store, answer, claim, count, of, say};
 use crate::support::{
     TestDb,
     work::{ONE_TIER, items, load},
@@ -88,11 +88,7 @@ async fn what_comes_back_evenly_is_a_bucket() {
 #[tokio::test]
 async fn one_burst_of_overload_halves_calls_at_once_once() {
     let (db, store) = a_store(&[("a", None), ("b", None)]).await;
-    say(
-        &db,
-        "update tidegate.models set parked = 'a test' where model = 'sim/b'",
-    )
-    .await;
+    say(&db, ONLY_A).await;
     load(&store, ONE_TIER, &items(200)).await.expect("a run");
     let process = a_process(&store, LEASE).await;
     assert_eq!(claim(&store, process, 40).await.len(), 40);
@@ -115,11 +111,7 @@ const KNOWING: &str = "update tidegate.upkeep set done_at = '-infinity' where jo
 #[tokio::test]
 async fn where_nothing_is_known_calls_at_once_double_per_clean_round_until_ten() {
     let (db, store) = a_store(&[("a", None), ("b", None)]).await;
-    say(
-        &db,
-        "update tidegate.models set parked = 'a test' where model = 'sim/b'",
-    )
-    .await;
+    say(&db, ONLY_A).await;
     say(
         &db,
         "update tidegate.limits set size = 3, told = null where adaptive",
@@ -142,11 +134,7 @@ async fn where_nothing_is_known_calls_at_once_double_per_clean_round_until_ten()
 #[tokio::test]
 async fn calls_at_once_that_were_cut_grow_only_after_quiet_and_only_where_they_are_used() {
     let (db, store) = a_store(&[("a", None), ("b", None)]).await;
-    say(
-        &db,
-        "update tidegate.models set parked = 'a test' where model = 'sim/b'",
-    )
-    .await;
+    say(&db, ONLY_A).await;
     load(&store, ONE_TIER, &items(200)).await.expect("a run");
     let process = a_process(&store, LEASE).await;
     answer(&store, process, &claim(&store, process, 5).await).await;
@@ -168,11 +156,7 @@ async fn calls_at_once_that_were_cut_grow_only_after_quiet_and_only_where_they_a
 #[tokio::test]
 async fn a_refusal_without_words_teaches_the_rate_between_two_of_them() {
     let (db, store) = a_store(&[("a", None), ("b", None)]).await;
-    say(
-        &db,
-        "update tidegate.models set parked = 'a test' where model = 'sim/b'",
-    )
-    .await;
+    say(&db, ONLY_A).await;
     load(&store, ONE_TIER, &items(200)).await.expect("a run");
     let process = a_process(&store, LEASE).await;
     answer(&store, process, &claim(&store, process, 20).await).await;
@@ -198,11 +182,7 @@ async fn a_refusal_without_words_teaches_the_rate_between_two_of_them() {
 #[tokio::test]
 async fn a_refusal_that_no_limit_explains_lowers_it_and_it_grows_back() {
     let (db, store) = a_store(&[("a", Some(600)), ("b", None)]).await;
-    say(
-        &db,
-        "update tidegate.models set parked = 'a test' where model = 'sim/b'",
-    )
-    .await;
+    say(&db, ONLY_A).await;
     load(&store, ONE_TIER, &items(200)).await.expect("a run");
     let process = a_process(&store, LEASE).await;
     answer(&store, process, &claim(&store, process, 30).await).await;
@@ -234,11 +214,7 @@ async fn a_refusal_that_no_limit_explains_lowers_it_and_it_grows_back() {
 #[tokio::test]
 async fn a_refusal_within_a_limit_that_is_used_up_widens_the_guard() {
     let (db, store) = a_store(&[("a", Some(30)), ("b", None)]).await;
-    say(
-        &db,
-        "update tidegate.models set parked = 'a test' where model = 'sim/b'",
-    )
-    .await;
+    say(&db, ONLY_A).await;
     load(&store, ONE_TIER, &items(200)).await.expect("a run");
     let process = a_process(&store, LEASE).await;
     assert_eq!(claim(&store, process, 100).await.len(), 30);
@@ -269,11 +245,7 @@ async fn answers_teach_how_many_tokens_to_reserve() {
 #[tokio::test]
 async fn a_refusal_after_idle_hours_is_no_rate_and_none_lowers_by_more_than_half() {
     let (db, store) = a_store(&[("a", Some(600)), ("b", None)]).await;
-    say(
-        &db,
-        "update tidegate.models set parked = 'a test' where model = 'sim/b'",
-    )
-    .await;
+    say(&db, ONLY_A).await;
     load(&store, ONE_TIER, &items(200)).await.expect("a run");
     say(&db, "update tidegate.limits set refused_at = now() - interval '20 h' where dimension = 'requests'").await;
     let process = a_process(&store, LEASE).await;
@@ -291,11 +263,7 @@ async fn a_refusal_after_idle_hours_is_no_rate_and_none_lowers_by_more_than_half
 #[tokio::test]
 async fn what_a_person_told_is_never_outgrown() {
     let (db, store) = a_store(&[("a", Some(100)), ("b", None)]).await;
-    say(
-        &db,
-        "update tidegate.models set parked = 'a test' where model = 'sim/b'",
-    )
-    .await;
+    say(&db, ONLY_A).await;
     told(&store, 1000, None, None).await;
     load(&store, ONE_TIER, &items(200)).await.expect("a run");
     let process = a_process(&store, LEASE).await;

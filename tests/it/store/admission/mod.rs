@@ -22,6 +22,17 @@ use crate::support::{
 
 const LEASE: Duration = Duration::from_secs(60);
 
+/// Leaves `sim/a` alone to be asked.
+const ONLY_A: &str = "update tidegate.models set parked = 'a test' where model = 'sim/b'";
+
+/// Overrides of a worker's keys.
+fn set(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    let owned = pairs
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    owned.collect()
+}
+
 /// One statement of the test's own making.
 async fn say(db: &TestDb, sql: &'static str) {
     let said = sqlx::query(sql).execute(db.pool()).await;

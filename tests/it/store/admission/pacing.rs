@@ -1,14 +1,7 @@
 //! Pacing, for those who want it: by the whole fleet.
 
-use super::{LEASE, a_process, a_store, claim, count, say};
+use super::{LEASE, a_process, a_store, claim, count, say, set};
 use crate::support::work::{ONE_TIER, items, load_with};
-
-fn set(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    let owned = pairs
-        .iter()
-        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-    owned.collect()
-}
 
 const LATER: &str = "update tidegate.run_pacing set next_at = next_at - interval '10 s'";
 

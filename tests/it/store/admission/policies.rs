@@ -2,17 +2,10 @@
 
 use std::time::Duration;
 
-use super::{LEASE, a_process, a_store, another_provider, claim, count, of, say};
+use super::{LEASE, a_process, a_store, another_provider, claim, count, of, say, set};
 use crate::support::work::{ONE_TIER, items, load_with};
 use tidegate::store::{Store, claim::ClaimRequest, claim::Claimed};
 use uuid::Uuid;
-
-fn set(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    let owned = pairs
-        .iter()
-        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-    owned.collect()
-}
 
 async fn claim_of_both(store: &Store, process: Uuid, slots: u32) -> Vec<Claimed> {
     let request = ClaimRequest {

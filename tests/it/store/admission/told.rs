@@ -1,6 +1,6 @@
 //! What people say of limits: by the file, by hand; refused where it cannot be.
 
-use super::{a_row, a_store, claim, count, say};
+use super::{ONLY_A, a_row, a_store, claim, count, say};
 use crate::support::many_at_once;
 use crate::support::work::{ONE_TIER, a_process, items, load};
 use std::time::Duration;
@@ -21,11 +21,7 @@ fn provider() -> ProviderRow {
 #[tokio::test]
 async fn what_was_set_by_hand_holds_at_once_and_outlives_a_restart() {
     let (db, store) = a_store(&[("a", Some(5)), ("b", None)]).await;
-    say(
-        &db,
-        "update tidegate.models set parked = 'a test' where model = 'sim/b'",
-    )
-    .await;
+    say(&db, ONLY_A).await;
     load(&store, ONE_TIER, &items(50)).await.expect("a run");
     let process = a_process(&store, Duration::from_secs(60)).await;
     assert_eq!(claim(&store, process, 50).await.len(), 5);
@@ -180,11 +176,7 @@ async fn another_quota_scope_binds_a_model_to_other_limits() {
 #[tokio::test]
 async fn a_limit_told_in_mid_run_counts_what_was_used_before() {
     let (db, store) = a_store(&[("a", None), ("b", None)]).await;
-    say(
-        &db,
-        "update tidegate.models set parked = 'a test' where model = 'sim/b'",
-    )
-    .await;
+    say(&db, ONLY_A).await;
     load(&store, ONE_TIER, &items(90)).await.expect("a run");
     let process = a_process(&store, Duration::from_secs(60)).await;
     assert_eq!(claim(&store, process, 50).await.len(), 50);
