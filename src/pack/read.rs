@@ -1,0 +1,283 @@
+//! Whose answer is whose in the text of a reply. Never by place, and never by a guess.
+//!
+//! Reads forward once, without recursion into answers: these are skipped as raw JSON. Where the
+//! JSON breaks, reading ends: what follows might be the inside of an answer that only looks like
+//! another item's. What was whole before the break stands.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Deserializer, value::RawValue};
+
+use super::Lost;
+use crate::llm::parse_lenient;
+
+/// The raw answer of each place. `may_unwrap`: under an id, `{"answer": ...}` is not the answer
+/// itself.
+pub(super) fn answers<'a>(
+    text: &'a str,
+    places: &BTreeMap<&str, usize>,
+    may_unwrap: bool,
+) -> Vec<Result<&'a str, Lost>> {
+    let mut reader = Reader {
+        text,
+        at: 0,
+        places,
+        may_unwrap,
+        heard: vec![Heard::Nothing; places.len()],
+        is_ours: false,
+    };
+    reader.prose();
+    let nothing = if reader.is_ours {
+        Lost::Missing
+    } else {
+        Lost::Malformed
+    };
+    let told = reader.heard.into_iter().map(|heard| match heard {
+        Heard::Nothing => Err(nothing),
+        Heard::Answer(raw) => Ok(raw),
+        Heard::Broken => Err(Lost::Malformed),
+        Heard::Twice => Err(Lost::Doubled),
+    });
+    told.collect()
+}
+
+/// What was read under one id.
+#[derive(Clone, Copy)]
+enum Heard<'a> {
+    Nothing,
+    Answer(&'a str),
+    Broken,
+    Twice,
+}
+
+/// Why a thing was not read to its end.
+enum Stop {
+    /// No JSON: a bracket in a sentence.
+    Prose,
+    /// JSON that breaks.
+    Broken,
+}
+
+/// Where an object stands.
+#[derive(Clone, Copy, PartialEq)]
+enum Level {
+    /// By itself.
+    Top,
+    /// An element of the list of answers, or in its place.
+    Inside,
+}
+
+struct Reader<'a, 'p> {
+    text: &'a str,
+    at: usize,
+    places: &'p BTreeMap<&'p str, usize>,
+    may_unwrap: bool,
+    heard: Vec<Heard<'a>>,
+    /// Something whole, or a list of answers, was seen.
+    is_ours: bool,
+}
+
+impl<'a> Reader<'a, '_> {
+    /// Looks for JSON among words.
+    fn prose(&mut self) {
+        while let Some(found) = self.text[self.at..].find(['{', '[']) {
+            self.at += found;
+            let start = self.at;
+            let read = if self.peek() == Some(b'{') {
+                self.object(Level::Top)
+            } else {
+                self.list(Level::Top)
+            };
+            match read {
+                Ok(()) => self.is_ours = true,
+                Err(Stop::Prose) => self.at = self.at.max(start + 1),
+                Err(Stop::Broken) => return,
+            }
+        }
+    }
+
+    /// The list of answers.
+    fn list(&mut self, level: Level) -> Result<(), Stop> {
+        self.at += 1;
+        let inside = self.at;
+        self.space();
+        if level == Level::Top && !matches!(self.peek(), Some(b'{' | b']')) {
+            self.at = inside; // "[1] says"
+            return Err(Stop::Prose);
+        }
+        self.is_ours = true;
+        let mut is_first = true;
+        while self.goes_on(b']', is_first)? {
+            is_first = false;
+            if self.peek() == Some(b'{') {
+                self.object(Level::Inside)?;
+            } else {
+                self.value()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn object(&mut self, level: Level) -> Result<(), Stop> {
+        self.at += 1;
+        let mut element = Element::default();
+        let read = self.members(level, &mut element);
+        self.hear(element, read.is_ok());
+        read
+    }
+
+    fn members(&mut self, level: Level, element: &mut Element<'a>) -> Result<(), Stop> {
+        let mut is_first = true;
+        while self.goes_on(b'}', is_first)? {
+            let no_json = if is_first && level == Level::Top {
+                Stop::Prose // "{see below}"
+            } else {
+                Stop::Broken
+            };
+            if self.peek() != Some(b'"') {
+                return Err(no_json);
+            }
+            let key = words(self.value()?);
+            self.space();
+            if !self.take(b':') {
+                return Err(no_json);
+            }
+            self.space();
+            is_first = false;
+            match (key.as_deref(), self.peek()) {
+                (Some("answers"), Some(b'[')) if level == Level::Top => self.list(Level::Inside)?,
+                (Some("answers"), Some(b'{')) if level == Level::Top => {
+                    self.is_ours = true;
+                    self.object(Level::Inside)?;
+                }
+                (Some("id"), _) => {
+                    let id = words(self.value()?);
+                    element.ids.push(id.and_then(|id| self.place(&id)));
+                }
+                (Some("answer"), _) => element.answers.push(self.value()?),
+                (key, _) => {
+                    let place = key.and_then(|key| self.place(key));
+                    let value = self.value();
+                    element
+                        .keyed
+                        .extend(place.map(|at| (at, value.as_ref().ok().copied())));
+                    value?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts down what an object says.
+    fn hear(&mut self, element: Element<'a>, is_whole: bool) {
+        if element.ids.is_empty() {
+            for (place, raw) in element.keyed {
+                let answer = raw.and_then(|raw| self.unwrapped(place, raw));
+                self.claim(place, answer);
+            }
+            return;
+        }
+        let answer = match (element.ids.as_slice(), element.answers.as_slice()) {
+            ([_], [answer]) if is_whole => Some(*answer),
+            _ => None,
+        };
+        for place in element.ids.into_iter().flatten() {
+            self.claim(place, answer);
+        }
+    }
+
+    fn claim(&mut self, place: usize, answer: Option<&'a str>) {
+        let before = self.heard[place];
+        self.heard[place] = match (before, answer) {
+            (Heard::Nothing, Some(answer)) => Heard::Answer(answer),
+            (Heard::Nothing | Heard::Broken, None) => Heard::Broken,
+            (Heard::Answer(before), Some(answer)) if before == answer => Heard::Answer(before),
+            _ => Heard::Twice,
+        };
+    }
+
+    /// The answer in `{"K7F": {"answer": ...}}`; `None`: it names another id.
+    fn unwrapped(&self, place: usize, raw: &'a str) -> Option<&'a str> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Wrapped<'a> {
+            id: Option<String>,
+            #[serde(borrow)]
+            answer: &'a RawValue,
+        }
+        let is_object = self.may_unwrap && raw.starts_with('{');
+        match is_object.then(|| serde_json::from_str::<Wrapped<'_>>(raw)) {
+            Some(Ok(Wrapped { id: Some(id), .. })) if self.place(&id) != Some(place) => None,
+            Some(Ok(Wrapped { answer, .. })) => Some(answer.get()),
+            _ => Some(raw),
+        }
+    }
+
+    /// Ids are ASCII in upper case, so no two are the same in another case.
+    fn place(&self, id: &str) -> Option<usize> {
+        let id = id.trim().to_ascii_uppercase();
+        self.places.get(id.as_str()).copied()
+    }
+
+    /// Whether another member follows; takes the comma, or the closing bracket.
+    fn goes_on(&mut self, close: u8, is_first: bool) -> Result<bool, Stop> {
+        self.space();
+        if self.take(close) {
+            return Ok(false);
+        }
+        if is_first {
+            return Ok(true);
+        }
+        if !self.take(b',') {
+            return Err(Stop::Broken);
+        }
+        self.space();
+        Ok(!self.take(close)) // a comma too many
+    }
+
+    /// The JSON value that stands here, as it is written, however deep it is nested.
+    fn value(&mut self) -> Result<&'a str, Stop> {
+        let rest = &self.text[self.at..];
+        let mut values = Deserializer::from_str(rest).into_iter::<&RawValue>();
+        let Some(Ok(raw)) = values.next() else {
+            return Err(Stop::Broken);
+        };
+        self.at += values.byte_offset();
+        let raw = raw.get();
+        // "12" at the very end may have been "123"
+        let is_cut = self.at == self.text.len() && !raw.ends_with(['"', '}', ']']);
+        if is_cut { Err(Stop::Broken) } else { Ok(raw) }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let is_here = self.peek() == Some(byte);
+        self.at += usize::from(is_here);
+        is_here
+    }
+
+    fn space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+}
+
+/// What the members of an object said.
+#[derive(Default)]
+struct Element<'a> {
+    /// Its ids; `None`: one that nobody knows.
+    ids: Vec<Option<usize>>,
+    answers: Vec<&'a str>,
+    /// Members whose name is an id; without a value that breaks.
+    keyed: Vec<(usize, Option<&'a str>)>,
+}
+
+/// The text of a raw JSON string; other values have none.
+fn words(raw: &str) -> Option<String> {
+    parse_lenient(raw.as_bytes()).ok()
+}
