@@ -105,8 +105,9 @@ impl Pack {
     ///
     /// Read as well: words or a fence around the JSON, the list alone, an object keyed by id, ids in
     /// another case or with white space around them, members nobody asked for, ids nobody knows
-    /// (left out), and of a reply that breaks off all that is whole before the break. An id that
-    /// comes twice with different answers is lost. Time and memory grow with the text's length.
+    /// (left out), and of a reply that ends too soon all that is whole before its end. An id that
+    /// comes twice with different answers is lost, and everything where the JSON is broken in its
+    /// middle, since nobody can say then where an answer ends. Time and memory grow with the text's length.
     pub fn unpack(&self, text: &str) -> Vec<Result<String, Lost>> {
         let ids = self.ids.iter().map(String::as_str);
         let places: BTreeMap<&str, usize> = ids.enumerate().map(|(at, id)| (id, at)).collect();
@@ -206,7 +207,7 @@ pub enum Lost {
     Missing,
     /// Two different answers have its id.
     Doubled,
-    /// Its answer breaks off or cannot be told, or the whole reply is no JSON.
+    /// Its answer ends too soon or cannot be told, or the whole reply is no JSON.
     Malformed,
 }
 

@@ -1,8 +1,8 @@
 //! Whose answer is whose in the text of a reply. Never by place, and never by a guess.
 //!
-//! Reads forward once, without recursion into answers: these are skipped as raw JSON. Where the
-//! JSON breaks, reading ends: what follows might be the inside of an answer that only looks like
-//! another item's. What was whole before the break stands.
+//! Reads forward once, without recursion into answers: these are skipped as raw JSON. Of a reply
+//! that ends too soon, what was whole before stands. Of one that breaks in its middle nothing does:
+//! a quote that was not escaped may have ended an answer early, and made another item's of its rest.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,9 @@ pub(super) fn answers<'a>(
         heard: vec![Heard::Nothing; places.len()],
         is_ours: false,
     };
-    reader.prose();
+    if reader.prose().is_err() {
+        return vec![Err(Lost::Malformed); places.len()];
+    }
     let nothing = if reader.is_ours {
         Lost::Missing
     } else {
@@ -55,9 +57,14 @@ enum Heard<'a> {
 enum Stop {
     /// No JSON: a bracket in a sentence.
     Prose,
+    /// JSON that ends too soon.
+    Cut,
     /// JSON that breaks.
     Broken,
 }
+
+/// Nothing in a reply can be believed.
+struct Broken;
 
 /// Where an object stands.
 #[derive(Clone, Copy, PartialEq)]
@@ -80,7 +87,7 @@ struct Reader<'a, 'p> {
 
 impl<'a> Reader<'a, '_> {
     /// Looks for JSON among words.
-    fn prose(&mut self) {
+    fn prose(&mut self) -> Result<(), Broken> {
         while let Some(found) = self.text[self.at..].find(['{', '[']) {
             self.at += found;
             let start = self.at;
@@ -92,9 +99,11 @@ impl<'a> Reader<'a, '_> {
             match read {
                 Ok(()) => self.is_ours = true,
                 Err(Stop::Prose) => self.at = self.at.max(start + 1),
-                Err(Stop::Broken) => return,
+                Err(Stop::Cut) => return Ok(()),
+                Err(Stop::Broken) => return Err(Broken),
             }
         }
+        Ok(())
     }
 
     /// The list of answers.
@@ -130,18 +139,14 @@ impl<'a> Reader<'a, '_> {
     fn members(&mut self, level: Level, element: &mut Element<'a>) -> Result<(), Stop> {
         let mut is_first = true;
         while self.goes_on(b'}', is_first)? {
-            let no_json = if is_first && level == Level::Top {
-                Stop::Prose // "{see below}"
-            } else {
-                Stop::Broken
-            };
+            let may_be_prose = is_first && level == Level::Top; // "{see below}"
             if self.peek() != Some(b'"') {
-                return Err(no_json);
+                return Err(self.stop(may_be_prose));
             }
             let key = words(self.value()?);
             self.space();
             if !self.take(b':') {
-                return Err(no_json);
+                return Err(self.stop(may_be_prose));
             }
             self.space();
             is_first = false;
@@ -188,6 +193,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn claim(&mut self, place: usize, answer: Option<&'a str>) {
+        self.is_ours = true;
         let before = self.heard[place];
         self.heard[place] = match (before, answer) {
             (Heard::Nothing, Some(answer)) => Heard::Answer(answer),
@@ -230,7 +236,7 @@ impl<'a> Reader<'a, '_> {
             return Ok(true);
         }
         if !self.take(b',') {
-            return Err(Stop::Broken);
+            return Err(self.stop(false));
         }
         self.space();
         Ok(!self.take(close)) // a comma too many
@@ -240,14 +246,24 @@ impl<'a> Reader<'a, '_> {
     fn value(&mut self) -> Result<&'a str, Stop> {
         let rest = &self.text[self.at..];
         let mut values = Deserializer::from_str(rest).into_iter::<&RawValue>();
-        let Some(Ok(raw)) = values.next() else {
-            return Err(Stop::Broken);
+        let raw = match values.next() {
+            Some(Ok(raw)) => raw.get(),
+            Some(Err(error)) if !ends_at(&error, rest) => return Err(Stop::Broken),
+            Some(Err(_)) | None => return Err(Stop::Cut),
         };
         self.at += values.byte_offset();
-        let raw = raw.get();
         // "12" at the very end may have been "123"
         let is_cut = self.at == self.text.len() && !raw.ends_with(['"', '}', ']']);
-        if is_cut { Err(Stop::Broken) } else { Ok(raw) }
+        if is_cut { Err(Stop::Cut) } else { Ok(raw) }
+    }
+
+    /// Why something else stands here than should.
+    fn stop(&self, may_be_prose: bool) -> Stop {
+        match self.peek() {
+            None => Stop::Cut,
+            Some(_) if may_be_prose => Stop::Prose,
+            Some(_) => Stop::Broken,
+        }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -275,6 +291,14 @@ struct Element<'a> {
     answers: Vec<&'a str>,
     /// Members whose name is an id; without a value that breaks.
     keyed: Vec<(usize, Option<&'a str>)>,
+}
+
+/// Whether the text only ends too soon. `1.` and `-` are no numbers to `serde_json`, at the end too.
+fn ends_at(error: &serde_json::Error, text: &str) -> bool {
+    let last = text.rsplit('\n').next().unwrap_or_default();
+    let is_last_line = || error.line() == 1 + text.matches('\n').count();
+    let is_number = text.ends_with(['-', '+', '.', 'e', 'E']);
+    error.is_eof() || (is_number && error.column() == last.len() && is_last_line())
 }
 
 /// The text of a raw JSON string; other values have none.
