@@ -45,6 +45,7 @@ mod model;
 mod models;
 mod openai;
 mod pacific;
+mod packed;
 mod query;
 mod sections;
 mod server;
