@@ -11,6 +11,7 @@
 mod codes;
 mod compose;
 mod read;
+mod scan;
 mod schema;
 mod share;
 mod size;

@@ -178,7 +178,7 @@ fn the_text_of_json_is_kept_and_of_text_it_is_read() {
 
 #[test]
 fn hostile_replies_neither_panic_nor_take_long() {
-    let deep = 200_000;
+    let deep = 50_000;
     let (open, close) = ("[".repeat(deep), "]".repeat(deep));
     let nested = format!(r#"[{{"id": "A", "answer": {open}{close}}}, {{"id": "B", "answer": 2}}]"#);
     assert_eq!(unpacked(any_json(), &nested)[1], Ok("2".to_owned()));

@@ -7,9 +7,12 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::{Deserializer, value::RawValue};
+use serde_json::value::RawValue;
 
-use super::Lost;
+use super::{
+    Lost,
+    scan::{Scan, Stop},
+};
 use crate::llm::parse_lenient;
 
 /// The raw answer of each place. `may_unwrap`: under an id, `{"answer": ...}` is not the answer
@@ -20,8 +23,7 @@ pub(super) fn answers<'a>(
     may_unwrap: bool,
 ) -> Vec<Result<&'a str, Lost>> {
     let mut reader = Reader {
-        text,
-        at: 0,
+        scan: Scan::new(text),
         places,
         may_unwrap,
         heard: vec![Heard::Nothing; places.len()],
@@ -53,16 +55,6 @@ enum Heard<'a> {
     Twice,
 }
 
-/// Why a thing was not read to its end.
-enum Stop {
-    /// No JSON: a bracket in a sentence.
-    Prose,
-    /// JSON that ends too soon.
-    Cut,
-    /// JSON that breaks.
-    Broken,
-}
-
 /// Nothing in a reply can be believed.
 struct Broken;
 
@@ -76,8 +68,7 @@ enum Level {
 }
 
 struct Reader<'a, 'p> {
-    text: &'a str,
-    at: usize,
+    scan: Scan<'a>,
     places: &'p BTreeMap<&'p str, usize>,
     may_unwrap: bool,
     heard: Vec<Heard<'a>>,
@@ -88,17 +79,17 @@ struct Reader<'a, 'p> {
 impl<'a> Reader<'a, '_> {
     /// Looks for JSON among words.
     fn prose(&mut self) -> Result<(), Broken> {
-        while let Some(found) = self.text[self.at..].find(['{', '[']) {
-            self.at += found;
-            let start = self.at;
-            let read = if self.peek() == Some(b'{') {
+        while let Some(found) = self.scan.rest().find(['{', '[']) {
+            self.scan.at += found;
+            let start = self.scan.at;
+            let read = if self.scan.peek() == Some(b'{') {
                 self.object(Level::Top)
             } else {
                 self.list(Level::Top)
             };
             match read {
                 Ok(()) => self.is_ours = true,
-                Err(Stop::Prose) => self.at = self.at.max(start + 1),
+                Err(Stop::Prose) => self.scan.at = self.scan.at.max(start + 1),
                 Err(Stop::Cut) => return Ok(()),
                 Err(Stop::Broken) => return Err(Broken),
             }
@@ -108,28 +99,28 @@ impl<'a> Reader<'a, '_> {
 
     /// The list of answers.
     fn list(&mut self, level: Level) -> Result<(), Stop> {
-        self.at += 1;
-        let inside = self.at;
-        self.space();
-        if level == Level::Top && !matches!(self.peek(), Some(b'{' | b']')) {
-            self.at = inside; // "[1] says"
+        self.scan.at += 1;
+        let inside = self.scan.at;
+        self.scan.space();
+        if level == Level::Top && !matches!(self.scan.peek(), Some(b'{' | b']')) {
+            self.scan.at = inside; // "[1] says"
             return Err(Stop::Prose);
         }
         self.is_ours = true;
         let mut is_first = true;
-        while self.goes_on(b']', is_first)? {
+        while self.scan.goes_on(b']', is_first)? {
             is_first = false;
-            if self.peek() == Some(b'{') {
+            if self.scan.peek() == Some(b'{') {
                 self.object(Level::Inside)?;
             } else {
-                self.value()?;
+                self.scan.value()?;
             }
         }
         Ok(())
     }
 
     fn object(&mut self, level: Level) -> Result<(), Stop> {
-        self.at += 1;
+        self.scan.at += 1;
         let mut element = Element::default();
         let read = self.members(level, &mut element);
         self.hear(element, read.is_ok());
@@ -138,32 +129,32 @@ impl<'a> Reader<'a, '_> {
 
     fn members(&mut self, level: Level, element: &mut Element<'a>) -> Result<(), Stop> {
         let mut is_first = true;
-        while self.goes_on(b'}', is_first)? {
+        while self.scan.goes_on(b'}', is_first)? {
             let may_be_prose = is_first && level == Level::Top; // "{see below}"
-            if self.peek() != Some(b'"') {
-                return Err(self.stop(may_be_prose));
+            if self.scan.peek() != Some(b'"') {
+                return Err(self.scan.stop(may_be_prose));
             }
-            let key = words(self.value()?);
-            self.space();
-            if !self.take(b':') {
-                return Err(self.stop(may_be_prose));
+            let key = words(self.scan.value()?);
+            self.scan.space();
+            if !self.scan.take(b':') {
+                return Err(self.scan.stop(may_be_prose));
             }
-            self.space();
+            self.scan.space();
             is_first = false;
-            match (key.as_deref(), self.peek()) {
+            match (key.as_deref(), self.scan.peek()) {
                 (Some("answers"), Some(b'[')) if level == Level::Top => self.list(Level::Inside)?,
                 (Some("answers"), Some(b'{')) if level == Level::Top => {
                     self.is_ours = true;
                     self.object(Level::Inside)?;
                 }
                 (Some("id"), _) => {
-                    let id = words(self.value()?);
+                    let id = words(self.scan.value()?);
                     element.ids.push(id.and_then(|id| self.place(&id)));
                 }
-                (Some("answer"), _) => element.answers.push(self.value()?),
+                (Some("answer"), _) => element.answers.push(self.scan.value()?),
                 (key, _) => {
                     let place = key.and_then(|key| self.place(key));
-                    let value = self.value();
+                    let value = self.scan.value();
                     element
                         .keyed
                         .extend(place.map(|at| (at, value.as_ref().ok().copied())));
@@ -225,62 +216,6 @@ impl<'a> Reader<'a, '_> {
         let id = id.trim().to_ascii_uppercase();
         self.places.get(id.as_str()).copied()
     }
-
-    /// Whether another member follows; takes the comma, or the closing bracket.
-    fn goes_on(&mut self, close: u8, is_first: bool) -> Result<bool, Stop> {
-        self.space();
-        if self.take(close) {
-            return Ok(false);
-        }
-        if is_first {
-            return Ok(true);
-        }
-        if !self.take(b',') {
-            return Err(self.stop(false));
-        }
-        self.space();
-        Ok(!self.take(close)) // a comma too many
-    }
-
-    /// The JSON value that stands here, as it is written, however deep it is nested.
-    fn value(&mut self) -> Result<&'a str, Stop> {
-        let rest = &self.text[self.at..];
-        let mut values = Deserializer::from_str(rest).into_iter::<&RawValue>();
-        let raw = match values.next() {
-            Some(Ok(raw)) => raw.get(),
-            Some(Err(error)) if !ends_at(&error, rest) => return Err(Stop::Broken),
-            Some(Err(_)) | None => return Err(Stop::Cut),
-        };
-        self.at += values.byte_offset();
-        // "12" at the very end may have been "123"
-        let is_cut = self.at == self.text.len() && !raw.ends_with(['"', '}', ']']);
-        if is_cut { Err(Stop::Cut) } else { Ok(raw) }
-    }
-
-    /// Why something else stands here than should.
-    fn stop(&self, may_be_prose: bool) -> Stop {
-        match self.peek() {
-            None => Stop::Cut,
-            Some(_) if may_be_prose => Stop::Prose,
-            Some(_) => Stop::Broken,
-        }
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn take(&mut self, byte: u8) -> bool {
-        let is_here = self.peek() == Some(byte);
-        self.at += usize::from(is_here);
-        is_here
-    }
-
-    fn space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
-    }
 }
 
 /// What the members of an object said.
@@ -291,14 +226,6 @@ struct Element<'a> {
     answers: Vec<&'a str>,
     /// Members whose name is an id; without a value that breaks.
     keyed: Vec<(usize, Option<&'a str>)>,
-}
-
-/// Whether the text only ends too soon. `1.` and `-` are no numbers to `serde_json`, at the end too.
-fn ends_at(error: &serde_json::Error, text: &str) -> bool {
-    let last = text.rsplit('\n').next().unwrap_or_default();
-    let is_last_line = || error.line() == 1 + text.matches('\n').count();
-    let is_number = text.ends_with(['-', '+', '.', 'e', 'E']);
-    error.is_eof() || (is_number && error.column() == last.len() && is_last_line())
 }
 
 /// The text of a raw JSON string; other values have none.

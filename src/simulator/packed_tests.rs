@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use super::super::answer::{answer, tokens};
 use super::*;
+use crate::simulator::answer::{answer, tokens};
 
 const SPOILING: [Fault; 6] = [
     Fault::PackMissing,
