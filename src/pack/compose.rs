@@ -114,10 +114,13 @@ impl<'a> Common<'a> {
             .map(|end| &first[..end]);
         let ending = length(&lines[lines.len() - after..]).checked_sub(1);
         let ending = ending.map(|length| &first[first.len() - length..]);
-        let worth = |part: &&str| part.len() * others.len() >= SAVED_MIN;
+        let bytes = |part: Option<&str>| part.map_or(0, str::len);
+        let saved = (bytes(opening) + bytes(ending)) * others.len();
+        // both or none: an ending may close what the opening opens
+        let is_worth = |part: &&str| !part.is_empty() && saved >= SAVED_MIN;
         Self {
-            opening: opening.filter(worth),
-            ending: ending.filter(worth),
+            opening: opening.filter(is_worth),
+            ending: ending.filter(is_worth),
         }
     }
 
@@ -129,7 +132,7 @@ impl<'a> Common<'a> {
     }
 }
 
-/// Bytes that a common part must save: its borders and their explanation take as many.
+/// Bytes that common parts must save: their borders and the explanation take as many.
 const SAVED_MIN: usize = 200;
 
 #[cfg(test)]
