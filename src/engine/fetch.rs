@@ -151,8 +151,8 @@ impl Fetcher {
             providers: self.shared.providers.keys().cloned().collect(),
             workers: self.shared.settings.workers.clone(),
         };
-        let claim = self.shared.store.claim(&request).await;
-        let claim = self.heard(request.nonce, claim)?;
+        let claim = self.shared.store.claim_to_read(&request).await;
+        let (claim, reading) = self.heard(request.nonce, claim)?;
         if claim.put_aside > 0 {
             // what stood behind those may be taken now
             self.shared.wakes.ready.notify_one();
@@ -163,14 +163,18 @@ impl Fetcher {
         // slots: a pack takes one
         let taken = claimed.iter().filter(|task| task.leads()).count();
         if taken > 0 {
-            let ids: Vec<Uuid> = claimed.iter().map(|task| task.task).collect();
             let later = fallback::taken(&claimed);
-            let (mut bodies, items_were_read) = self.bodies(&ids).await;
+            let bodies = reading.bodies(&claimed).await;
+            if let Err(error) = &bodies {
+                tracing::warn!(%error, "could not read the items");
+            }
+            let items_were_read = bodies.is_ok();
+            let mut bodies = bodies.unwrap_or_default();
             let packs = claimed.chunk_by(|one, next| one.pack.is_some() && one.pack == next.pack);
             for pack in packs {
                 let members = pack.iter().map(|task| Member {
                     process: self.process,
-                    body: bodies.remove(&task.task),
+                    body: bodies.items.remove(&task.task),
                     claimed: task.clone(),
                 });
                 let call = Call {

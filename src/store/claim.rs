@@ -1,9 +1,15 @@
 //! Claim: take tasks together with the right to call their models.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{
+    Executor, Store, StoreError,
+    link::Conn,
+    needed::{Needed, needed},
+};
 
 /// What a process asks for.
 #[derive(Clone, Debug)]
@@ -110,33 +116,21 @@ impl Store {
     /// [`StoreError::LeaseLost`] when the process was declared lost. When the connection broke, it
     /// is not known whether tasks were taken: see [`release_unheard`](Self::release_unheard).
     pub async fn claim(&self, request: &ClaimRequest) -> Result<Claim, StoreError> {
-        // a row without a task tells only that some were put aside
-        let rows = sqlx::query_as!(
-            ClaimRow,
-            r#"select o_task as task, o_run as run, o_item as item, o_generation as generation, o_lane as lane, o_tier as tier,
-                      o_model as model, o_model_id as model_id, o_rung as rung, o_ladder_len as ladder_len, o_priority as priority,
-                      o_est_input as est_input, o_attempt as attempt, o_max_attempts as max_attempts, o_epoch as epoch,
-                      o_tries as tries, o_rescues as rescues, o_spent_ms as spent_ms, o_est_output as est_output, o_call as call,
-                      o_granted_at as granted_at, o_call_timeout_ms as call_timeout_ms, o_input_price as input_price,
-                      o_output_price as output_price, o_definition as definition, o_expired as expired,
-                      o_worker as worker, o_component as component, o_pack as pack, o_put_aside as "put_aside!"
-                 from tidegate.claim_v4($1, $2, $3, $4, $5)"#,
-            request.process,
-            i32::try_from(request.slots).unwrap_or(i32::MAX),
-            request.nonce,
-            &request.providers,
-            request.workers.as_deref(),
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let put_aside = rows.first().map_or(0, |row| row.put_aside.unsigned_abs());
-        let mut tasks: Vec<Claimed> = rows
-            .into_iter()
-            .filter_map(|row| row.claimed(request.nonce))
-            .collect();
-        // numbers of calls ascend in the order of the choice
-        tasks.sort_by_key(|task| (task.pack.unwrap_or(task.call), !task.leads()));
-        Ok(Claim { tasks, put_aside })
+        claim(&self.pool, request).await
+    }
+
+    /// The same, and the connection that it came over: what was taken is read over it, since a grant
+    /// does not last while another connection is waited for.
+    ///
+    /// # Errors
+    /// As [`claim`](Self::claim).
+    pub async fn claim_to_read(
+        &self,
+        request: &ClaimRequest,
+    ) -> Result<(Claim, Reading), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let claim = claim(&mut connection, request).await?;
+        Ok((claim, Reading(connection)))
     }
 
     /// Gives back, uncharged, what a claim took whose answer was lost on the way: nothing was sent
@@ -178,16 +172,90 @@ impl Store {
     /// # Errors
     /// As every statement.
     pub async fn bodies(&self, tasks: &[Uuid]) -> Result<Vec<TaskBody>, StoreError> {
-        Ok(sqlx::query_as!(
-            TaskBody,
-            r#"select t.id as "task!", coalesce(t.item_id, t.id::text) as "item!", coalesce(t.payload, i.body) as "body!", i.version as "version?"
-                 from tidegate.tasks t
-                 left join tidegate.items i on t.payload is null and i.run_id = t.run_id and i.item_id = t.item_id
-                where t.id = any($1) and (t.payload is not null or i.body is not null)"#,
-            tasks
-        )
-        .fetch_all(&self.pool)
-        .await?)
+        bodies(&self.pool, tasks).await
+    }
+}
+
+async fn claim<'e>(
+    executor: impl Executor<'e>,
+    request: &ClaimRequest,
+) -> Result<Claim, StoreError> {
+    // a row without a task tells only that some were put aside
+    let rows = sqlx::query_as!(
+    ClaimRow,
+    r#"select o_task as task, o_run as run, o_item as item, o_generation as generation, o_lane as lane, o_tier as tier,
+              o_model as model, o_model_id as model_id, o_rung as rung, o_ladder_len as ladder_len, o_priority as priority,
+              o_est_input as est_input, o_attempt as attempt, o_max_attempts as max_attempts, o_epoch as epoch,
+              o_tries as tries, o_rescues as rescues, o_spent_ms as spent_ms, o_est_output as est_output, o_call as call,
+              o_granted_at as granted_at, o_call_timeout_ms as call_timeout_ms, o_input_price as input_price,
+              o_output_price as output_price, o_definition as definition, o_expired as expired,
+              o_worker as worker, o_component as component, o_pack as pack, o_put_aside as "put_aside!"
+         from tidegate.claim_v4($1, $2, $3, $4, $5)"#,
+    request.process,
+    i32::try_from(request.slots).unwrap_or(i32::MAX),
+    request.nonce,
+    &request.providers,
+    request.workers.as_deref(),
+)
+.fetch_all(executor)
+.await?;
+    let put_aside = rows.first().map_or(0, |row| row.put_aside.unsigned_abs());
+    let mut tasks: Vec<Claimed> = rows
+        .into_iter()
+        .filter_map(|row| row.claimed(request.nonce))
+        .collect();
+    // numbers of calls ascend in the order of the choice
+    tasks.sort_by_key(|task| (task.pack.unwrap_or(task.call), !task.leads()));
+    Ok(Claim { tasks, put_aside })
+}
+
+async fn bodies<'e>(
+    executor: impl Executor<'e>,
+    tasks: &[Uuid],
+) -> Result<Vec<TaskBody>, StoreError> {
+    Ok(sqlx::query_as!(
+        TaskBody,
+        r#"select t.id as "task!", coalesce(t.item_id, t.id::text) as "item!", coalesce(t.payload, i.body) as "body!", i.version as "version?"
+             from tidegate.tasks t
+             left join tidegate.items i on t.payload is null and i.run_id = t.run_id and i.item_id = t.item_id
+            where t.id = any($1) and (t.payload is not null or i.body is not null)"#,
+        tasks
+    )
+    .fetch_all(executor)
+    .await?)
+}
+
+/// What claimed tasks are about, by task.
+#[derive(Clone, Debug, Default)]
+pub struct Bodies {
+    /// Their items.
+    pub items: HashMap<Uuid, TaskBody>,
+    /// The answers that they read.
+    pub needed: HashMap<Uuid, Vec<Needed>>,
+}
+
+/// A connection over which tasks were claimed.
+#[derive(Debug)]
+pub struct Reading(Conn);
+
+impl Reading {
+    /// What these tasks are about, by plain selects.
+    ///
+    /// # Errors
+    /// As every statement; what was taken is taken.
+    pub async fn bodies(mut self, tasks: &[Claimed]) -> Result<Bodies, StoreError> {
+        let ids: Vec<Uuid> = tasks.iter().map(|task| task.task).collect();
+        let mut read = Bodies::default();
+        for body in bodies(&mut self.0, &ids).await? {
+            read.items.insert(body.task, body);
+        }
+        // a worker of one step reads nobody's
+        if tasks.iter().any(|task| !task.component.is_empty()) {
+            for needed in needed(&mut self.0, &ids).await? {
+                read.needed.entry(needed.task).or_default().push(needed);
+            }
+        }
+        Ok(read)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Executor, Store, StoreError};
 
 /// A done task of an earlier run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,12 +55,19 @@ impl Store {
     /// # Errors
     /// As every statement.
     pub async fn needed(&self, tasks: &[Uuid]) -> Result<Vec<Needed>, StoreError> {
-        Ok(sqlx::query_as!(
-            Needed,
-            r#"select o_task as "task!", o_component as "component!", o_answer as "answer!" from tidegate.needed_v1($1)"#,
-            tasks,
-        )
-        .fetch_all(&self.pool)
-        .await?)
+        needed(&self.pool, tasks).await
     }
+}
+
+pub(super) async fn needed<'e>(
+    executor: impl Executor<'e>,
+    tasks: &[Uuid],
+) -> Result<Vec<Needed>, StoreError> {
+    Ok(sqlx::query_as!(
+        Needed,
+        r#"select o_task as "task!", o_component as "component!", o_answer as "answer!" from tidegate.needed_v1($1)"#,
+        tasks,
+    )
+    .fetch_all(executor)
+    .await?)
 }

@@ -2,6 +2,7 @@
 
 mod admission;
 mod by_hand;
+mod cache;
 mod care;
 mod claim;
 mod enqueue;
@@ -9,6 +10,7 @@ mod forecast;
 mod limits;
 mod load;
 mod migrate;
+mod packs;
 mod settle;
 
 use tidegate::{
