@@ -124,10 +124,7 @@ impl Call {
     fn item(&self) -> Option<Item> {
         let body = self.body.as_ref()?;
         let raw = serde_json::value::RawValue::from_string(body.body.clone()).ok()?;
-        Some(Item {
-            id: body.item.clone(),
-            body: raw,
-        })
+        Some(Item::new(body.item.clone(), raw))
     }
 
     fn judged(

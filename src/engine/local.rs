@@ -78,10 +78,7 @@ impl LocalRun {
             return self.open(Fate::Fail, "input", "its payload is not JSON", 0);
         };
         self.task.version = body.version;
-        let item = Item {
-            id: body.item,
-            body: raw,
-        };
+        let item = Item::new(body.item, raw);
         if !self.lease.holds() {
             return self.open(
                 Fate::Release,

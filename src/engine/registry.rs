@@ -184,10 +184,7 @@ impl Registry {
             .map_err(|error| StoreError::Refused(error.to_string()))?;
         let handler = self.handler(&definition).map_err(StoreError::Refused)?;
         let sink = definition.sink.as_ref().map(|sink| sink.sql.clone());
-        let local = definition
-            .local
-            .then(|| LocalTemplate::new(&definition))
-            .transpose()
+        let local = LocalTemplate::of(&definition)
             .map_err(|error| StoreError::Refused(error.to_string()))?;
         let compiled = Arc::new(Compiled {
             handler,

@@ -51,10 +51,7 @@ fn weigh(compiled: &Compiled, task: &Unrendered) -> Rendered {
     let weighed = RawValue::from_string(task.body.clone())
         .map_err(|error| format!("its payload is not JSON: {error}"))
         .and_then(|body| {
-            let item = Item {
-                id: task.item.clone(),
-                body,
-            };
+            let item = Item::new(task.item.clone(), body);
             compiled.weigh(&item, task.version.as_deref(), tier)
         });
     match weighed {

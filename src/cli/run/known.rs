@@ -37,7 +37,10 @@ pub(super) async fn check(
         let basis = Basis {
             priced,
             unpriced,
-            unbounded: definition.prompt.params.max_output_tokens.is_none(),
+            unbounded: definition
+                .steps()
+                .iter()
+                .any(|step| !step.local && step.prompt.params.max_output_tokens.is_none()),
         };
         budget::check(&basis, &context.printer)?;
     }

@@ -54,10 +54,7 @@ impl Loader {
             if !ids.insert(short_hash(&row.id)) {
                 return Err(self.duplicate(row.id));
             }
-            let item = Item {
-                id: row.id,
-                body: row.body,
-            };
+            let item = Item::new(row.id, row.body);
             match self.handler.request(&item) {
                 Ok(_) if self.definition.local => {}
                 Ok(request) => {
@@ -162,10 +159,7 @@ impl Loader {
         let request = RawValue::from_string(item.body.clone())
             .map_err(|error| error.to_string())
             .and_then(|body| {
-                let asked = Item {
-                    id: item.id.clone(),
-                    body,
-                };
+                let asked = Item::new(item.id.clone(), body);
                 self.handler.request(&asked).map_err(|error| error.0)
             });
         let version = item.version.clone();
