@@ -30,6 +30,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cost", &["llm", "model", "task"]),
     ("definition", &["llm", "model", "task"]),
     ("limits", &["llm", "model", "task"]),
+    ("pack", &["llm", "model", "task"]),
     ("priority", &["llm", "model", "task"]),
     ("retry", &["llm", "model", "task"]),
     // headroom is a value: which model, by what is left of its limits
@@ -59,6 +60,7 @@ const FLOORS_0_1: &[&str] = &[
     "cost",
     "definition",
     "limits",
+    "pack",
     "priority",
     "retry",
     "route",
@@ -71,6 +73,7 @@ const FLOORS_0_1_AND_STORE: &[&str] = &[
     "cost",
     "definition",
     "limits",
+    "pack",
     "priority",
     "retry",
     "route",
@@ -84,6 +87,7 @@ const FLOORS_0_2: &[&str] = &[
     "cost",
     "definition",
     "limits",
+    "pack",
     "priority",
     "retry",
     "route",
@@ -98,6 +102,7 @@ const EVERYTHING: &[&str] = &[
     "cost",
     "definition",
     "limits",
+    "pack",
     "priority",
     "retry",
     "route",
@@ -121,6 +126,7 @@ const CONFIG_NAMES: &[&str] = &[
     "store::model::ModelRow",
     "store::model::ProviderRow",
     "store::retention::Keep",
+    "store::cache::CacheBounds",
 ];
 
 /// One place where a law is broken.
@@ -258,6 +264,7 @@ fn an_arrow_that_runs_upward_is_seen() {
         ("engine/call.rs", "fn f() { crate::cli::run(); }"),
         ("limits/mod.rs", "use crate::retry::Step;"),
         ("route/mod.rs", "use crate::priority::quota;"),
+        ("pack/mod.rs", "use crate::definition::Definition;"),
         ("llm/mod.rs", "use super::task::State;"),
         ("simulator/wire.rs", "use crate::llm::Usage;"),
         ("local/mod.rs", "use crate::store::Store;"),

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::support::{
     fleet::{Fleet, a_model},
-    work::{ONE_TIER, a_process, answered, claim, items, load, unanswered},
+    work::{ONE_TIER, a_process, answered, claim, items, load, named, unanswered},
 };
 
 const LEASE: Duration = Duration::from_secs(600);
@@ -306,13 +306,9 @@ async fn f30_a_claim_never_takes_more_than_it_may_whatever_the_statistics_say() 
         .execute(store.pool())
         .await
         .expect("a history");
-    load(
-        &store,
-        &ONE_TIER.replace("\"small\"", "\"fresh\""),
-        &items(500),
-    )
-    .await
-    .expect("a run");
+    load(&store, &named("fresh"), &items(500))
+        .await
+        .expect("a run");
     let barrier = Arc::new(Barrier::new(4));
     let workers = [1_u32, 1, 3, 7].map(|slots| {
         let (store, barrier) = (store.clone(), Arc::clone(&barrier));
@@ -345,6 +341,27 @@ async fn f30_a_claim_never_takes_more_than_it_may_whatever_the_statistics_say() 
         .execute(store.pool())
         .await
         .expect("it goes");
+}
+
+#[tokio::test]
+async fn f30_no_more_is_taken_to_be_rendered_than_was_asked_for_whatever_the_statistics_say() {
+    let (fleet, store) = a_fleet(500).await;
+    fleet.unaudited();
+    // statistics of an empty book: the planner then runs a limited subquery again for every row
+    let waiting = "alter table tidegate.blocked set (autovacuum_enabled = false);
+        insert into tidegate.blocked (id, lane, needs, unrendered)
+        select gen_random_uuid(), 1, 0, true from generate_series(1, 20000);
+        delete from tidegate.blocked;
+        analyze tidegate.blocked; analyze tidegate.tasks;
+        insert into tidegate.blocked (id, lane, needs, unrendered) select id, lane, 0, true from tidegate.tasks";
+    sqlx::raw_sql(waiting)
+        .execute(store.pool())
+        .await
+        .expect("they wait");
+    for limit in [1, 5, 100] {
+        let taken = store.take_unrendered(limit, Duration::from_secs(600), None);
+        assert_eq!(taken.await.expect("taken").len(), limit as usize);
+    }
 }
 
 #[tokio::test]

@@ -25,11 +25,11 @@ begin
     returning t.*
   ), later as (
     insert into tidegate.scheduled (id, run_at, lane, priority, est_input, attempts, epoch, tries, rescues, spent_ms)
-    select t.id, t.run_at, t.lane, t.priority, t.est_tokens, t.attempts, t.epoch, t.tries, 0, t.spent_ms from told t where t.state = 'scheduled'
+    select t.id, t.run_at, t.lane, t.priority, t.est_tokens, t.attempts, t.epoch, t.tries, t.rescues, t.spent_ms from told t where t.state = 'scheduled'
   ), event as (
     insert into tidegate.event_batches (kind, task_ids) select 'unblocked', array_agg(t.id) from told t having count(*) > 0
   )
-  select array_agg((t.lane, 0, t.priority, t.id, t.est_tokens, t.attempts, t.epoch, t.tries, 0, t.spent_ms)::tidegate.ready order by t.id)
+  select array_agg((t.lane, 0, t.priority, t.id, t.est_tokens, t.attempts, t.epoch, t.tries, t.rescues, t.spent_ms)::tidegate.ready order by t.id)
            filter (where t.state = 'ready'),
          array_agg(t.id) filter (where t.state = 'ready'), array_agg(t.id) filter (where t.state = 'scheduled')
     into v_rows, v_ready, v_later from told t;
@@ -99,14 +99,16 @@ begin
   return array_length(v_tasks, 1);
 end $$;
 
--- Takes blocked tasks whose prompt is to be rendered, for so long. Rendering twice does no harm.
+-- Takes blocked tasks whose prompt is to be rendered, for so long, never more than the limit in any plan. Rendering twice does no harm.
 create or replace function tidegate.take_unrendered_v1(p_limit int, p_for interval, p_workers text[] default null)
 returns setof uuid language sql volatile as $$
-  update tidegate.blocked b set taken_until = clock_timestamp() + p_for
-   where b.id in (select z.id from tidegate.blocked z join tidegate.tasks t on t.id = z.id
-                   where z.needs = 0 and z.unrendered and (z.taken_until is null or z.taken_until < now())
-                     and (p_workers is null or t.worker = any (p_workers))
-                   order by z.id limit p_limit for update of z skip locked)
+  with due as materialized (
+    select z.id from tidegate.blocked z join tidegate.tasks t on t.id = z.id
+     where z.needs = 0 and z.unrendered and (z.taken_until is null or z.taken_until < now())
+       and (p_workers is null or t.worker = any (p_workers))
+     order by z.id limit p_limit for update of z skip locked
+  )
+  update tidegate.blocked b set taken_until = clock_timestamp() + p_for from due d where b.id = d.id
   returning b.id
 $$;
 
@@ -142,6 +144,7 @@ begin
     perform tidegate.count_moves_v1(v_refused, 'blocked', 'failed');
     perform tidegate.mark_needs_v1(v_refused);
   end if;
+  perform tidegate.find_hits_v1(p_tasks);
   return tidegate.unblock_v1(p_tasks);
 end $$;
 
