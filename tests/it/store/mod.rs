@@ -10,6 +10,7 @@ mod limits;
 mod load;
 mod migrate;
 mod settle;
+mod steps;
 
 use tidegate::{
     simulator::ModelSettings,
