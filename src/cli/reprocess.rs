@@ -49,6 +49,12 @@ pub(super) struct Args {
     /// With --folder: override a value of worker.toml, as in tier.0.model=gemini/gemini-3.5-flash
     #[arg(long = "set", value_name = "KEY=VALUE", requires = "folder", value_parser = super::values::key_value)]
     set: Vec<(String, String)>,
+    /// Of a worker with components: only these, as a,b; else those that are enabled
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    only: Vec<String>,
+    /// The components that are not enabled too
+    #[arg(long, conflicts_with = "only")]
+    all: bool,
     /// The newest so many tasks at most
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
@@ -69,6 +75,7 @@ async fn again(args: Args, context: &Context, opened: &Opened) -> Result<Exit, C
         Some(folder) => of_folder(context, folder, &args.set, &worker)?,
         None => current_definition(&opened.store, &worker, run).await?,
     };
+    definition.selected(args.all, &args.only)?;
     let selection = Selection {
         run,
         worker: Some(worker),
@@ -84,6 +91,7 @@ async fn again(args: Args, context: &Context, opened: &Opened) -> Result<Exit, C
     fleet::sync(context, &opened.store).await?;
     let source = format!("again: {selection}");
     let loader = loader_named(opened, definition, PathBuf::from("."), args.limit, source)?;
+    let loader = loader.selecting(args.all, args.only)?;
     let loaded = loader.again(selection).load().await?;
     tell(context, &loaded)?;
     Ok(Exit::Ok)

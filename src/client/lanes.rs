@@ -5,10 +5,10 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    definition::{Definition, PacingSpec},
+    definition::{Component, Definition, PacingSpec},
     store::{
         Store, StoreError,
-        load::{Routing, Saving},
+        load::{NewLane, Routing, Saving},
         run::Pacing,
     },
 };
@@ -16,14 +16,15 @@ use crate::{
 /// Output tokens reserved per call where the worker sets no limit.
 const EST_OUTPUT_TOKENS: u32 = 256;
 
-/// The models' numbers of each tier's ladder.
+/// The models' numbers of each tier's ladder, for this step; a local step's are empty.
 pub(super) async fn ladders(
     store: &Store,
     definition: &Definition,
+    step: &Component,
 ) -> Result<Vec<Vec<i32>>, StoreError> {
     let mut ladders = Vec::with_capacity(definition.tiers.len());
     for tier in 0..definition.tiers.len() {
-        let ladder = definition.ladder(tier);
+        let ladder = definition.ladder_of(step, tier);
         let names: Vec<String> = ladder.into_iter().map(String::from).collect();
         ladders.push(store.model_ids(&names).await?);
     }
@@ -40,19 +41,58 @@ pub(super) fn mix(definition: &Definition) -> Vec<f32> {
 }
 
 /// Output tokens that a claim reserves per call.
-pub(super) fn est_output(definition: &Definition) -> i32 {
-    if definition.local {
+pub(super) fn est_output(step: &Component) -> i32 {
+    if step.local {
         return 0;
     }
-    let tokens = definition.prompt.params.max_output_tokens;
+    let tokens = step.prompt.params.max_output_tokens;
     i32::try_from(tokens.unwrap_or(EST_OUTPUT_TOKENS)).unwrap_or(i32::MAX)
 }
 
 /// Tokens of the longest answer. `None`: not bounded.
-pub(super) fn max_output(definition: &Definition) -> Option<i32> {
-    let tokens = definition.prompt.params.max_output_tokens?;
+pub(super) fn max_output(step: &Component) -> Option<i32> {
+    let tokens = step.prompt.params.max_output_tokens?;
     Some(i32::try_from(tokens).unwrap_or(i32::MAX))
 }
+
+/// The lane of a step's tasks of a tier on this ladder.
+pub(super) fn lane(
+    definition: &Definition,
+    step: &Component,
+    tier: i16,
+    ladder: &[i32],
+) -> NewLane {
+    NewLane {
+        component: step.name.clone(),
+        component_priority: step.priority,
+        tier,
+        ladder: ladder.to_vec(),
+        est_output: est_output(step),
+        max_output: max_output(step),
+        routing: routing(definition),
+        call_timeout_ms: call_timeout_ms(step),
+        saving: saving(definition, step),
+    }
+}
+
+/// How a step's tasks spare calls. Local work has none to spare.
+pub(super) fn saving(definition: &Definition, step: &Component) -> Saving {
+    if step.local {
+        return Saving::default();
+    }
+    let days = definition.cache.max_age_days.unwrap_or(FOR_EVER_DAYS);
+    let tokens = definition.pack.max_input_tokens;
+    Saving {
+        pack_size: i16::try_from(step.pack_size).unwrap_or(i16::MAX),
+        pack_tokens: i32::try_from(tokens).unwrap_or(i32::MAX),
+        cache_s: definition.cache.enabled.then(|| i64::from(days) * 86_400),
+        cache_version: Some(definition.cache.version.clone()),
+        prompt_hash: Some(Sha256::digest(&step.prompt.template).to_vec()),
+    }
+}
+
+/// An answer may be so old where nothing is said: a hundred years.
+const FOR_EVER_DAYS: u32 = 36_500;
 
 /// How its tasks take their fallbacks.
 pub(super) fn routing(definition: &Definition) -> Routing {
@@ -73,24 +113,7 @@ pub(super) fn pacing(definition: &Definition) -> Pacing {
     }
 }
 
-/// How its tasks spare calls. Local work has none to spare.
-pub(super) fn saving(definition: &Definition) -> Saving {
-    if definition.local {
-        return Saving::default();
-    }
-    let prompt_hash = Sha256::digest(&definition.prompt.template).to_vec();
-    Saving {
-        cache_s: definition.cache.enabled.then_some(FOR_EVER_S),
-        cache_version: Some(definition.cache.version.clone()),
-        prompt_hash: Some(prompt_hash),
-        ..Saving::default()
-    }
-}
-
-/// An answer may be so old, in seconds: a hundred years.
-const FOR_EVER_S: i64 = 100 * 365 * 86_400;
-
 /// How long a call may take, in milliseconds.
-pub(super) fn call_timeout_ms(definition: &Definition) -> i32 {
-    i32::try_from(definition.limits.call_timeout.as_millis()).unwrap_or(i32::MAX)
+pub(super) fn call_timeout_ms(step: &Component) -> i32 {
+    i32::try_from(step.call_timeout.as_millis()).unwrap_or(i32::MAX)
 }

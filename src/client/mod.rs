@@ -15,7 +15,8 @@ pub use expect::{
     BindingLimit, Expected, ExpectedRun, ModelCalls, Planned, expected, expected_with,
 };
 pub use load::{
-    Copied, LoadError, LoadOptions, Loaded, Loader, Outlook, Selected, current_definition, selected,
+    Copied, LoadError, LoadOptions, Loaded, Loader, Outlook, Selected, StepOutlook,
+    current_definition, selected,
 };
 pub use register::register;
 pub use retier::{Move, RetierError, Retiered, retier};

@@ -13,10 +13,20 @@ use crate::{
 /// holds for tasks enqueued from now. Returns the standing run that such tasks belong to.
 ///
 /// # Errors
-/// [`StoreError::Refused`] for a model whose provider entry the database does not know; as every
-/// statement.
+/// [`StoreError::Refused`] for a worker with components, and for a model whose provider entry the
+/// database does not know; as every statement.
 pub async fn register(store: &Store, definition: &Definition) -> Result<Uuid, StoreError> {
-    let ladders = lanes::ladders(store, definition).await?;
+    let step = match definition.steps() {
+        steps if definition.components.is_empty() => steps.into_iter().next(),
+        _ => None,
+    };
+    let Some(step) = step else {
+        return Err(StoreError::Refused(format!(
+            "{} has components: their tasks come from a source, all those of an item together\n  help: say `tidegate run`; tasks are enqueued by name for workers of one step",
+            definition.name
+        )));
+    };
+    let ladders = lanes::ladders(store, definition, &step).await?;
     // local work has no ladder, and as many attempts as a program's
     let longest = ladders.iter().map(Vec::len).max().unwrap_or(1).max(1);
     let worker = NewWorker {
@@ -31,12 +41,12 @@ pub async fn register(store: &Store, definition: &Definition) -> Result<Uuid, St
             .saturating_mul(i32::try_from(longest).unwrap_or(i32::MAX))
             .min(1_000),
         mix: lanes::mix(definition),
-        est_output: lanes::est_output(definition),
-        max_output: lanes::max_output(definition),
+        est_output: lanes::est_output(&step),
+        max_output: lanes::max_output(&step),
         routing: lanes::routing(definition),
         pacing: lanes::pacing(definition),
-        timeout_ms: lanes::call_timeout_ms(definition),
-        saving: lanes::saving(definition),
+        timeout_ms: lanes::call_timeout_ms(&step),
+        saving: lanes::saving(definition, &step),
     };
     store.register_worker(&worker).await
 }

@@ -172,7 +172,8 @@ async fn act(
     definition: &Definition,
     ends: &RankEnds,
 ) -> Result<Retiered, RetierError> {
-    let ladders = lanes::ladders(store, definition).await?;
+    // models that nobody knows are told before anything is changed
+    let lanes = lanes_of(store, definition).await?;
     let text = StoredDefinition::of(definition).to_json();
     let hash = definition.hash();
     store
@@ -190,32 +191,56 @@ async fn act(
         let state = "no longer open".to_owned();
         return Err(RetierError::State { run, state });
     }
-    let mut of_tiers = Vec::with_capacity(ladders.len());
-    for (tier, ladder) in ladders.into_iter().enumerate() {
-        let lane = NewLane {
-            component: String::new(),
-            component_priority: 0,
-            tier: i16::try_from(tier).unwrap_or(i16::MAX),
-            ladder,
-            est_output: lanes::est_output(definition),
-            max_output: lanes::max_output(definition),
-            routing: lanes::routing(definition),
-            call_timeout_ms: lanes::call_timeout_ms(definition),
-            saving: lanes::saving(definition),
-        };
-        of_tiers.push(store.ensure_lane(run, &lane).await?);
+    let (mut moves, mut seen) = (Moves::default(), 0);
+    for (step, lanes) in &lanes {
+        seen += act_on(store, run, step, lanes, ends, &mut moves).await?;
     }
-    let (mut moves, mut seen, mut after) = (Moves::default(), 0, Uuid::nil());
+    Ok(moves.told(seen))
+}
+
+/// The lanes of each step's tiers, by its name; none is made yet.
+async fn lanes_of(
+    store: &Store,
+    definition: &Definition,
+) -> Result<Vec<(String, Vec<NewLane>)>, StoreError> {
+    let mut all = Vec::new();
+    for step in definition.steps() {
+        let ladders = lanes::ladders(store, definition, &step).await?;
+        let lanes = (0..).zip(&ladders);
+        let lanes = lanes.map(|(tier, ladder)| lanes::lane(definition, &step, tier, ladder));
+        let lanes = lanes.collect();
+        all.push((step.name, lanes));
+    }
+    Ok(all)
+}
+
+/// Moves what waits of one step. Returns how many tasks that were.
+async fn act_on(
+    store: &Store,
+    run: Uuid,
+    step: &str,
+    lanes: &[NewLane],
+    ends: &RankEnds,
+    moves: &mut Moves,
+) -> Result<i64, RetierError> {
+    let (mut of_tiers, mut seen, mut after) = (Vec::new(), 0, Uuid::nil());
     loop {
-        let page = store.waiting_of(run, after, PAGE).await?;
-        let Some(last) = page.last() else { break };
+        let page = store.waiting_of(run, step, after, PAGE).await?;
+        let Some(last) = page.last() else {
+            return Ok(seen);
+        };
         after = *last;
         seen += i64::try_from(page.len()).unwrap_or(i64::MAX);
+        if of_tiers.is_empty() {
+            // only now: a step that the run does not do gets no lanes
+            for lane in lanes {
+                of_tiers.push(store.ensure_lane(run, lane).await?);
+            }
+        }
         for tasks in page.chunks(CHUNK) {
             moves.add(store.retier(run, tasks, &of_tiers, ends).await?);
         }
     }
-    Ok(moves.told(seen))
 }
 
 async fn outlook(
@@ -224,17 +249,22 @@ async fn outlook(
     definition: &Definition,
     ends: &RankEnds,
 ) -> Result<Retiered, RetierError> {
-    let mut ladders = Vec::with_capacity(definition.tiers.len());
-    for tier in 0..definition.tiers.len() {
-        let names = definition.ladder(tier).into_iter().map(String::from);
-        ladders.push(store.known_models(&names.collect::<Vec<_>>()).await?);
+    // of each tier those of all steps: what waits does not say of which it is
+    let mut ladders = vec![Vec::new(); definition.tiers.len()];
+    for step in definition.steps() {
+        for (tier, of_tier) in ladders.iter_mut().enumerate() {
+            let names = definition.ladder_of(&step, tier).into_iter();
+            let names: Vec<String> = names.map(String::from).collect();
+            of_tier.push(store.known_models(&names).await?);
+        }
     }
     let (mut moves, mut seen) = (Moves::default(), 0);
     for standing in store.retier_outlook(run, ends).await? {
         seen += standing.tasks;
         let wanted = ladders.get(usize::try_from(standing.to).unwrap_or_default());
         let ladder: Vec<_> = standing.ladder.iter().copied().map(Some).collect();
-        if standing.from != standing.to || wanted != Some(&ladder) {
+        let stays = wanted.is_some_and(|wanted| wanted.contains(&ladder));
+        if standing.from != standing.to || !stays {
             moves.add(vec![Moved {
                 from: standing.from,
                 to: standing.to,

@@ -1,9 +1,17 @@
 //! From a folder's texts to a definition that holds, or to the first thing that does not.
 
+use std::time::Duration;
+
 use super::{
-    CacheSpec, Component, DefinitionError, Folder, Limits, OrderBy, PacingSpec, Place, PromptSpec,
-    RoutingSpec, Sink, SourceFrom, SourceSpec, Strategy, TemplateHandler, Tier, WeightTable,
-    error::nearest, named, parse, parse_components, parse_tiers, table::Table, template::Templates,
+    CacheSpec, Component, DefinitionError, Folder, Limits, OrderBy, PacingSpec, PackSpec, Place,
+    PromptSpec, RoutingSpec, Sink, SourceFrom, SourceSpec, Strategy, TemplateHandler, Tier,
+    WeightTable,
+    error::nearest,
+    named, parse,
+    parse_components::{self, Shared},
+    parse_local, parse_prompt, parse_tiers,
+    step::Step,
+    table::Table,
     toml_tree,
 };
 use crate::model::ModelId;
@@ -27,10 +35,11 @@ pub struct Definition {
     pub tiers: Vec<Tier>,
     /// The last fallback of every tier.
     pub fallback: Option<ModelId>,
-    /// What is asked.
+    /// What is asked. Of a worker with components only what they share counts: the system text and
+    /// the parameters that theirs are laid over.
     pub prompt: PromptSpec,
-    /// Items in one prompt; always 1 in this version.
-    pub pack_size: u32,
+    /// How many items one prompt may ask about.
+    pub pack: PackSpec,
     /// When a reply may be used again.
     pub cache: CacheSpec,
     /// Bounds of this worker.
@@ -43,7 +52,8 @@ pub struct Definition {
     pub strategy: Strategy,
     /// Where the answers go. `None`: they stay with the tasks.
     pub sink: Option<Sink>,
-    /// The steps done for each item; always empty in this version: the worker is one step.
+    /// The steps done for each item, in the order they are written. Empty: the worker is one step
+    /// (see [`steps`](Self::steps)).
     pub components: Vec<Component>,
     /// What was checked: only the texts that count. This is what is stored.
     pub folder: Folder,
@@ -64,8 +74,15 @@ impl Definition {
         let top = Table::open(&document, WORKER, parse::TOP_KEYS)?;
         let local = top.flag("local")?.unwrap_or(false);
         if local {
-            parse::nothing_of_models(&top)?;
+            parse_local::nothing_of_models(&top)?;
         }
+        let is_of_many = top.node("component").is_some_and(parse::is_filled);
+        let (prompt, timeout) = if is_of_many {
+            (parse_prompt::shared(folder, &top)?, COMPONENT_TIMEOUT)
+        } else {
+            (parse_prompt::prompt(folder, &top)?, CALL_TIMEOUT)
+        };
+        let pack = parse_prompt::pack(&top)?;
         let weights = parse_tiers::weights(&top)?;
         let mut definition = Self {
             name: parse::name(&top)?,
@@ -75,20 +92,29 @@ impl Definition {
             order_by: parse::order_by(&top)?,
             tiers: parse_tiers::tiers(&top, local)?,
             fallback: parse_tiers::fallback(&top)?,
-            prompt: named::prompt(folder, &top)?,
-            pack_size: 1,
-            cache: parse::cache(&top)?,
-            limits: parse::limits(&top)?,
+            prompt,
+            pack,
+            cache: parse_prompt::cache(&top)?,
+            limits: parse::limits(&top, timeout)?,
             routing: parse::routing(&top)?,
             pacing: parse::pacing(&top)?,
             strategy: parse::strategy(&top)?,
             sink: named::sink(folder, &top)?,
-            components: parse_components::components(&top)?,
+            components: Vec::new(),
             weights,
             folder: Folder::default(),
             overrides: overrides.to_vec(),
         };
-        parse::pack(&top)?;
+        definition.components = parse_components::components(
+            &top,
+            &Shared {
+                folder,
+                prompt: &definition.prompt,
+                pack,
+                call_timeout: definition.limits.call_timeout,
+                local,
+            },
+        )?;
         definition.check_together(&top)?;
         TemplateHandler::new(&definition)?;
         definition.folder = folder.only(&definition.file_names());
@@ -109,44 +135,12 @@ impl Definition {
                 "has weights although [source] names a ready-made score",
             ));
         }
-        match top.node("component") {
-            Some(node) if parse::is_filled(node) => Err(top.unsupported(
-                "component",
-                "is not supported by this version: it runs workers of one step",
-            )),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// SHA-256 over the texts that count and the overrides: the definition's identity.
     pub fn hash(&self) -> [u8; 32] {
         self.folder.hash(&self.overrides)
-    }
-
-    /// The models that a tier's tasks may be asked of, in order: its own, its fallbacks, and the
-    /// global fallback unless it is among them. Empty for a tier there is not, and where no model is
-    /// asked.
-    pub fn ladder(&self, tier: usize) -> Vec<ModelId> {
-        let Some(tier) = self.tiers.get(tier) else {
-            return Vec::new();
-        };
-        let mut ladder: Vec<ModelId> = tier.model.iter().cloned().collect();
-        ladder.extend(tier.fallbacks.iter().cloned());
-        let last = self
-            .fallback
-            .iter()
-            .filter(|model| !ladder.contains(model))
-            .cloned();
-        ladder.extend(last.collect::<Vec<_>>());
-        ladder
-    }
-
-    /// The family of a tier's cache keys: the name the worker gives it, else its models.
-    pub fn family(&self, tier: usize) -> Vec<String> {
-        match &self.cache.family {
-            Some(name) => vec![name.clone()],
-            None => self.ladder(tier).into_iter().map(String::from).collect(),
-        }
     }
 
     /// Checks that the source has every column that is named: id, category, version, score, each
@@ -185,22 +179,26 @@ impl Definition {
         if let Some((key, column)) = named.chain(weighted).find(|(_, column)| !has(column)) {
             return Err(missing(Place::file(WORKER), key, column));
         }
-        let templates = Templates::compile(&self.prompt)?;
-        match templates
-            .variables()
-            .into_iter()
-            .find(|(_, column)| !has(column))
-        {
-            Some((place, column)) => Err(missing(place, "template variable", &column)),
-            None => Ok(()),
+        for step in self.steps() {
+            let columns = Step::new(&step)?.columns();
+            if let Some((place, column)) = columns.into_iter().find(|(_, it)| !has(it)) {
+                return Err(missing(place, "template variable", &column));
+            }
         }
+        Ok(())
     }
 
     /// The names of the texts that count.
     fn file_names(&self) -> Vec<String> {
-        let mut names = vec![WORKER.to_owned(), self.prompt.template_file.clone()];
-        names.extend(self.prompt.system_file.clone());
-        names.extend(self.prompt.schema_file.clone());
+        let mut names = vec![WORKER.to_owned()];
+        // a system text that no component takes is named still
+        let shared = self.prompt.system_file.clone();
+        names.extend(shared);
+        for step in self.steps() {
+            names.push(step.prompt.template_file);
+            names.extend(step.prompt.system_file);
+            names.extend(step.prompt.schema_file);
+        }
         names.extend(self.sink.as_ref().map(|sink| sink.file.clone()));
         if let SourceFrom::Sql { file, .. } = &self.source.from {
             names.push(file.clone());
@@ -211,3 +209,7 @@ impl Definition {
 
 /// The file every folder has.
 pub(super) const WORKER: &str = "worker.toml";
+
+/// How long a call may take where worker.toml says nothing: of a worker of one step, of a component.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const COMPONENT_TIMEOUT: Duration = Duration::from_secs(30);

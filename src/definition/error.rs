@@ -149,6 +149,14 @@ pub enum DefinitionError {
         /// What this version does instead.
         message: String,
     },
+    /// Components that were picked for a run and cannot be had.
+    #[error("{message}{}", help(advice))]
+    Selection {
+        /// What is wrong.
+        message: String,
+        /// What helps.
+        advice: Option<String>,
+    },
     /// The source lacks a column that is named.
     #[error(
         "{place}: {named_as} \"{column}\" is no column of the source{} (columns: {})",
@@ -169,10 +177,10 @@ pub enum DefinitionError {
 }
 
 impl DefinitionError {
-    /// Where it was written. `None`: a file that could not be read.
+    /// Where it was written. `None`: a file that could not be read, or a selection.
     pub fn place(&self) -> Option<&Place> {
         match self {
-            Self::Read { .. } => None,
+            Self::Read { .. } | Self::Selection { .. } => None,
             Self::NoFile { place, .. }
             | Self::Text { place, .. }
             | Self::Syntax { place, .. }
@@ -211,7 +219,10 @@ impl DefinitionError {
             | Self::BadValue { key, .. }
             | Self::Unsupported { key, .. } => Some(key),
             Self::NoColumn { column, .. } => Some(column),
-            Self::Read { .. } | Self::Text { .. } | Self::Syntax { .. } => None,
+            Self::Read { .. }
+            | Self::Selection { .. }
+            | Self::Text { .. }
+            | Self::Syntax { .. } => None,
         }
     }
 
@@ -221,7 +232,7 @@ impl DefinitionError {
             Self::NoFile { nearest, .. }
             | Self::UnknownKey { nearest, .. }
             | Self::NoColumn { nearest, .. } => nearest.as_deref(),
-            Self::BadValue { advice, .. } => advice.as_deref(),
+            Self::BadValue { advice, .. } | Self::Selection { advice, .. } => advice.as_deref(),
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! What a request will weigh, before a provider has counted it.
 
-use crate::llm::Request;
+use super::Component;
+use crate::llm::{Params, Request};
 
 /// Estimated tokens of a text: a quarter of its weight, rounded up.
 ///
@@ -33,6 +34,27 @@ pub fn estimated_request_tokens(request: &Request) -> u32 {
     .flatten()
     .map(|part| estimated_tokens(part).saturating_add(FRAME_TOKENS))
     .fold(0, u32::saturating_add)
+}
+
+/// Estimated input tokens of a step whose needs are not done: its template, system text and schema, the
+/// item whole, and the answers of its needs as long as they may be (a local one's as long as its
+/// template). Rather too many than too few.
+pub fn estimated_step_tokens(step: &Component, all: &[Component], body: &str) -> u32 {
+    let prompt = &step.prompt;
+    let own = estimated_request_tokens(&Request {
+        system: prompt.system.clone(),
+        prompt: prompt.template.clone(),
+        schema: prompt.schema.clone(),
+        params: Params::default(),
+    });
+    let needed = all.iter().filter(|other| step.needs.contains(&other.name));
+    needed
+        .map(|other| match other.prompt.params.max_output_tokens {
+            Some(most) if !other.local => most,
+            _ => estimated_tokens(&other.prompt.template),
+        })
+        .fold(own, u32::saturating_add)
+        .saturating_add(estimated_tokens(body))
 }
 
 fn weight(c: char) -> u64 {

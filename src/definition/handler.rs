@@ -1,18 +1,16 @@
-//! The handler of a worker that needs no Rust: a template asks, a schema judges.
+//! The handler that needs no Rust: a template asks, a schema judges; each step its own.
 
-use minijinja::Value;
+use std::collections::BTreeMap;
 
-use super::{
-    Definition, DefinitionError, Place, PromptSpec, answer::Judge, json, template::Templates,
-};
+use super::{Definition, DefinitionError, step::Step};
 use crate::{
     llm::{Reply, Request},
     task::{Answer, Handler, HandlerError, Item, Judgement},
 };
 
-/// Does the tasks of a worker that asks no model: what the template renders to is the answer.
+/// Does the tasks of steps that ask no model: what the template renders to is the answer.
 #[derive(Debug)]
-pub struct LocalTemplate(TemplateHandler);
+pub struct LocalTemplate(Steps);
 
 /// Why a template brought no answer; asking it again cannot help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,12 +24,13 @@ pub enum LocalTemplateError {
 }
 
 impl LocalTemplate {
-    /// The template of a definition.
+    /// The templates of a definition's local steps. `None`: it has none.
     ///
     /// # Errors
     /// As [`TemplateHandler::new`].
-    pub fn new(definition: &Definition) -> Result<Self, DefinitionError> {
-        TemplateHandler::new(definition).map(Self)
+    pub fn of(definition: &Definition) -> Result<Option<Self>, DefinitionError> {
+        let steps = Steps::of(definition, true)?;
+        Ok((!steps.0.is_empty()).then_some(Self(steps)))
     }
 
     /// The answer to an item: the rendered text where it is JSON, else that text as a JSON string. It
@@ -40,103 +39,81 @@ impl LocalTemplate {
     /// # Errors
     /// [`LocalTemplateError`] says whose fault it is.
     pub fn answer(&self, item: &Item) -> Result<Answer, LocalTemplateError> {
-        let text = self
-            .0
-            .rendered(item)
+        let step = self.0.step(item).map_err(LocalTemplateError::Input)?;
+        let text = step
+            .request(item)
             .map_err(LocalTemplateError::Input)?
             .prompt;
         let answer = Answer::json(text.trim()).unwrap_or_else(|_| Answer::text(&text));
-        if self.0.prompt.schema.is_none() {
+        if !step.has_schema() {
             return Ok(answer);
         }
-        match self.0.judge.judge(answer.get()) {
+        match step.judge(answer.get()) {
             Judgement::Accept(answer) => Ok(answer),
             Judgement::Reject(words) => Err(LocalTemplateError::Schema(words)),
         }
     }
 }
 
-/// Asks by rendering the worker's template over the item's fields, and judges by its schema.
+/// Asks by rendering the template of the item's component over the item's fields, and judges by its
+/// schema.
 ///
-/// Made once and shared: template and schema are compiled when it is made.
+/// Made once and shared: templates and schemas are compiled when it is made.
 ///
 /// In a template, a field is a variable of its name. Null renders as nothing, a field that is not
-/// there is an error, and numbers are printed as the source wrote them.
+/// there is an error, and numbers are printed as the source wrote them. Templates of components also
+/// see `results.NAME`, the answer of each component that theirs needs: an object or list where it is
+/// one, else a text.
 #[derive(Debug)]
-pub struct TemplateHandler {
-    templates: Templates,
-    judge: Judge,
-    prompt: PromptSpec,
-}
+pub struct TemplateHandler(Steps);
 
 impl TemplateHandler {
     /// The handler of a definition.
     ///
     /// # Errors
-    /// [`DefinitionError::Syntax`] when template or schema do not compile; for a definition that
-    /// was [checked](Definition::check) they do.
+    /// [`DefinitionError::Syntax`] when template or schema do not compile,
+    /// [`DefinitionError::BadValue`] when a template looks at results that its component does not
+    /// need; for a definition that was [checked](Definition::check) neither happens.
     pub fn new(definition: &Definition) -> Result<Self, DefinitionError> {
-        let prompt = definition.prompt.clone();
-        let judge = Judge::new(prompt.schema.as_ref()).map_err(|message| {
-            let file = prompt.schema_file.as_deref().unwrap_or_default();
-            DefinitionError::Syntax {
-                place: Place::file(file),
-                message,
-            }
-        })?;
-        Ok(Self {
-            templates: Templates::compile(&prompt)?,
-            judge,
-            prompt,
-        })
-    }
-
-    /// The fields that the templates look at; what else is in a body is never looked at, so that
-    /// damage there does no harm.
-    fn fields(&self, body: &str) -> Result<Value, String> {
-        let body = body.trim();
-        if !body.starts_with('{') {
-            return Err("the item is no JSON object".to_owned());
-        }
-        if json::depth(body) > json::DEPTH_MAX {
-            return Err(format!(
-                "the item is nested deeper than {}",
-                json::DEPTH_MAX
-            ));
-        }
-        let mut fields = Vec::new();
-        for (key, raw) in json::members(body) {
-            let Ok(key) = json::text(key.unwrap_or_default()) else {
-                continue;
-            };
-            if self.templates.fields.contains(&key) {
-                let value = json::for_template(raw, &key).map_err(|path| {
-                    format!("the field `{path}` holds half of a surrogate pair, which is no text")
-                })?;
-                fields.push((key, value));
-            }
-        }
-        Ok(Value::from_pairs(fields))
-    }
-
-    fn rendered(&self, item: &Item) -> Result<Request, String> {
-        let fields = self.fields(item.body.get())?;
-        let render = |file: &String| self.templates.render(file, &fields);
-        Ok(Request {
-            system: self.prompt.system_file.as_ref().map(render).transpose()?,
-            prompt: render(&self.prompt.template_file)?,
-            schema: self.prompt.schema.clone(),
-            params: self.prompt.params.clone(),
-        })
+        Steps::of(definition, false).map(Self)
     }
 }
 
 impl Handler for TemplateHandler {
     fn request(&self, item: &Item) -> Result<Request, HandlerError> {
-        self.rendered(item).map_err(HandlerError)
+        let step = self.0.step(item).map_err(HandlerError)?;
+        step.request(item).map_err(HandlerError)
     }
 
-    fn judge(&self, _item: &Item, reply: &Reply) -> Judgement {
-        self.judge.judge(&reply.text)
+    fn judge(&self, item: &Item, reply: &Reply) -> Judgement {
+        match self.0.step(item) {
+            Ok(step) => step.judge(&reply.text),
+            Err(words) => Judgement::Reject(words),
+        }
+    }
+}
+
+/// Compiled steps by component.
+#[derive(Debug)]
+struct Steps(BTreeMap<String, Step>);
+
+impl Steps {
+    /// All steps, or only those that ask no model.
+    fn of(definition: &Definition, local_only: bool) -> Result<Self, DefinitionError> {
+        let mut steps = definition.steps();
+        steps.retain(|step| step.local || !local_only);
+        steps
+            .into_iter()
+            .map(|step| Ok((step.name.clone(), Step::new(&step)?)))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    fn step(&self, item: &Item) -> Result<&Step, String> {
+        let name = &item.component;
+        self.0.get(name).ok_or_else(|| match name.as_str() {
+            "" => "the worker has components, and this task is of none".to_owned(),
+            _ => format!("the worker has no component {name} that does this"),
+        })
     }
 }

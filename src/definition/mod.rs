@@ -1,12 +1,13 @@
-//! A worker folder, read and checked: source, score, tiers, prompt, schema, sink.
+//! A worker folder, read and checked: source, score, tiers, prompt, schema, components, sink.
 //!
 //! Owns: the texts of a folder ([`Folder`]), what they say ([`Definition`]), every mistake they can
 //! hold ([`DefinitionError`], with file, line, key and what helps), the handler that needs no Rust
-//! ([`TemplateHandler`]), the rows of a source ([`rows`]) and what a request will weigh
+//! ([`TemplateHandler`]), which steps a run does ([`Selection`]), the rows of a source ([`rows`]) and what a request will weigh
 //! ([`estimated_tokens`]). Never: SQL, a clock, the disk (but for `folder.rs`).
 
 mod answer;
 mod check;
+mod component;
 mod error;
 mod estimate;
 mod folder;
@@ -15,8 +16,12 @@ mod json;
 mod named;
 mod parse;
 mod parse_components;
+mod parse_local;
+mod parse_prompt;
 mod parse_tiers;
 pub mod rows;
+mod select;
+mod step;
 mod stored;
 mod table;
 mod template;
@@ -24,12 +29,14 @@ mod toml_tree;
 mod words;
 
 pub use check::Definition;
+pub use component::Component;
 pub use error::{DefinitionError, Place};
-pub use estimate::{estimated_request_tokens, estimated_tokens};
+pub use estimate::{estimated_request_tokens, estimated_step_tokens, estimated_tokens};
 pub use folder::Folder;
 pub use handler::{LocalTemplate, LocalTemplateError, TemplateHandler};
+pub use select::{SelectedStep, Selection};
 pub use stored::StoredDefinition;
 pub use words::{
-    CacheSpec, Component, FileFormat, Limits, OrderBy, PacingSpec, Policy, PromptSpec, RoutingSpec,
+    CacheSpec, FileFormat, Limits, OrderBy, PacingSpec, PackSpec, Policy, PromptSpec, RoutingSpec,
     Sink, SourceFrom, SourceSpec, Strategy, Tier, WeightTable,
 };

@@ -1,15 +1,14 @@
-//! The tables that name files: source, prompt and sink, with the files' texts.
+//! The tables that name files: source and sink, with the files' texts.
 
 use serde_json::Value;
 
 use super::{
-    DefinitionError, Folder, Place, PromptSpec, Sink, SourceFrom, SourceSpec, WeightTable,
+    DefinitionError, Folder, Place, Sink, SourceFrom, SourceSpec, WeightTable,
     answer::Judge,
-    check::WORKER,
     error::nearest,
     parse,
     table::{Table, bad},
-    toml_tree::{self, Node},
+    toml_tree,
 };
 
 pub(super) fn source(
@@ -33,40 +32,6 @@ pub(super) fn source(
     })
 }
 
-pub(super) fn prompt(folder: &Folder, top: &Table<'_>) -> Result<PromptSpec, DefinitionError> {
-    let none = Node {
-        place: Place::file(WORKER),
-        value: toml_tree::Tree::Table(Vec::new()),
-    };
-    let table = Table::open(
-        top.node("prompt").unwrap_or(&none),
-        "[prompt]",
-        parse::PROMPT_KEYS,
-    )?;
-    let template_file = table
-        .text("template")?
-        .unwrap_or_else(|| "prompt.md".to_owned());
-    let system_file = table.text("system")?;
-    let schema_file = table.text("schema")?;
-    let text = |key, file: &String| named_text(folder, &table, key, file);
-    let schema = schema_file
-        .as_ref()
-        .map(|file| schema(file, &text("schema", file)?))
-        .transpose()?;
-    Ok(PromptSpec {
-        template: text("template", &template_file)?,
-        system: system_file
-            .as_ref()
-            .map(|file| text("system", file))
-            .transpose()?,
-        params: parse::params(&table)?,
-        template_file,
-        system_file,
-        schema_file,
-        schema,
-    })
-}
-
 pub(super) fn sink(folder: &Folder, top: &Table<'_>) -> Result<Option<Sink>, DefinitionError> {
     let Some(file) = parse::sink(top)? else {
         return Ok(None);
@@ -80,7 +45,7 @@ pub(super) fn sink(folder: &Folder, top: &Table<'_>) -> Result<Option<Sink>, Def
 }
 
 /// A schema file's value, known to be a valid JSON Schema.
-fn schema(file: &str, text: &str) -> Result<Value, DefinitionError> {
+pub(super) fn schema(file: &str, text: &str) -> Result<Value, DefinitionError> {
     let value: Value = serde_json::from_str(text).map_err(|error| DefinitionError::Syntax {
         place: Place::line(file, error.line()),
         message: format!("is not JSON: {error}"),
@@ -89,11 +54,40 @@ fn schema(file: &str, text: &str) -> Result<Value, DefinitionError> {
         place: Place::file(file),
         message,
     })?;
+    if let Some(path) = empty_enum(&value, "") {
+        let line = text.lines().position(|line| line.contains("\"enum\""));
+        return Err(DefinitionError::Syntax {
+            place: Place::line(file, line.unwrap_or_default() + 1),
+            message: format!(
+                "{path} is empty, so no answer could ever be right: list what may be chosen"
+            ),
+        });
+    }
     Ok(value)
 }
 
+/// The path of a list to choose from that offers nothing, as an empty vocabulary makes it.
+fn empty_enum(schema: &Value, path: &str) -> Option<String> {
+    match schema {
+        Value::Object(fields) => fields.iter().find_map(|(key, value)| {
+            let path = format!("{path}/{key}");
+            let is_empty = key == "enum" && value.as_array().is_some_and(Vec::is_empty);
+            if is_empty {
+                Some(path)
+            } else {
+                empty_enum(value, &path)
+            }
+        }),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(at, item)| empty_enum(item, &format!("{path}/{at}"))),
+        _ => None,
+    }
+}
+
 /// The text of a file that a key names.
-fn named_text(
+pub(super) fn named_text(
     folder: &Folder,
     table: &Table<'_>,
     key: &str,

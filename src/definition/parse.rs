@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use super::{
-    CacheSpec, DefinitionError, FileFormat, Limits, OrderBy, PacingSpec, Policy, RoutingSpec,
-    SourceFrom, Strategy,
+    DefinitionError, FileFormat, Limits, OrderBy, PacingSpec, Policy, RoutingSpec, SourceFrom,
+    Strategy,
     table::Table,
     toml_tree::{Node, Tree},
 };
-use crate::llm::Params;
 
 pub(super) const TOP_KEYS: &[&str] = &[
     "name",
@@ -31,25 +30,21 @@ pub(super) const TOP_KEYS: &[&str] = &[
 ];
 pub(super) const SOURCE_KEYS: &[&str] = &["sql", "file", "id", "category", "version", "score"];
 pub(super) const PROMPT_KEYS: &[&str] = &["template", "schema", "system", "params"];
-const PARAM_KEYS: &[&str] = &[
-    "temperature",
-    "top_p",
-    "top_k",
-    "max_output_tokens",
-    "stop",
-    "seed",
-    "thinking_budget",
-];
 
 /// The worker's name: lower case, digits, `_` and `-`, since it becomes part of variables' names.
 pub(super) fn name(top: &Table<'_>) -> Result<String, DefinitionError> {
     let name = top.need_text("name")?;
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
-    if name.len() <= 63 && name.chars().all(fits) {
+    if is_name(&name) {
         Ok(name)
     } else {
-        Err(top.bad("name", "must be at most 63 of a-z, 0-9, _ and -"))
+        Err(top.bad("name", NAME_RULE))
     }
+}
+
+/// Whether workers and components may be called so.
+pub(super) fn is_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    (1..=63).contains(&name.len()) && name.chars().all(fits)
 }
 
 pub(super) fn order_by(top: &Table<'_>) -> Result<OrderBy, DefinitionError> {
@@ -91,109 +86,16 @@ pub(super) fn source_from(source: &Table<'_>) -> Result<SourceFrom, DefinitionEr
     }
 }
 
-pub(super) fn params(prompt: &Table<'_>) -> Result<Params, DefinitionError> {
-    let Some(node) = prompt.node("params") else {
-        return Ok(Params::default());
-    };
-    let table = Table::open(node, "prompt.params", PARAM_KEYS)?;
-    let within = |key, most: f64| match table.number(key)? {
-        Some(value) if !(0.0..=most).contains(&value) => {
-            Err(table.bad(key, format!("is {value}: it must be 0 to {most}")))
-        }
-        value => Ok(value),
-    };
-    Ok(Params {
-        temperature: within("temperature", 2.0)?,
-        top_p: within("top_p", 1.0)?,
-        top_k: table.integer("top_k", 1, u32::MAX)?,
-        max_output_tokens: table.integer("max_output_tokens", 1, u32::MAX)?,
-        stop: table.texts("stop")?,
-        seed: table.integer("seed", i64::MIN, i64::MAX)?,
-        thinking_budget: table.integer("thinking_budget", -1, i32::MAX)?,
-    })
-}
-
-pub(super) fn pack(top: &Table<'_>) -> Result<(), DefinitionError> {
-    let Some(node) = top.node("pack") else {
-        return Ok(());
-    };
-    let table = Table::open(node, "[pack]", &["size"])?;
-    match table.integer("size", 1, 1_000)? {
-        None | Some(1) => Ok(()),
-        Some(_) => Err(table.unsupported(
-            "size",
-            "above 1 is not supported by this version: it asks for one item a call",
-        )),
-    }
-}
-
-pub(super) fn cache(top: &Table<'_>) -> Result<CacheSpec, DefinitionError> {
-    let mut cache = CacheSpec {
-        enabled: true,
-        version: "1".to_owned(),
-        family: None,
-    };
-    if let Some(node) = top.node("cache") {
-        let table = Table::open(node, "[cache]", &["enabled", "version", "family"])?;
-        cache.enabled = table.flag("enabled")?.unwrap_or(cache.enabled);
-        cache.version = table.text("version")?.unwrap_or(cache.version);
-        cache.family = table.text("family")?;
-    }
-    Ok(cache)
-}
-
-/// What a worker that asks no model has no use for: told, so that nobody thinks that it holds.
-pub(super) fn nothing_of_models(top: &Table<'_>) -> Result<(), DefinitionError> {
-    let unused = |table: &Table<'_>, keys: &[(&str, &str)]| {
-        let set = keys.iter().find(|(key, _)| table.node(key).is_some());
-        set.map_or(Ok(()), |(key, why)| {
-            Err(table.bad_with(
-                key,
-                format!("{why}, and local = true asks no model"),
-                LOCAL_ADVICE,
-            ))
-        })
-    };
-    unused(
-        top,
-        &[
-            ("fallback", "names a model"),
-            ("cache", "keeps replies of models"),
-            ("routing", "says which model is asked"),
-            ("pacing", "spreads calls of models"),
-            ("strategy", "says how calls travel"),
-        ],
-    )?;
-    if let Some(node) = top.node("prompt") {
-        let prompt = Table::any_keys(node, "[prompt]")?;
-        unused(
-            &prompt,
-            &[("params", "is for models"), ("system", "is for models")],
-        )?;
-    }
-    if let Some(node) = top.node("limits") {
-        let limits = Table::any_keys(node, "[limits]")?;
-        unused(&limits, &[("max_concurrency", "counts calls of models")])?;
-    }
-    for node in top.list("tier")? {
-        let tier = Table::any_keys(node, "[[tier]]")?;
-        unused(
-            &tier,
-            &[("model", "names a model"), ("fallbacks", "names models")],
-        )?;
-    }
-    Ok(())
-}
-
-pub(super) fn limits(top: &Table<'_>) -> Result<Limits, DefinitionError> {
+/// The worker's bounds; `timeout_unset`: where it says nothing of how long a call may take.
+pub(super) fn limits(top: &Table<'_>, timeout_unset: Duration) -> Result<Limits, DefinitionError> {
     let mut limits = Limits {
         max_concurrency: None,
-        call_timeout: CALL_TIMEOUT,
+        call_timeout: timeout_unset,
     };
     if let Some(node) = top.node("limits") {
         let table = Table::open(node, "[limits]", &["max_concurrency", "call_timeout_s"])?;
         limits.max_concurrency = table.integer("max_concurrency", 1, 100_000)?;
-        limits.call_timeout = timeout(&table)?.unwrap_or(CALL_TIMEOUT);
+        limits.call_timeout = timeout(&table)?.unwrap_or(timeout_unset);
     }
     Ok(limits)
 }
@@ -292,5 +194,5 @@ pub(super) fn is_filled(node: &Node) -> bool {
     matches!(node.value.plain(), Tree::List(items) if !items.is_empty())
 }
 
-const LOCAL_ADVICE: &str = "leave it out, or say local = false";
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// What a name may be.
+pub(super) const NAME_RULE: &str = "must be at most 63 of a-z, 0-9, _ and -";

@@ -106,6 +106,30 @@ impl Templates {
         found
     }
 
+    /// Each member of this variable that a template looks at by name (`results.tags`), with the
+    /// first line that names it.
+    pub(super) fn members_of(&self, variable: &str) -> Vec<(Place, String)> {
+        let mut found = Vec::new();
+        for file in &self.files {
+            let Ok(template) = self.env.get_template(file) else {
+                continue;
+            };
+            let mut names: Vec<String> = template
+                .undeclared_variables(true)
+                .iter()
+                .filter_map(|path| path.strip_prefix(variable)?.strip_prefix('.'))
+                .map(|rest| rest.split('.').next().unwrap_or(rest).to_owned())
+                .collect();
+            names.sort_unstable();
+            names.dedup();
+            found.extend(names.into_iter().map(|name| {
+                let line = first_line_with(template.source(), &name);
+                (Place::line(file, line), name)
+            }));
+        }
+        found
+    }
+
     /// Renders one of the templates over an item's fields.
     pub(super) fn render(&self, file: &str, fields: &Value) -> Result<String, String> {
         let template = self

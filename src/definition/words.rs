@@ -92,9 +92,9 @@ pub struct Tier {
 }
 
 /// What is asked, as the files' texts.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PromptSpec {
-    /// The template's file name.
+    /// The template's file name. Empty: the worker has components, each with a template of its own.
     pub template_file: String,
     /// The template (minijinja) of the prompt.
     pub template: String,
@@ -119,6 +119,26 @@ pub struct CacheSpec {
     pub version: String,
     /// A name that stands for the ladder in the key. `None`: the ladder's models do.
     pub family: Option<String>,
+    /// A kept reply is used for so many days. `None`: as long as it is kept.
+    pub max_age_days: Option<u32>,
+}
+
+/// How many items one prompt may ask about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackSpec {
+    /// Items in one prompt at most (default 1, up to 100).
+    pub size: u32,
+    /// Estimated input tokens of all items of one prompt together, at most (default 8,000).
+    pub max_input_tokens: u32,
+}
+
+impl Default for PackSpec {
+    fn default() -> Self {
+        Self {
+            size: 1,
+            max_input_tokens: 8_000,
+        }
+    }
 }
 
 /// Bounds of this worker, for the whole fleet.
@@ -196,31 +216,6 @@ pub enum Strategy {
     Batch,
     /// Some at once, the rest as a batch.
     Hybrid,
-}
-
-/// One of several steps done for each item.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Component {
-    /// Its name, unique in the worker.
-    pub name: String,
-    /// Components of the same item that must be done before.
-    pub needs: Vec<String>,
-    /// Lower first (default 0).
-    pub priority: i32,
-    /// Whether it is done without being asked for (default true).
-    pub enabled: bool,
-    /// A template over the item and earlier results, without a call (default false).
-    pub local: bool,
-    /// Its own template's file; the worker's if none.
-    pub template: Option<String>,
-    /// Its own schema's file; the worker's if none.
-    pub schema: Option<String>,
-    /// Its own ladder, instead of its tier's. Empty: its tier's.
-    pub models: Vec<ModelId>,
-    /// Its own parameters; the worker's if none.
-    pub params: Option<Params>,
-    /// How long one call may take. `None`: the worker's timeout.
-    pub call_timeout: Option<Duration>,
 }
 
 /// The statement that takes answers to the user's own tables.

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     Shared,
     heartbeat::Lease,
+    inputs,
     registry::{Compiled, guarded},
     settle::{Closing, Outcome},
     throttle::Sign,
@@ -92,9 +93,10 @@ impl LocalRun {
             return self.open(Fate::Fail, "input", "its payload is not JSON", 0);
         };
         self.task.version = body.version;
-        let item = Item {
-            id: body.item,
-            body: raw,
+        let item = match self.item(&work, body.item, raw).await {
+            Ok(Ok(item)) => item,
+            Ok(Err(words)) => return self.open(Fate::Fail, "input", &words, 0),
+            Err(error) => return self.open(Fate::Release, "not_sent", &error.to_string(), 0),
         };
         if !self.lease.holds() {
             return self.open(
@@ -122,6 +124,25 @@ impl LocalRun {
             .compiled(store, &self.task.definition)
             .await?;
         Ok(Work::Folder(compiled))
+    }
+
+    /// Its item, with the answers that its component needs.
+    async fn item(
+        &self,
+        work: &Work,
+        id: String,
+        body: Box<RawValue>,
+    ) -> Result<Result<Item, String>, StoreError> {
+        let component = &self.task.component;
+        match work {
+            Work::Folder(compiled) if !component.is_empty() => {
+                let id_of = self.task.task;
+                let mut results = inputs::of(&self.shared.store, &[id_of]).await?;
+                let results = results.remove(&id_of).unwrap_or_default();
+                Ok(compiled.item(id, body, component, results))
+            }
+            _ => Ok(Ok(Item::new(id, body))),
+        }
     }
 
     /// Renders the folder's template: that is the answer.

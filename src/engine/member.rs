@@ -46,10 +46,7 @@ impl Member {
     pub(super) fn item(&self) -> Option<Item> {
         let body = self.body.as_ref()?;
         let raw = serde_json::value::RawValue::from_string(body.body.clone()).ok()?;
-        Some(Item {
-            id: body.item.clone(),
-            body: raw,
-        })
+        Some(Item::new(body.item.clone(), raw))
     }
 
     /// Judges its own answer: accepted, or the reason why not. `spent` is its part of the call.

@@ -9,6 +9,7 @@ mod crowd;
 mod fallback;
 mod fetch;
 mod heartbeat;
+mod inputs;
 mod local;
 mod maintenance;
 mod member;

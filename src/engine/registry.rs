@@ -6,12 +6,14 @@ use std::{
     time::Duration,
 };
 
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::{
     cache,
     definition::{
-        Definition, LocalTemplate, StoredDefinition, TemplateHandler, estimated_request_tokens,
+        Component, Definition, LocalTemplate, StoredDefinition, TemplateHandler,
+        estimated_request_tokens,
     },
     store::{
         Store, StoreError,
@@ -19,7 +21,7 @@ use crate::{
         run::Pacing,
         worker::NewWorker,
     },
-    task::{Handler, Item, LocalHandler},
+    task::{Answer, Handler, Item, LocalHandler},
 };
 
 /// A definition made ready to work by.
@@ -34,11 +36,42 @@ pub(super) struct Compiled {
     pub(super) sink: Option<String>,
     /// Version of the cache, part of each request's key.
     cache_version: String,
+    /// What else counts of each step, by component.
+    steps: BTreeMap<String, CompiledStep>,
+}
+
+/// What counts of a step besides what it asks.
+pub(super) struct CompiledStep {
+    /// Components whose answers it sees.
+    pub(super) needs: Vec<String>,
     /// The cache's family, by tier.
     families: Vec<Vec<String>>,
 }
 
 impl Compiled {
+    /// What counts of a component; of a worker of one step it has no name.
+    pub(super) fn component(&self, name: &str) -> Option<&CompiledStep> {
+        self.steps.get(name)
+    }
+
+    /// An item with the answers that its component needs; or why it cannot be done.
+    pub(super) fn item(
+        &self,
+        id: String,
+        body: Box<RawValue>,
+        component: &str,
+        results: BTreeMap<String, Answer>,
+    ) -> Result<Item, String> {
+        let needs = self.component(component).map(|step| &step.needs);
+        let gone = |need: &&String| !results.contains_key(need.as_str());
+        match needs.into_iter().flatten().find(gone) {
+            Some(need) => Err(format!(
+                "the result of {need}, which it needs, is gone: do that again, with this"
+            )),
+            None => Ok(Item::new(id, body).of(component, results)),
+        }
+    }
+
     /// What a task's prompt weighs, and the key of its request; or why no prompt can be made of it.
     pub(super) fn weigh(
         &self,
@@ -52,8 +85,8 @@ impl Compiled {
             cache_version: &self.cache_version,
             item_version: version,
             family: &self
-                .families
-                .get(tier)
+                .component(&item.component)
+                .and_then(|step| step.families.get(tier))
                 .into_iter()
                 .flatten()
                 .map(String::as_str)
@@ -62,6 +95,22 @@ impl Compiled {
         let tokens = estimated_request_tokens(&request);
         Ok((i32::try_from(tokens).unwrap_or(i32::MAX), key))
     }
+}
+
+fn steps_of(definition: &Definition) -> BTreeMap<String, CompiledStep> {
+    let tiers = 0..definition.tiers.len();
+    let families = |step: &Component| {
+        let of_tier = |tier| definition.family_of(step, tier);
+        tiers.clone().map(of_tier).collect()
+    };
+    let steps = definition.steps().into_iter();
+    steps
+        .map(|step| {
+            let families = families(&step);
+            let needs = step.needs;
+            (step.name, CompiledStep { needs, families })
+        })
+        .collect()
 }
 
 /// Runs a handler's code: a panic in it is the task's trouble, not the process's.
@@ -192,10 +241,7 @@ impl Registry {
             .map_err(|error| StoreError::Refused(error.to_string()))?;
         let handler = self.handler(&definition).map_err(StoreError::Refused)?;
         let sink = definition.sink.as_ref().map(|sink| sink.sql.clone());
-        let local = definition
-            .local
-            .then(|| LocalTemplate::new(&definition))
-            .transpose()
+        let local = LocalTemplate::of(&definition)
             .map_err(|error| StoreError::Refused(error.to_string()))?;
         let compiled = Arc::new(Compiled {
             handler,
@@ -203,9 +249,7 @@ impl Registry {
             packs: false,
             sink,
             cache_version: definition.cache.version.clone(),
-            families: (0..definition.tiers.len())
-                .map(|tier| definition.family(tier))
-                .collect(),
+            steps: steps_of(&definition),
         });
         self.lock().insert(hash.to_vec(), compiled.clone());
         Ok(compiled)

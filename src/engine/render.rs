@@ -1,16 +1,17 @@
 //! Rendering: tasks that came in without a prompt are weighed, so that the claim knows what they need.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
-use super::{Shared, registry::Compiled};
+use super::{Shared, inputs, registry::Compiled};
 use crate::{
     store::{
         StoreError,
         unrendered::{Rendered, Unrendered},
     },
-    task::Item,
+    task::Answer,
 };
 
 /// Tasks rendered by one turn at most.
@@ -27,6 +28,9 @@ pub(super) async fn turn(shared: &Arc<Shared>) -> Result<usize, StoreError> {
     if taken.is_empty() {
         return Ok(0);
     }
+    let of_many = taken.iter().filter(|task| !task.component.is_empty());
+    let of_many: Vec<Uuid> = of_many.map(|task| task.task).collect();
+    let mut results = inputs::of(&shared.store, &of_many).await?;
     let mut rendered = Vec::with_capacity(taken.len());
     for task in &taken {
         match shared
@@ -34,7 +38,10 @@ pub(super) async fn turn(shared: &Arc<Shared>) -> Result<usize, StoreError> {
             .compiled(&shared.store, &task.definition)
             .await
         {
-            Ok(compiled) => rendered.push(weigh(&compiled, task)),
+            Ok(compiled) => {
+                let results = results.remove(&task.task).unwrap_or_default();
+                rendered.push(weigh(&compiled, task, results));
+            }
             Err(error) if error.is_passing() => return Err(error),
             // kept by a newer program, perhaps: others will render it
             Err(error) => {
@@ -46,17 +53,12 @@ pub(super) async fn turn(shared: &Arc<Shared>) -> Result<usize, StoreError> {
     Ok(taken.len())
 }
 
-fn weigh(compiled: &Compiled, task: &Unrendered) -> Rendered {
+fn weigh(compiled: &Compiled, task: &Unrendered, results: BTreeMap<String, Answer>) -> Rendered {
     let tier = usize::try_from(task.tier).unwrap_or_default();
     let weighed = RawValue::from_string(task.body.clone())
         .map_err(|error| format!("its payload is not JSON: {error}"))
-        .and_then(|body| {
-            let item = Item {
-                id: task.item.clone(),
-                body,
-            };
-            compiled.weigh(&item, task.version.as_deref(), tier)
-        });
+        .and_then(|body| compiled.item(task.item.clone(), body, &task.component, results))
+        .and_then(|item| compiled.weigh(&item, task.version.as_deref(), tier));
     match weighed {
         Ok((est_tokens, key)) => Rendered {
             task: task.task,

@@ -174,6 +174,26 @@ impl Store {
         Ok((row.copied.into(), row.gone.into()))
     }
 
+    /// The tasks of all components beside these, themselves included: those of the same run and item.
+    /// Each as (one of these, component, its task).
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn siblings(&self, tasks: &[Uuid]) -> Result<Vec<(Uuid, String, Uuid)>, StoreError> {
+        let rows = sqlx::query!(
+            "select t.id, o.component, o.id as of_component from tidegate.tasks t
+               join tidegate.tasks o on o.run_id = t.run_id and o.item_id = t.item_id
+              where t.id = any($1)",
+            tasks,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.id, row.component, row.of_component))
+            .collect())
+    }
+
     /// The definition in force for a worker, else that of this run, else of its newest run; as JSON text.
     ///
     /// # Errors

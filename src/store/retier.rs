@@ -114,20 +114,23 @@ impl Store {
         .await?)
     }
 
-    /// The next tasks of a run that wait, in order of id, after this one.
+    /// The next tasks of a run's component that wait, in order of id, after this one.
     ///
     /// # Errors
     /// As every statement.
     pub async fn waiting_of(
         &self,
         run: Uuid,
+        component: &str,
         after: Uuid,
         limit: i64,
     ) -> Result<Vec<Uuid>, StoreError> {
         Ok(sqlx::query_scalar!(
             "select id from tidegate.tasks
-              where run_id = $1 and id > $2 and state in ('blocked', 'scheduled', 'ready') order by id limit $3",
+              where run_id = $1 and component = $2 and id > $3 and state in ('blocked', 'scheduled', 'ready')
+              order by id limit $4",
             run,
+            component,
             after,
             limit,
         )

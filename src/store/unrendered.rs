@@ -17,6 +17,8 @@ pub struct Unrendered {
     pub body: String,
     /// The item's version, if the source has one.
     pub version: Option<String>,
+    /// Its component; empty for a worker of one step.
+    pub component: String,
     /// Its tier.
     pub tier: i16,
     /// The definition it is rendered by.
@@ -50,7 +52,7 @@ impl Store {
         Ok(sqlx::query_as!(
             Unrendered,
             r#"select t.id as task, coalesce(t.item_id, t.id::text) as "item!", coalesce(t.payload, i.body) as "body!",
-                      i.version as "version?", t.tier, u.definition_hash as definition
+                      i.version as "version?", t.component, t.tier, u.definition_hash as definition
                  from tidegate.take_unrendered_v1($1, make_interval(secs => $2), $3) z (id)
                  join tidegate.tasks t on t.id = z.id
                  join tidegate.runs u on u.id = t.run_id

@@ -2,9 +2,9 @@
 --
 -- The contract of a sink: one statement, run inside the transaction that completes the tasks, so
 -- its writes stand exactly when the tasks are done, once. Its one parameter is $1 jsonb, an array of
---   {"item_id": text, "version": text or null, "task_id": uuid, "answer": {...}, "model": text,
---    "finished_at": timestamptz}
--- where `answer` met schema.json and `version` is the item's, if the source names a version column.
+--   {"item_id": text, "component": text, "version": text or null, "task_id": uuid, "answer": {...},
+--    "model": text, "finished_at": timestamptz}
+-- where `component` is empty but for workers with components, `answer` met schema.json and `version` is the item's, if the source names a version column.
 -- It must not commit, and may be given the same item again (a reprocess): it replaces, never adds.
 with answers as (
     -- Of two answers for one item the later one counts.

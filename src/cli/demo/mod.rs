@@ -14,10 +14,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    CliError, Context, Exit, Opened, progress,
-    report::Report,
-    run::{loader as loader_of, models_of},
-    sample, stop,
+    CliError, Context, Exit, Opened, progress, report::Report, run::loader as loader_of, sample,
+    stop,
 };
 use crate::{
     definition::Definition,
@@ -143,7 +141,7 @@ async fn watch(
         &context.printer,
         &opened.store,
         runs.to_vec(),
-        models_of(definition),
+        definition.models(),
     );
     let mut ticks = tokio::time::interval(TICK);
     loop {

@@ -4,9 +4,8 @@ use serde::Serialize;
 
 use uuid::Uuid;
 
-use super::models_of;
 use crate::cli::{CliError, Context, Exit, Opened, expect};
-use crate::client::{BindingLimit, Loader, ModelCalls, Planned, expected_with};
+use crate::client::{BindingLimit, Loader, ModelCalls, Planned, StepOutlook, expected_with};
 use crate::definition::Definition;
 use crate::store::model::ModelRow;
 
@@ -27,6 +26,95 @@ struct DryRun {
     /// With those of what waits already.
     calls_by_model: Option<Vec<ModelCalls>>,
     tiers: Vec<DryTier>,
+    /// Of a worker with components: in the order they are done.
+    components: Vec<DryStep>,
+}
+
+impl DryRun {
+    fn print_steps(&self, context: &Context) -> Result<(), CliError> {
+        if self.components.is_empty() {
+            return Ok(());
+        }
+        let unknown = || "unknown".to_owned();
+        let row = |step: &DryStep| {
+            let output = step.output_tokens_max.map(|it| it.to_string());
+            let cost = step
+                .cost_microusd_max
+                .and_then(|it| crate::cli::progress::dollars(it, false));
+            vec![
+                step.component.clone(),
+                step.calls.to_string(),
+                step.input_tokens.to_string(),
+                output.unwrap_or_else(unknown),
+                cost.unwrap_or_else(unknown),
+            ]
+        };
+        let rows: Vec<_> = self.components.iter().map(row).collect();
+        let header = [
+            "component",
+            "calls",
+            "tokens in",
+            "tokens out, at most",
+            "cost, at most",
+        ];
+        context.printer.table(&header, &rows)?;
+        context.printer.line("")
+    }
+}
+
+/// What one component comes to.
+#[derive(Serialize)]
+struct DryStep {
+    component: String,
+    local: bool,
+    calls: u64,
+    input_tokens: u64,
+    output_tokens_max: Option<u64>,
+    cost_microusd_max: Option<i64>,
+}
+
+impl DryStep {
+    fn of(outlook: &StepOutlook, definition: &Definition, rows: &[ModelRow]) -> Option<Self> {
+        let steps = definition.steps();
+        let step = steps.iter().find(|it| it.name == outlook.component)?;
+        let most = step.prompt.params.max_output_tokens;
+        let output = match step.local {
+            true => Some(0),
+            false => most.map(|tokens| u64::from(tokens) * outlook.calls),
+        };
+        let mut names: Vec<String> = (0..definition.tiers.len())
+            .flat_map(|tier| definition.ladder_of(step, tier))
+            .map(String::from)
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        // the dearest model of any ladder: what it costs at most
+        let price = |part: fn(&ModelRow) -> Option<i64>| {
+            names
+                .iter()
+                .map(|name| rows.iter().find(|row| row.model == *name).and_then(part))
+                .collect::<Option<Vec<_>>>()
+                .and_then(|all| all.into_iter().max())
+        };
+        let (input_price, output_price) = (
+            price(|m| m.input_price_microusd),
+            price(|m| m.output_price_microusd),
+        );
+        let cost = match step.local {
+            true => Some(0),
+            false => output.and_then(|output| {
+                crate::cost::estimate(outlook.input_tokens, output, input_price, output_price)
+            }),
+        };
+        Some(Self {
+            component: step.name.clone(),
+            local: step.local,
+            calls: outlook.calls,
+            input_tokens: outlook.input_tokens,
+            output_tokens_max: output,
+            cost_microusd_max: cost,
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -45,42 +133,30 @@ pub(super) async fn run(
     let outlook = loader.dry_run().await?;
     // by the file: a dry run writes nothing, not even models
     let rows = context.config.models();
-    let models: Vec<Option<&ModelRow>> = models_of(definition)
+    let steps: Vec<DryStep> = outlook
+        .steps
         .iter()
-        .map(|name| rows.iter().find(|row| row.model == *name))
+        .filter_map(|step| DryStep::of(step, definition, &rows))
         .collect();
-    let tasks = outlook.items - outlook.refused;
-    let calls = if definition.local { 0 } else { tasks };
-    let output = definition
-        .prompt
-        .params
-        .max_output_tokens
-        .map(|tokens| u64::from(tokens) * calls);
-    // the dearest model of any ladder: what it costs at most
-    let price = |part: fn(&ModelRow) -> Option<i64>| {
-        models
-            .iter()
-            .map(|model| model.and_then(part))
-            .collect::<Option<Vec<_>>>()
-            .and_then(|all| all.into_iter().max())
-    };
-    let cost = output.and_then(|output| {
-        let (input_price, output_price) = (
-            price(|m| m.input_price_microusd),
-            price(|m| m.output_price_microusd),
-        );
-        crate::cost::estimate(outlook.input_tokens, output, input_price, output_price)
-    });
+    let sum_of = |part: fn(&DryStep) -> Option<u64>| steps.iter().map(part).sum::<Option<u64>>();
+    let calls: u64 = steps.iter().map(|step| step.calls).sum();
+    let tasks = outlook.items * steps.len() as u64 - outlook.refused;
+    let asks = steps.iter().any(|step| !step.local);
+    let output = sum_of(|step| step.output_tokens_max).filter(|_| asks);
+    let cost = steps
+        .iter()
+        .map(|step| step.cost_microusd_max)
+        .sum::<Option<i64>>()
+        .filter(|_| asks);
     let planned = Planned {
         definition,
         outlook: &outlook,
         models: &rows,
     };
     // beside what waits already; of a local worker nothing waits for a model
-    let expected = if definition.local {
-        None
-    } else {
-        Some(expected_with(&opened.store, &planned).await?)
+    let expected = match asks {
+        false => None,
+        true => Some(expected_with(&opened.store, &planned).await?),
     };
     let of_run = expected.as_ref().and_then(|it| it.run(Uuid::nil()));
     let told = DryRun {
@@ -110,6 +186,10 @@ pub(super) async fn run(
                     .collect(),
             })
             .collect(),
+        components: match definition.components.as_slice() {
+            [] => Vec::new(),
+            _ => steps,
+        },
     };
     if context.printer.is_json() {
         context.printer.object(&told)?;
@@ -128,7 +208,8 @@ pub(super) async fn run(
         .collect();
     context.printer.table(&["tier", "items", "ladder"], &rows)?;
     context.printer.line("")?;
-    if definition.local {
+    told.print_steps(context)?;
+    if !asks {
         context
             .printer
             .line(format_args!("{tasks} tasks that ask no model"))?;
@@ -149,7 +230,7 @@ pub(super) async fn run(
     }
     if let Some(first) = &told.first_refused {
         context.printer.warn(format_args!(
-            "of {} items no prompt can be made; {first}",
+            "of {} tasks no prompt can be made; {first}",
             told.refused
         ));
     }

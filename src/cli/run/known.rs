@@ -1,7 +1,6 @@
 //! What is known of the models that a run would ask: told where it is little, refused where a budget needs
 //! more.
 
-use super::models_of;
 use crate::cli::{CliError, Context, Opened, budget};
 use crate::definition::Definition;
 use crate::store::{budget::Basis, model::ModelStatus};
@@ -17,7 +16,7 @@ pub(super) async fn check(
     definition: &Definition,
     budget: Option<i64>,
 ) -> Result<(), CliError> {
-    let names = models_of(definition);
+    let names = definition.models();
     // set by hand it is known too; before the first sync the file is all there is
     let known = opened.store.model_status(Some(&names)).await?;
     let rows = context.config.models();
@@ -37,7 +36,10 @@ pub(super) async fn check(
         let basis = Basis {
             priced,
             unpriced,
-            unbounded: definition.prompt.params.max_output_tokens.is_none(),
+            unbounded: definition
+                .steps()
+                .iter()
+                .any(|step| !step.local && step.prompt.params.max_output_tokens.is_none()),
         };
         budget::check(&basis, &context.printer)?;
     }

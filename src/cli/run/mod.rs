@@ -32,6 +32,7 @@ use crate::{
     tidegate run workers/entity_extraction --sample --wait\n  \
     tidegate run workers/entity_extraction --source articles.jsonl --limit 100 --dry-run\n  \
     tidegate run workers/entity_extraction --budget-usd 2.50 --wait\n  \
+    tidegate run workers/content_generation --only text,faq --wait\n  \
     tidegate run workers/entity_extraction --set tier.0.model=gemini/gemini-3.5-flash --set routing.policy=spread")]
 pub(super) struct Args {
     /// The worker's folder, or its name in workers/
@@ -45,6 +46,12 @@ pub(super) struct Args {
     /// Take so many items at most
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
+    /// Only these components of the worker, as a,b; what they need besides is taken from earlier runs
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    only: Vec<String>,
+    /// The components that are not enabled too
+    #[arg(long, conflicts_with = "only")]
+    all: bool,
     /// Wait until the run has ended, and show its progress
     #[arg(long)]
     wait: bool,
@@ -66,7 +73,10 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
     let folder = folder_of(&args.worker);
     let definition = read(context, &folder, args.source.as_deref(), &args.set)?;
-    let entries: Vec<String> = models_of(&definition)
+    // before a key is looked for, and before anything is stored
+    definition.selected(args.all, &args.only)?;
+    let entries: Vec<String> = definition
+        .models()
         .iter()
         .filter_map(|model| model.split_once('/').map(|(entry, _)| entry.to_owned()))
         .collect();
@@ -79,7 +89,8 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
     context
         .with_store(async |opened| {
             let loader = loader(opened, definition.clone(), folder.clone(), args.limit)?
-                .with_budget(args.budget_usd);
+                .with_budget(args.budget_usd)
+                .selecting(args.all, args.only.clone())?;
             if args.dry_run {
                 known::check(context, opened, &definition, args.budget_usd).await?;
                 return dry::run(context, opened, &definition, &loader).await;
@@ -154,17 +165,6 @@ pub(super) fn read(
         overrides.push(("source.file".to_owned(), source.display().to_string()));
     }
     Ok(Definition::check(&texts, &overrides)?)
-}
-
-/// The models that any tier may ask, each once.
-pub(super) fn models_of(definition: &Definition) -> Vec<String> {
-    let mut names: Vec<String> = (0..definition.tiers.len())
-        .flat_map(|tier| definition.ladder(tier))
-        .map(String::from)
-        .collect();
-    names.sort();
-    names.dedup();
-    names
 }
 
 /// A loader of this definition.
@@ -263,7 +263,7 @@ async fn wait(
     stop: &CancellationToken,
 ) -> Result<Exit, CliError> {
     let started = Instant::now();
-    let models = models_of(definition);
+    let models = definition.models();
     let mut progress = Progress::of(&context.printer, &opened.store, vec![run], models);
     let mut ticks = tokio::time::interval(EVERY);
     loop {

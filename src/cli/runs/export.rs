@@ -22,6 +22,7 @@ const ANSWERS_MAX: i64 = 8 << 20;
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Without --out or --dir it goes to stdout. Files can be read by you only (mode 0600).\n\
+                  With --dir a file that is there and holds something else is left as it is, unless --force is given.\n\
                   In JSONL the answer stands byte for byte, but for line breaks between its parts, which become blanks.\n\
                   In CSV it is the same JSON text, and what a spreadsheet would take for a formula begins with '.\n\
                   Examples:\n  \
@@ -34,9 +35,12 @@ pub(super) struct Args {
     /// To this file, replaced once all is written
     #[arg(long, value_name = "FILE", conflicts_with = "dir")]
     out: Option<PathBuf>,
-    /// To a file an item, in this folder
+    /// To a file a task (item and component), in this folder
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// With --dir: write over files that hold something else
+    #[arg(long, requires = "dir")]
+    force: bool,
     /// How it is written
     #[arg(long, value_enum, default_value_t = Format::Jsonl)]
     format: Format,
@@ -110,7 +114,7 @@ pub(super) async fn run(context: &Context, opened: &Opened, args: Args) -> Resul
         ));
     }
     let run = args.which.id(opened).await?;
-    let mut target = Target::open(&args.out, &args.dir, args.format, printer)?;
+    let mut target = Target::open(&args.out, &args.dir, args.force, args.format, printer)?;
     let count = each(opened, run, &args.state, &mut target).await?;
     let place = target.finish()?;
     if let Some(place) = place {

@@ -32,7 +32,11 @@ enum Place {
         beside: PathBuf,
         out: BufWriter<File>,
     },
-    Folder(PathBuf),
+    Folder {
+        path: PathBuf,
+        /// Whether files that hold something else are written over.
+        force: bool,
+    },
 }
 
 impl Target {
@@ -40,6 +44,7 @@ impl Target {
     pub(super) fn open(
         file: &Option<PathBuf>,
         folder: &Option<PathBuf>,
+        force: bool,
         format: Format,
         printer: &Printer,
     ) -> Result<Self, CliError> {
@@ -59,7 +64,10 @@ impl Target {
                     .mode(0o700)
                     .create(folder);
                 made.map_err(|error| cannot(folder, error))?;
-                Place::Folder(folder.clone())
+                Place::Folder {
+                    path: folder.clone(),
+                    force,
+                }
             }
             (None, None) => Place::Stdout(printer.clone()),
         };
@@ -71,18 +79,8 @@ impl Target {
     }
 
     pub(super) fn write(&mut self, record: &Record<'_>) -> Result<(), CliError> {
-        if let Place::Folder(folder) = &self.place {
-            // a task that was enqueued by itself is known by its id
-            let item = record
-                .item_id
-                .map_or_else(|| record.task_id.to_string(), str::to_owned);
-            let path = folder.join(file_name(&item, record.component));
-            let beside = beside(&path);
-            let written = private(&beside).and_then(|mut file| {
-                file.write_all(jsonl(record)?.as_bytes())?;
-                fs::rename(&beside, &path)
-            });
-            return written.map_err(|error| cannot(&path, error));
+        if let Place::Folder { path, force } = &self.place {
+            return to_own_file(path, *force, record);
         }
         let text = match self.format {
             Format::Jsonl => jsonl(record).map_err(|error| cannot(Path::new("JSON"), error))?,
@@ -101,7 +99,7 @@ impl Target {
             Place::File { beside, out, .. } => out
                 .write_all(text.as_bytes())
                 .map_err(|error| cannot(beside, error)),
-            Place::Folder(_) => Ok(()),
+            Place::Folder { .. } => Ok(()),
         }
     }
 
@@ -109,7 +107,7 @@ impl Target {
     pub(super) fn finish(self) -> Result<Option<String>, CliError> {
         match self.place {
             Place::Stdout(_) => Ok(None),
-            Place::Folder(folder) => Ok(Some(folder.display().to_string())),
+            Place::Folder { path, .. } => Ok(Some(path.display().to_string())),
             Place::File {
                 path,
                 beside,
@@ -124,6 +122,34 @@ impl Target {
             }
         }
     }
+}
+
+/// Writes a task's own file: whole or not at all, and never over something else unasked.
+fn to_own_file(folder: &Path, force: bool, record: &Record<'_>) -> Result<(), CliError> {
+    // a task that was enqueued by itself is known by its id
+    let item = record
+        .item_id
+        .map_or_else(|| record.task_id.to_string(), str::to_owned);
+    let path = folder.join(file_name(&item, record.component));
+    let text = jsonl(record).map_err(|error| cannot(&path, error))?;
+    if !force {
+        match fs::read(&path) {
+            Ok(there) if there == text.as_bytes() => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(_) | Err(_) => {
+                return Err(CliError::input(
+                    format!("{} is there, and holds something else", path.display()),
+                    "name an empty folder, or say --force to write over it",
+                ));
+            }
+        }
+    }
+    let beside = beside(&path);
+    let written = private(&beside).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        fs::rename(&beside, &path)
+    });
+    written.map_err(|error| cannot(&path, error))
 }
 
 /// The file in which the one of this path is made: a name that nobody gives a file of their own.

@@ -9,6 +9,8 @@ use super::{
     limits::{limits_of, read, words},
 };
 use crate::{
+    client::lanes,
+    definition::Component,
     limits::{Book, Dimension},
     route::{
         Policy, Prices,
@@ -146,7 +148,7 @@ impl Gathered {
     }
 
     /// Adds a run that is only planned.
-    pub(super) fn plan(&mut self, planned: &Planned<'_>, ladders: &[Vec<String>], est_output: i32) {
+    pub(super) fn plan(&mut self, planned: &Planned<'_>) {
         let Planned {
             definition,
             outlook,
@@ -164,20 +166,28 @@ impl Gathered {
             pools: self.of_all.clone(),
             in_flight: 0,
         });
-        let tasks = (outlook.items - outlook.refused).max(1);
-        for (tier, (count, names)) in outlook.tiers.iter().zip(ladders).enumerate() {
-            let ladder: Vec<usize> = names.iter().map(|name| self.model(name, models)).collect();
-            self.ahead.lanes.push(LaneAhead {
-                run,
-                tier,
-                component_priority: 0,
-                policy: policy(definition.routing.policy.as_str()),
-                patience: definition.routing.patience.as_secs_f64(),
-                tasks: *count,
-                input: outlook.input_tokens as f64 / tasks as f64,
-                output: vec![f64::from(est_output); ladder.len()],
-                ladder,
-            });
+        let asks = |step: &&Component| !step.local;
+        for step in definition.steps().iter().filter(asks) {
+            let of_step = outlook.steps.iter().find(|it| it.component == step.name);
+            let Some(of_step) = of_step else { continue };
+            let input = of_step.input_tokens as f64 / of_step.calls.max(1) as f64;
+            for (tier, count) in outlook.tiers.iter().enumerate() {
+                let names = definition.ladder_of(step, tier).into_iter();
+                let ladder: Vec<usize> = names
+                    .map(|name| self.model(&String::from(name), models))
+                    .collect();
+                self.ahead.lanes.push(LaneAhead {
+                    run,
+                    tier,
+                    component_priority: step.priority,
+                    policy: policy(definition.routing.policy.as_str()),
+                    patience: definition.routing.patience.as_secs_f64(),
+                    tasks: *count,
+                    input,
+                    output: vec![f64::from(lanes::est_output(step)); ladder.len()],
+                    ladder,
+                });
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
     store::{Store, StoreError, model::ModelRow},
 };
 
-use super::{Outlook, lanes};
+use super::Outlook;
 use ahead::Gathered;
 
 /// What is to be expected under present limits, if nothing fails and nothing comes.
@@ -83,19 +83,8 @@ pub async fn expected(store: &Store) -> Result<Expected, StoreError> {
 /// # Errors
 /// As every statement.
 pub async fn expected_with(store: &Store, planned: &Planned<'_>) -> Result<Expected, StoreError> {
-    let tiers = 0..planned.definition.tiers.len();
-    let ladders: Vec<Vec<String>> = tiers
-        .map(|tier| {
-            planned
-                .definition
-                .ladder(tier)
-                .into_iter()
-                .map(String::from)
-                .collect()
-        })
-        .collect();
-    let mut gathered = Gathered::of(store.ahead(&ladders.concat()).await?);
-    gathered.plan(planned, &ladders, lanes::est_output(planned.definition));
+    let mut gathered = Gathered::of(store.ahead(&planned.definition.models()).await?);
+    gathered.plan(planned);
     Ok(Expected::of(&gathered))
 }
 

@@ -5,13 +5,15 @@
 //! between is taken up where it stood; nothing of a run may be claimed before it is whole.
 
 mod again;
+mod dry;
 mod error;
+mod lane;
 mod rank;
 mod source;
 
 pub use again::{Copied, Selected, current_definition, selected};
+pub use dry::{Outlook, StepOutlook};
 pub use error::LoadError;
-pub use rank::Outlook;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -20,7 +22,7 @@ use uuid::Uuid;
 
 use super::lanes;
 use crate::{
-    definition::{Definition, StoredDefinition},
+    definition::{self, Definition, StoredDefinition},
     priority::{Shares, Weights},
     store::{
         Store,
@@ -69,6 +71,8 @@ pub struct Loader {
     handler: Arc<dyn Handler>,
     process: Uuid,
     options: LoadOptions,
+    /// All components, and which ones only; else those that are enabled.
+    picked: (bool, Vec<String>),
     weights: Weights,
     shares: Shares,
     /// The former tasks whose items are the source.
@@ -94,6 +98,7 @@ impl Loader {
             handler,
             process: new_id(),
             options,
+            picked: (false, Vec::new()),
             weights,
             shares,
             again: None,
@@ -105,6 +110,23 @@ impl Loader {
     pub fn with_budget(mut self, microusd: Option<i64>) -> Self {
         self.options.budget_microusd = microusd;
         self
+    }
+
+    /// Does all components, or only these, instead of those that are enabled. What one needs and the
+    /// run leaves out is taken from earlier runs of the worker.
+    ///
+    /// # Errors
+    /// [`LoadError::Definition`] for a selection that cannot be: see [`Definition::selected`].
+    pub fn selecting(mut self, all: bool, only: Vec<String>) -> Result<Self, LoadError> {
+        self.definition.selected(all, &only)?;
+        self.picked = (all, only);
+        Ok(self)
+    }
+
+    /// The steps that the run does.
+    fn selection(&self) -> Result<definition::Selection, LoadError> {
+        let (all, only) = &self.picked;
+        Ok(self.definition.selected(*all, only)?)
     }
 
     /// Takes the items of these former tasks instead of the source's: each new task points to the
@@ -123,8 +145,12 @@ impl Loader {
     /// # Errors
     /// [`LoadError`]; a source that is at fault leaves nothing behind.
     pub async fn load(&self) -> Result<Loaded, LoadError> {
+        let selection = self.selection()?;
         self.check_source().await?;
-        let ladders = lanes::ladders(&self.store, &self.definition).await?;
+        let mut ladders = Vec::with_capacity(selection.steps.len());
+        for step in &selection.steps {
+            ladders.push(lanes::ladders(&self.store, &self.definition, &step.component).await?);
+        }
         let process = Registration {
             id: self.process,
             ..Registration::of_this_process("run", 0, LOADER_LEASE)
@@ -140,7 +166,7 @@ impl Loader {
         loaded
     }
 
-    async fn load_beating(&self, ladders: &[Vec<i32>]) -> Result<Loaded, LoadError> {
+    async fn load_beating(&self, ladders: &[Vec<Vec<i32>>]) -> Result<Loaded, LoadError> {
         let hash = self.definition.hash();
         let text = StoredDefinition::of(&self.definition).to_json();
         let (name, version) = (&self.definition.name, &self.definition.version);
@@ -164,7 +190,7 @@ impl Loader {
             id: new_id(),
             worker: self.definition.name.clone(),
             definition_hash: hash.to_vec(),
-            source: self.options.source_name.clone(),
+            source: self.source_told(),
             mix: lanes::mix(&self.definition),
             weight: self.options.weight,
             loader: self.process,
@@ -174,7 +200,20 @@ impl Loader {
         }
     }
 
-    async fn read_then_rank(&self, run: Uuid, ladders: &[Vec<i32>]) -> Result<Loaded, LoadError> {
+    /// The source with what was picked: another selection of the same is another run.
+    fn source_told(&self) -> String {
+        let asked = self.selection().ok().and_then(|it| it.asked);
+        match asked {
+            Some(asked) => format!("{} [{asked}]", self.options.source_name),
+            None => self.options.source_name.clone(),
+        }
+    }
+
+    async fn read_then_rank(
+        &self,
+        run: Uuid,
+        ladders: &[Vec<Vec<i32>>],
+    ) -> Result<Loaded, LoadError> {
         let read = match &self.again {
             Some(selection) => self.copy(run, selection).await,
             None => self.read(run).await.map(|()| Copied::default()),

@@ -41,12 +41,12 @@ impl Store {
             late.iter()
                 .any(|(id, fate)| *id == task && fate == "superseded")
         };
-        let stored: Vec<SinkRow> = done
+        let mut stored: Vec<SinkRow> = done
             .answers()
             .filter(|answer| !superseded(answer.task))
             .map(SinkRow::from)
             .collect();
-        let refused = apply_sink(&mut transaction, sink, &stored).await?;
+        let refused = apply_sink(&mut transaction, sink, &mut stored).await?;
         for (task, words) in &refused {
             sqlx::query!(
                 "select tidegate.settle_sink_failed_v1($1, $2, $3)",

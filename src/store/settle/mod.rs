@@ -198,13 +198,13 @@ impl Store {
             }
         }
         if let Some(sink) = sink {
-            let stored: Vec<SinkRow> = answers
+            let mut stored: Vec<SinkRow> = answers
                 .iter()
                 .zip(&fates)
                 .filter(|(_, (_, fate))| *fate != Settled::Superseded)
                 .map(|(answer, _)| SinkRow::from(answer))
                 .collect();
-            let refused = apply_sink(&mut transaction, &sink, &stored).await?;
+            let refused = apply_sink(&mut transaction, &sink, &mut stored).await?;
             for (task, words) in &refused {
                 sqlx::query!(
                     "select tidegate.settle_sink_failed_v1($1, $2, $3)",

@@ -1,5 +1,7 @@
 //! The user's sink.sql: checked, applied under a savepoint, applied again by hand.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
@@ -79,10 +81,11 @@ impl Store {
         )
         .fetch_all(&mut *transaction)
         .await?;
-        let kept: Vec<SinkRow> = rows
+        let mut kept: Vec<SinkRow> = rows
             .into_iter()
             .map(|row| SinkRow {
                 item_id: row.item_id,
+                component: String::new(),
                 task_id: row.id,
                 version: row.version,
                 answer: Answer::json(row.answer).unwrap_or_else(|_| Value::Null.into()),
@@ -90,7 +93,7 @@ impl Store {
                 finished_at: row.finished_at,
             })
             .collect();
-        let refused = apply_sink(&mut transaction, sink, &kept).await?;
+        let refused = apply_sink(&mut transaction, sink, &mut kept).await?;
         let done: Vec<Uuid> = kept
             .iter()
             .map(|row| row.task_id)
@@ -108,17 +111,18 @@ impl Store {
 pub(super) async fn apply_sink(
     connection: &mut Conn,
     sink: &str,
-    rows: &[SinkRow],
+    rows: &mut [SinkRow],
 ) -> Result<Vec<(Uuid, String)>, StoreError> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
+    tell_components(connection, rows).await?;
     match try_sink(connection, sink, rows).await? {
         None => Ok(Vec::new()),
         Some(words) if rows.len() == 1 => Ok(vec![(rows[0].task_id, words)]),
         Some(_) => {
             let mut refused = Vec::new();
-            for row in rows {
+            for row in &*rows {
                 let alone = std::slice::from_ref(row);
                 if let Some(words) = try_sink(connection, sink, alone).await? {
                     refused.push((row.task_id, words));
@@ -127,6 +131,23 @@ pub(super) async fn apply_sink(
             Ok(refused)
         }
     }
+}
+
+/// Writes down of which component each row is; those of workers of one step have none.
+async fn tell_components(connection: &mut Conn, rows: &mut [SinkRow]) -> Result<(), StoreError> {
+    let tasks: Vec<Uuid> = rows.iter().map(|row| row.task_id).collect();
+    let named = sqlx::query!(
+        "select id, component from tidegate.tasks where id = any($1) and component <> ''",
+        &tasks,
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut components: HashMap<Uuid, String> =
+        named.into_iter().map(|it| (it.id, it.component)).collect();
+    for row in rows {
+        row.component = components.remove(&row.task_id).unwrap_or_default();
+    }
+    Ok(())
 }
 
 /// One execution of the sink under a savepoint. `Some`: refused, with the server's words.
@@ -182,6 +203,8 @@ fn refusal_words(refusal: &StoreError) -> String {
 #[derive(Serialize)]
 pub(super) struct SinkRow {
     item_id: Option<String>,
+    /// Empty: the worker is one step.
+    component: String,
     pub(super) task_id: Uuid,
     version: Option<String>,
     answer: Answer,
@@ -194,6 +217,7 @@ impl From<LocalAnswer> for SinkRow {
     fn from(local: LocalAnswer) -> Self {
         Self {
             item_id: local.item,
+            component: String::new(),
             task_id: local.task,
             version: local.version,
             answer: Answer::json(local.answer).unwrap_or_else(|_| Value::Null.into()),
@@ -207,6 +231,7 @@ impl From<&Answered> for SinkRow {
     fn from(answered: &Answered) -> Self {
         Self {
             item_id: answered.item.clone(),
+            component: String::new(),
             task_id: answered.claim.task,
             version: answered.version.clone(),
             answer: answered.answer.clone(),

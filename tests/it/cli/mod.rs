@@ -4,6 +4,7 @@ mod bad_input;
 mod bench_limits;
 mod budget;
 mod by_hand;
+mod content_generation;
 mod demo;
 mod doctor;
 mod first_steps;
@@ -16,6 +17,7 @@ mod retier;
 mod runs;
 mod shapes;
 mod status_lines;
+mod tag_space;
 mod why;
 
 use std::path::Path;
@@ -23,6 +25,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::support::fleet::{Fleet, a_model};
 
 /// The program in an empty folder, with no variables but those it needs to run and those given.
 struct Program {
@@ -135,4 +139,25 @@ fn run_unread(program: &Program, args: &[&str]) -> Ran {
 
 fn write(path: &Path, text: &str) {
     std::fs::write(path, text).expect("a folder of our own");
+}
+
+/// A program before a simulated provider that answers as `gemini`, with a shipped worker's models.
+fn shipped_worker(fleet: &Fleet, more: &str) -> Program {
+    let program = Program::over(fleet.url()).with("A_TEST_KEY", "a-test-key");
+    let settings = format!(
+        "[providers.gemini]\nkind = \"gemini\"\nbase_url = {:?}\napi_key_env = \"A_TEST_KEY\"\n{more}",
+        fleet.simulator.base_url()
+    );
+    write(&program.folder().join("tidegate.toml"), &settings);
+    program
+}
+
+/// Models of that provider, without limits.
+async fn gemini() -> Fleet {
+    let names = [
+        "gemini-3.8-flash",
+        "gemini-3.5-flash-lite",
+        "gemini-3.1-flash-lite",
+    ];
+    Fleet::with(names.map(a_model).into()).await
 }

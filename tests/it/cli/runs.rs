@@ -343,6 +343,17 @@ async fn an_exported_file_is_private_and_its_formulas_are_harmless() {
     assert!(text.contains("\"answer\":{\"n\": 1.0e2, "), "{text}");
 
     let id = scene.run.to_string();
+    let again = ["runs", "export", &id, "--dir", "out", "--state", "done"];
+    scene.program.run(&again).ok();
+    std::fs::write(path("out/i00000.json"), "mine").unwrap();
+    scene.program.run(&again).refused(&[
+        "out/i00000.json is there, and holds something else",
+        "--force",
+    ]);
+    let text = || std::fs::read_to_string(path("out/i00000.json")).unwrap();
+    assert_eq!(text(), "mine");
+    scene.program.run(&[&again[..], &["--force"]].concat()).ok();
+    assert_ne!(text(), "mine");
     let export = ["runs", "export", &id, "--format", "csv"];
     for (more, words) in [
         (&["--dir", "x"][..], "never CSV"),

@@ -21,10 +21,10 @@ fn handler_of(folder: &Folder) -> TemplateHandler {
 }
 
 fn an_item(body: &str) -> Item {
-    Item {
-        id: "1".into(),
-        body: RawValue::from_string(body.into()).expect("the body is JSON"),
-    }
+    Item::new(
+        "1",
+        RawValue::from_string(body.into()).expect("the body is JSON"),
+    )
 }
 
 fn asked(prompt: &str, body: &str) -> Result<String, String> {

@@ -19,11 +19,10 @@ fn folder(more: &str, prompt: &str) -> Folder {
 
 fn answer(more: &str, prompt: &str, body: &str) -> Result<String, LocalTemplateError> {
     let definition = Definition::check(&folder(more, prompt), &[]).expect("it holds");
-    let item = Item {
-        id: "1".to_owned(),
-        body: RawValue::from_string(body.to_owned()).expect("JSON"),
-    };
-    let answered = LocalTemplate::new(&definition).expect("it compiles");
+    let item = Item::new("1", RawValue::from_string(body.to_owned()).expect("JSON"));
+    let answered = LocalTemplate::of(&definition)
+        .expect("it compiles")
+        .expect("it is local");
     Ok(answered.answer(&item)?.get().to_owned())
 }
 

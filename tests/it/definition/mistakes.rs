@@ -52,6 +52,11 @@ fn a_mistake_in_another_file_is_told_with_its_line() {
         ),
         (
             "schema.json",
+            "{\"items\":\n{\"enum\": []}}",
+            "schema.json:2: /items/enum is empty, so no answer could ever be right",
+        ),
+        (
+            "schema.json",
             r#"{"$ref": "https://nowhere.example/s"}"#,
             "schema.json: is no valid JSON Schema",
         ),
@@ -242,8 +247,28 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "size = 1",
-        "size = 5",
-        "worker.toml:27: \"size\" above 1 is not supported by this version: it asks for one item a call",
+        "size = 101",
+        "worker.toml:27: \"size\" is 101: it must be 1 to 100",
+    ),
+    (
+        "size = 1",
+        "size = 5\nmax_tokens = 8000",
+        "worker.toml:28: unknown key \"max_tokens\" in [pack]",
+    ),
+    (
+        "size = 1",
+        "max_input_tokens = 0",
+        "worker.toml:27: \"max_input_tokens\" is 0: it must be 1 to 10000000",
+    ),
+    (
+        "version = \"3\"",
+        "max_age_day = 3",
+        "worker.toml:29: unknown key \"max_age_day\" in [cache]; did you mean \"max_age_days\"?",
+    ),
+    (
+        "version = \"3\"",
+        "max_age_days = 0",
+        "worker.toml:29: \"max_age_days\" is 0: it must be 1 to 36500",
     ),
     (
         "version = \"3\"",
@@ -304,26 +329,6 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "[sink]",
         "[pacing]\nstagger_ms = 0\n[sink]",
         "worker.toml:35: \"stagger_ms\" is 0: it must be 1 to 3600000",
-    ),
-    (
-        "[sink]",
-        "[[component]]\nname = \"a\"\n[sink]",
-        "worker.toml:34: \"component\" is not supported by this version: it runs workers of one step",
-    ),
-    (
-        "[sink]",
-        "[[component]]\nname = \"a\"\nneed = []\n[sink]",
-        "worker.toml:36: unknown key \"need\" in [[component]]; did you mean \"needs\"?",
-    ),
-    (
-        "[sink]",
-        "[[component]]\nname = \"a\"\nneeds = [\"b\"]\n[sink]",
-        "worker.toml:34: \"needs\" names b, which is no component",
-    ),
-    (
-        "[sink]",
-        "[[component]]\nname = \"a\"\n[[component]]\nname = \"a\"\n[sink]",
-        "worker.toml:36: \"name\" is a a second time",
     ),
     (
         "[sink]\nsql = \"sink.sql\"",

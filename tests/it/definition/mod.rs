@@ -2,12 +2,14 @@
 
 mod check;
 mod columns;
+mod components;
 mod folder;
 mod handler;
 mod local;
 mod mistakes;
 mod overrides;
 mod rows;
+mod selection;
 mod shipped;
 
 use tidegate::definition::{Definition, DefinitionError, Folder};

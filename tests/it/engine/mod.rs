@@ -3,5 +3,6 @@
 mod enqueued;
 mod fallback;
 mod local;
+mod steps;
 mod surviving;
 mod whole;

@@ -12,6 +12,7 @@ mod load;
 mod migrate;
 mod packs;
 mod settle;
+mod steps;
 
 use tidegate::{
     simulator::ModelSettings,

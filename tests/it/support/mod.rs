@@ -10,6 +10,7 @@ pub(crate) mod proxy;
 mod proxy_laws;
 mod proxy_wire;
 mod server;
+pub(crate) mod steps;
 mod tests;
 pub(crate) mod work;
 
