@@ -1,10 +1,9 @@
 //! One call: asks for one claimed task, or for the tasks of a pack at once, and gives each its own
 //! outcome, whatever happens.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::{
     GRANT_TTL, Shared,
@@ -20,7 +19,7 @@ use crate::{
     pack::{Pack, Part, after_torn, share, shares},
     provider::CallLimits,
     store::settle::Spent,
-    task::{Answer, Item},
+    task::Item,
 };
 
 /// The tasks of one call on their way to their outcomes. All are of one definition, step and model.
@@ -73,20 +72,9 @@ impl Call {
                 return led(outcomes);
             }
         };
-        let of_many = members.iter().filter(|it| !it.claimed.component.is_empty());
-        let of_many: Vec<Uuid> = of_many.map(|it| it.claimed.task).collect();
-        let mut results = match inputs::of(&self.shared.store, &of_many).await {
-            Ok(results) => results,
-            Err(error) => {
-                let words = error.to_string();
-                outcomes.extend(members.into_iter().map(|it| it.unsent("not_sent", &words)));
-                return led(outcomes);
-            }
-        };
         let mut asked = Vec::with_capacity(members.len());
         for member in members {
-            let results = results.remove(&member.claimed.task).unwrap_or_default();
-            match self.asked(&compiled, member, results) {
+            match self.asked(&compiled, member) {
                 Ok(it) => asked.push(it),
                 Err(outcome) => outcomes.push(*outcome),
             }
@@ -97,12 +85,7 @@ impl Call {
         led(all)
     }
 
-    fn asked(
-        &self,
-        compiled: &Compiled,
-        member: Member,
-        results: BTreeMap<String, Answer>,
-    ) -> Result<Asked, Box<Outcome>> {
+    fn asked(&self, compiled: &Compiled, mut member: Member) -> Result<Asked, Box<Outcome>> {
         let Some(item) = member.item() else {
             return Err(Box::new(if self.items_were_read {
                 member.refused("input", "its item is gone, or is not JSON")
@@ -110,6 +93,7 @@ impl Call {
                 member.unsent("not_sent", "the item could not be read")
             }));
         };
+        let results = inputs::by_component(std::mem::take(&mut member.needed));
         let component = &member.claimed.component;
         let item = match compiled.item(item.id, item.body, component, results) {
             Ok(item) => item,
@@ -294,7 +278,8 @@ fn judged(
             }
         });
     }
-    if compiled.packs {
+    let step = compiled.component(&lead.component);
+    if step.is_some_and(|step| step.packs) {
         outcomes[0].packed = Packed::of(&lead, items, lost);
     }
     outcomes

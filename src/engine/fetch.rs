@@ -175,6 +175,7 @@ impl Fetcher {
                 let members = pack.iter().map(|task| Member {
                     process: self.process,
                     body: bodies.items.remove(&task.task),
+                    needed: bodies.needed.remove(&task.task).unwrap_or_default(),
                     claimed: task.clone(),
                 });
                 let call = Call {

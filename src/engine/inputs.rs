@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 use crate::{
-    store::{Store, StoreError},
+    store::{Store, StoreError, needed::Needed},
     task::Answer,
 };
 
@@ -21,12 +21,21 @@ pub(super) async fn of(
     if tasks.is_empty() {
         return Ok(results);
     }
+    let mut by_task: HashMap<Uuid, Vec<Needed>> = HashMap::new();
     for needed in store.needed(tasks).await? {
-        // it was an answer, so it is JSON; what is not is as good as gone
-        if let Ok(answer) = Answer::json(needed.answer) {
-            let of_task = results.entry(needed.task).or_default();
-            of_task.insert(needed.component, answer);
-        }
+        by_task.entry(needed.task).or_default().push(needed);
+    }
+    for (task, needed) in by_task {
+        results.insert(task, by_component(needed));
     }
     Ok(results)
+}
+
+/// The answers that one task sees.
+pub(super) fn by_component(needed: Vec<Needed>) -> BTreeMap<String, Answer> {
+    needed
+        .into_iter()
+        // it was an answer, so it is JSON; what is not is as good as gone
+        .filter_map(|it| Some((it.component, Answer::json(it.answer).ok()?)))
+        .collect()
 }

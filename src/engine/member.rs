@@ -14,6 +14,7 @@ use crate::{
     retry::{Step, Tried, after},
     store::{
         claim::{Claimed, TaskBody},
+        needed::Needed,
         settle::{Answered, ClaimKey, Fate, Spent, Unanswered},
     },
     task::{Answer, Item, Judgement},
@@ -24,6 +25,8 @@ pub(super) struct Member {
     pub(super) process: ProcessId,
     pub(super) claimed: Claimed,
     pub(super) body: Option<TaskBody>,
+    /// The answers that it reads.
+    pub(super) needed: Vec<Needed>,
 }
 
 /// What a call came to for one task that brought no answer, before it is known what follows.

@@ -30,8 +30,6 @@ pub(super) struct Compiled {
     pub(super) handler: Arc<dyn Handler>,
     /// Answers by itself, where the worker asks no model.
     pub(super) local: Option<LocalTemplate>,
-    /// Its items may travel together.
-    pub(super) packs: bool,
     /// The sink's statement.
     pub(super) sink: Option<String>,
     /// Version of the cache, part of each request's key.
@@ -44,6 +42,8 @@ pub(super) struct Compiled {
 pub(super) struct CompiledStep {
     /// Components whose answers it sees.
     pub(super) needs: Vec<String>,
+    /// Its items may travel together.
+    pub(super) packs: bool,
     /// The cache's family, by tier.
     families: Vec<Vec<String>>,
 }
@@ -107,8 +107,12 @@ fn steps_of(definition: &Definition) -> BTreeMap<String, CompiledStep> {
     steps
         .map(|step| {
             let families = families(&step);
-            let needs = step.needs;
-            (step.name, CompiledStep { needs, families })
+            let compiled = CompiledStep {
+                packs: !step.local && step.pack_size > 1,
+                needs: step.needs,
+                families,
+            };
+            (step.name, compiled)
         })
         .collect()
 }
@@ -246,7 +250,6 @@ impl Registry {
         let compiled = Arc::new(Compiled {
             handler,
             local,
-            packs: false,
             sink,
             cache_version: definition.cache.version.clone(),
             steps: steps_of(&definition),
