@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use comfy_table::{Cell, ContentArrangement, Table};
 use serde::Serialize;
 
-use super::{CliError, talk::Talk};
+use super::{CliError, progress::Size, talk::Talk};
 
 /// Writes to stdout and stderr. Cheap to clone.
 ///
@@ -44,6 +44,22 @@ impl Printer {
     /// Whether stderr is a terminal: then progress is drawn, else it is told in lines.
     pub fn stderr_is_terminal(&self) -> bool {
         self.stderr_is_terminal
+    }
+
+    /// How large the terminal of stderr is; where it does not say, 80 by 24.
+    pub(super) fn stderr_size(&self) -> Size {
+        let told = rustix::termios::tcgetwinsize(io::stderr()).ok();
+        let told = told.filter(|it| it.ws_col > 0 && it.ws_row > 0);
+        told.map_or(
+            Size {
+                columns: 80,
+                rows: 24,
+            },
+            |it| Size {
+                columns: it.ws_col.into(),
+                rows: it.ws_row.into(),
+            },
+        )
     }
 
     /// A line of data for people.

@@ -25,6 +25,7 @@ pub mod local;
 pub mod migrate;
 pub mod model;
 pub mod process;
+pub mod report;
 pub mod reprocess;
 pub mod retention;
 pub mod retier;
