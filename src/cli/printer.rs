@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
-use comfy_table::{Cell, ContentArrangement, Table};
+use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Table};
 use serde::Serialize;
 
 use super::{CliError, progress::Size, talk::Talk};
@@ -132,11 +132,32 @@ impl Printer {
         for row in rows {
             table.add_row(row.iter().map(|cell| Cell::new(plain(cell))));
         }
+        // what names a row stays in one piece; others give way
+        if let Some(column) = table.column_mut(0) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
         let text = table.to_string();
         // The library pads each cell by a blank at both sides.
         let flush = |line: &str| line.strip_prefix(' ').unwrap_or(line).trim_end().to_owned();
         let lines: Vec<_> = text.lines().map(flush).collect();
         lines.join("\n")
+    }
+
+    /// A text set in lines, each this far in; on a terminal none is wider than it.
+    ///
+    /// # Errors
+    /// As [`line`](Self::line).
+    pub(super) fn indented(&self, text: &str, blanks: usize) -> Result<(), CliError> {
+        let mut table = Table::new();
+        table.load_style(comfy_table::presets::NOTHING);
+        table.set_content_arrangement(match self.stdout_is_terminal {
+            true => ContentArrangement::Dynamic,
+            false => ContentArrangement::Disabled,
+        });
+        table.add_row([Cell::new(" ".repeat(blanks)), Cell::new(plain(text))]);
+        let text = table.to_string();
+        let lines: Vec<_> = text.lines().map(str::trim_end).collect();
+        self.write(&format!("{}\n", lines.join("\n")))
     }
 
     /// Names and values, aligned, one pair a line. An empty value is left out.

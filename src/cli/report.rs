@@ -16,6 +16,8 @@ use crate::store::{
 
 /// Processes told one by one.
 const WORKERS_SHOWN: usize = 10;
+/// The most of a failure's words.
+const EXAMPLE_SHOWN: usize = 300;
 
 /// A run in full: what `runs show` tells, and `run --wait` at its end.
 #[derive(Debug, Serialize)]
@@ -208,17 +210,14 @@ pub(super) fn print_tables(figures: &Figures, printer: &Printer) -> Result<(), C
         .collect();
     below(printer, &["", "answered by", "tasks", "as"], &answered)?;
     let models: Vec<_> = figures.calls_by_model.iter().map(model).collect();
-    let headers = [
-        "model",
-        "calls",
-        "good",
-        "tokens in",
-        "out",
-        "cost",
-        "latency",
-        "not good",
-    ];
+    let headers = ["model", "calls", "good", "latency", "not good"];
     below(printer, &headers, &models)?;
+    let spent: Vec<_> = figures.calls_by_model.iter().map(spent).collect();
+    below(
+        printer,
+        &["model", "tokens in", "tokens out", "cost"],
+        &spent,
+    )?;
     let workers: Vec<_> = figures
         .processes
         .iter()
@@ -237,12 +236,12 @@ pub(super) fn print_tables(figures: &Figures, printer: &Printer) -> Result<(), C
             printer.write("\n")?;
         }
         printer.line(format_args!(
-            "{} failed ({}): {}; `tidegate tasks show {}`",
+            "{} failed ({}), as {}:",
             thousands(failure.tasks),
             failure.class,
-            cut(&failure.example, 300),
             failure.task
         ))?;
+        printer.indented(&cut(&failure.example, EXAMPLE_SHOWN), 1)?;
     }
     Ok(())
 }
@@ -280,12 +279,19 @@ fn model(it: &ModelCalls) -> Vec<String> {
         it.model.clone(),
         thousands(sum.calls),
         thousands(sum.ok),
-        thousands(sum.input_tokens),
-        thousands(sum.output_tokens),
-        dollars(sum.cost_microusd, sum.price_unknown).unwrap_or_else(|| "-".to_owned()),
         sum.latency_ms_mean
             .map_or_else(|| "-".to_owned(), |ms| format!("{:.1} s", ms / 1000.0)),
         failed.join(", "),
+    ]
+}
+
+fn spent(it: &ModelCalls) -> Vec<String> {
+    let sum = &it.sum;
+    vec![
+        it.model.clone(),
+        thousands(sum.input_tokens),
+        thousands(sum.output_tokens),
+        dollars(sum.cost_microusd, sum.price_unknown).unwrap_or_else(|| "-".to_owned()),
     ]
 }
 

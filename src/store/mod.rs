@@ -11,6 +11,7 @@ pub mod by_hand;
 pub mod care;
 pub mod claim;
 pub mod definition;
+pub mod dry_run;
 pub mod enqueue;
 mod error;
 pub mod export;

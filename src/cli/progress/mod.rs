@@ -48,7 +48,9 @@ impl Progress {
         models: Vec<String>,
     ) -> Self {
         let way = if printer.stderr_is_terminal() {
-            Way::Bar(bar())
+            let bar = bar();
+            printer.way().above(Some(bar.clone()));
+            Way::Bar(bar)
         } else {
             Way::Lines
         };
@@ -62,12 +64,18 @@ impl Progress {
     }
 
     /// The same, or with `--json` for programs: an object a line.
-    pub(super) fn or_stream(mut self) -> Self {
-        if self.printer.is_json() {
-            self.finish();
-            self.way = Way::Stream;
+    pub(super) fn or_stream(
+        printer: &Printer,
+        store: &Store,
+        runs: Vec<Uuid>,
+        models: Vec<String>,
+    ) -> Self {
+        let mut it = Self::of(printer, store, runs, models);
+        if printer.is_json() {
+            it.finish();
+            it.way = Way::Stream;
         }
-        self
+        it
     }
 
     /// Asks once and shows what changed.
@@ -112,10 +120,7 @@ impl Progress {
                 "{}\n  help: mend it, then `tidegate models clear {}`",
                 model.reason, model.model
             );
-            match &self.way {
-                Way::Bar(bar) => bar.suspend(|| self.printer.warn(&line)),
-                _ => self.printer.warn(&line),
-            }
+            self.printer.warn(&line);
         }
     }
 
@@ -123,7 +128,15 @@ impl Progress {
     pub(super) fn finish(&self) {
         if let Way::Bar(bar) = &self.way {
             bar.finish_and_clear();
+            self.printer.way().above(None);
         }
+    }
+}
+
+impl Drop for Progress {
+    /// An error leaves no bar behind either.
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 

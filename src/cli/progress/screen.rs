@@ -78,8 +78,11 @@ fn facts(live: &Live) -> Vec<String> {
             thousands(calls.input_tokens),
             thousands(calls.output_tokens)
         ),
-        format!("{:.0} tokens/s", live.tokens_per_second),
-        format!("{:.0} items/h", live.items_per_hour),
+        format!(
+            "{} tokens/s",
+            thousands(live.tokens_per_second.round() as i64)
+        ),
+        format!("{} items/h", thousands(live.items_per_hour.round() as i64)),
     ];
     facts.extend(
         dollars(calls.cost_microusd, calls.price_unknown).map(|cost| format!("cost {cost}")),

@@ -262,7 +262,7 @@ async fn wait(
 ) -> Result<Exit, CliError> {
     let (printer, store) = (&context.printer, &opened.store);
     let models = models_of(definition);
-    let mut progress = Progress::of(printer, store, vec![run], models).or_stream();
+    let mut progress = Progress::or_stream(printer, store, vec![run], models);
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
