@@ -1,6 +1,7 @@
 //! Progress of runs while they are worked: on a terminal a bar with a table below it, redrawn each second;
 //! elsewhere lines, on stderr too; for programs a stream of objects on stdout.
 
+mod layout;
 mod live;
 mod pace;
 mod screen;
@@ -18,7 +19,7 @@ use super::{CliError, Printer};
 use crate::store::Store;
 
 pub(super) use self::screen::{Size, groups};
-pub(super) use self::words::{dollars, percent, span, thousands};
+pub(super) use self::words::{dollars, percent, span, thousands, whole};
 
 /// How often the tables are asked.
 pub(super) const EVERY: Duration = Duration::from_secs(1);

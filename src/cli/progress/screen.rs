@@ -1,9 +1,8 @@
 //! What is shown of runs that are watched: a screen below a bar, which fits the terminal, or a line. Pure.
 
-use unicode_width::UnicodeWidthChar;
-
+use super::layout::{cut, fitting, flow, table};
 use super::live::{Closed, Live};
-use super::words::{dollars, percent, span, thousands};
+use super::words::{dollars, percent, span, thousands, whole};
 use crate::cli::printer::plain;
 use crate::store::report::{Groups, Stand};
 
@@ -78,11 +77,8 @@ fn facts(live: &Live) -> Vec<String> {
             thousands(calls.input_tokens),
             thousands(calls.output_tokens)
         ),
-        format!(
-            "{} tokens/s",
-            thousands(live.tokens_per_second.round() as i64)
-        ),
-        format!("{} items/h", thousands(live.items_per_hour.round() as i64)),
+        format!("{} tokens/s", whole(live.tokens_per_second)),
+        format!("{} items/h", whole(live.items_per_hour)),
     ];
     facts.extend(
         dollars(calls.cost_microusd, calls.price_unknown).map(|cost| format!("cost {cost}")),
@@ -141,115 +137,5 @@ pub(in crate::cli) fn groups(groups: &Groups) -> Vec<Group> {
             it.stand.clone(),
         )
     }));
-    out
-}
-
-/// So many rows at most: what there is no room for stands in the last of them, added up.
-fn fitting(mut groups: Vec<Group>, rows: usize) -> Vec<Group> {
-    if groups.len() <= rows {
-        return groups;
-    }
-    let Some(shown) = rows.checked_sub(1) else {
-        return Vec::new();
-    };
-    let rest = groups.split_off(shown);
-    groups.push((format!("{} more", rest.len()), Stand::default()));
-    groups
-}
-
-/// The rows, numbers to the right; a narrow terminal loses columns before it loses rows.
-fn table(groups: &[Group], columns: usize) -> Vec<String> {
-    let all: [(&str, fn(&Stand) -> String); 5] = [
-        ("DONE", |it| thousands(it.done)),
-        ("FAILED", |it| thousands(it.failed)),
-        ("WAITING", |it| thousands(it.waiting)),
-        ("RUNNING", |it| thousands(it.running)),
-        ("SUCCESS", |it| percent(it.success_rate)),
-    ];
-    let dropped: &[&str] = match columns {
-        0..40 => &["WAITING", "RUNNING"],
-        40..56 => &["RUNNING"],
-        _ => &[],
-    };
-    let shown: Vec<_> = all
-        .into_iter()
-        .filter(|(name, _)| !dropped.contains(name))
-        .collect();
-    let numbers: Vec<Vec<String>> = groups
-        .iter()
-        .map(|(_, stand)| shown.iter().map(|(_, cell)| cell(stand)).collect())
-        .collect();
-    let widths: Vec<usize> = shown
-        .iter()
-        .enumerate()
-        .map(|(place, (name, _))| {
-            let cells = numbers.iter().map(|row| row[place].len());
-            cells.chain([name.len()]).max().unwrap_or_default()
-        })
-        .collect();
-    let taken: usize = widths.iter().map(|width| width + 2).sum();
-    let names: Vec<String> = groups
-        .iter()
-        .map(|(name, _)| cut(&plain(name), columns.saturating_sub(taken).max(8)))
-        .collect();
-    let name_width = names
-        .iter()
-        .map(|name| width(name))
-        .max()
-        .unwrap_or_default();
-    let row = |name: &str, cells: Vec<&str>| {
-        let mut out = format!("{name}{}", " ".repeat(name_width - width(name)));
-        for (cell, width) in cells.iter().zip(&widths) {
-            out.push_str(&format!("  {cell:>width$}"));
-        }
-        cut(&out, columns)
-    };
-    let mut lines = vec![row("", shown.iter().map(|(name, _)| *name).collect())];
-    for ((name, cells), (_, stand)) in names.iter().zip(&numbers).zip(groups) {
-        let empty = stand.total == 0;
-        let cells = cells
-            .iter()
-            .map(|cell| if empty { "" } else { cell.as_str() })
-            .collect();
-        lines.push(row(name, cells).trim_end().to_owned());
-    }
-    lines
-}
-
-/// Words set in lines of this width, three blanks between them; what is wider than a line is cut.
-fn flow(words: &[String], columns: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in words {
-        let word = plain(word);
-        match lines.last_mut() {
-            Some(line) if width(line) + 3 + width(&word) <= columns => {
-                line.push_str(&format!("   {word}"))
-            }
-            _ => lines.push(cut(&word, columns)),
-        }
-    }
-    lines
-}
-
-fn width(text: &str) -> usize {
-    text.chars().map(|c| c.width().unwrap_or(0)).sum()
-}
-
-/// The most of a text that so many cells of a terminal hold.
-fn cut(text: &str, columns: usize) -> String {
-    if width(text) <= columns {
-        return text.to_owned();
-    }
-    let (mut out, mut used) = (String::new(), 1);
-    for c in text.chars() {
-        used += c.width().unwrap_or(0);
-        if used > columns {
-            break;
-        }
-        out.push(c);
-    }
-    if columns > 0 {
-        out.push('…');
-    }
     out
 }

@@ -32,7 +32,16 @@ pub(in crate::cli) fn percent(rate: Option<f64>) -> String {
 
 /// `1,234,567`.
 pub(in crate::cli) fn thousands(number: i64) -> String {
-    let digits = number.unsigned_abs().to_string();
+    let sign = if number < 0 { "-" } else { "" };
+    format!("{sign}{}", grouped(&number.unsigned_abs().to_string()))
+}
+
+/// A rate in whole numbers: `12,345`.
+pub(in crate::cli) fn whole(rate: f64) -> String {
+    grouped(&format!("{:.0}", rate.clamp(0.0, 1e15)))
+}
+
+fn grouped(digits: &str) -> String {
     let mut out = String::new();
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) {
@@ -40,7 +49,7 @@ pub(in crate::cli) fn thousands(number: i64) -> String {
         }
         out.push(digit);
     }
-    if number < 0 { format!("-{out}") } else { out }
+    out
 }
 
 #[cfg(test)]
@@ -53,6 +62,7 @@ mod tests {
             [0, 999, 1_000, -1_234_567].map(thousands),
             ["0", "999", "1,000", "-1,234,567"]
         );
+        assert_eq!([0.4, 1_234.5].map(whole), ["0", "1,234"]);
         assert_eq!(
             [Some(1.0), Some(0.9999), Some(0.5), None].map(percent),
             ["100 %", "99.9 %", "50.0 %", "-"]

@@ -157,7 +157,7 @@ async fn without_a_terminal_progress_is_lines_on_stderr_and_the_report_goes_to_s
         "tier 1",
         "sim/a",
         "who worked",
-        "1 failed (sink), as ",
+        "2 failed (sink), as ",
         "success",
     ] {
         assert!(

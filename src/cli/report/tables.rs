@@ -1,0 +1,206 @@
+//! The figures of runs for people: sums a line each, and tables by group, model, process and failure.
+
+use crate::cli::progress::{dollars, groups, percent, thousands};
+use crate::cli::times::cut;
+use crate::cli::{CliError, Printer};
+use crate::store::report::{Figures, ModelCalls, Stand, WhoWorked};
+
+/// Processes told one by one.
+const WORKERS_SHOWN: usize = 10;
+/// The most of a failure's words.
+const EXAMPLE_SHOWN: usize = 300;
+
+/// The sums, by name.
+pub(super) fn sums(figures: &Figures) -> Vec<(&'static str, String)> {
+    let (sum, calls) = (&figures.groups.sum, &figures.calls);
+    let mut tasks = format!(
+        "{} done, {} failed of {} ({} success)",
+        thousands(sum.done),
+        thousands(sum.failed),
+        thousands(sum.total),
+        percent(sum.success_rate)
+    );
+    for (count, what) in [
+        (sum.waiting, "waiting"),
+        (sum.running, "running"),
+        (sum.cancelled, "cancelled"),
+    ] {
+        if count > 0 {
+            tasks.push_str(&format!(", {} {what}", thousands(count)));
+        }
+    }
+    let mut sent = format!(
+        "{}: {} good, {} failed, {} refused with 429, {} retries",
+        thousands(calls.calls),
+        thousands(calls.ok),
+        thousands(calls.calls_failed),
+        thousands(calls.rate_limited),
+        thousands(calls.retries),
+    );
+    if calls.open > 0 {
+        sent.push_str(&format!(", {} of unknown outcome", thousands(calls.open)));
+    }
+    let cost = dollars(calls.cost_microusd, calls.price_unknown)
+        .unwrap_or_else(|| "unknown (no prices are set)".to_owned());
+    let estimated = match calls.cost_estimated_microusd {
+        0 => String::new(),
+        part => format!(
+            " ({} of it estimated)",
+            dollars(part, false).unwrap_or_default()
+        ),
+    };
+    vec![
+        ("tasks", tasks),
+        ("calls", sent),
+        (
+            "fallbacks",
+            format!(
+                "{} tasks answered by one",
+                thousands(figures.groups.fallbacks)
+            ),
+        ),
+        (
+            "cache",
+            format!(
+                "{} tasks answered from it",
+                thousands(figures.groups.cache_hits)
+            ),
+        ),
+        (
+            "tokens",
+            format!(
+                "{} in, {} out",
+                thousands(calls.input_tokens),
+                thousands(calls.output_tokens)
+            ),
+        ),
+        ("cost", format!("{cost}{estimated}")),
+    ]
+}
+
+/// The tables: by group, by model, who worked; and why tasks failed.
+pub(super) fn print_tables(figures: &Figures, printer: &Printer) -> Result<(), CliError> {
+    let rows: Vec<_> = groups(&figures.groups)
+        .iter()
+        .map(|(name, stand)| group(name, stand))
+        .collect();
+    let headers = [
+        "",
+        "tasks",
+        "done",
+        "failed",
+        "waiting",
+        "running",
+        "cancelled",
+        "success",
+    ];
+    below(printer, &headers, &rows)?;
+    let answered: Vec<_> = figures
+        .groups
+        .models
+        .iter()
+        .map(|it| {
+            vec![
+                format!("tier {}", it.tier),
+                it.model.clone(),
+                thousands(it.done),
+                if it.primary { "primary" } else { "fallback" }.to_owned(),
+            ]
+        })
+        .collect();
+    below(printer, &["", "answered by", "tasks", "as"], &answered)?;
+    let models: Vec<_> = figures.calls_by_model.iter().map(model).collect();
+    let headers = ["model", "calls", "good", "latency", "not good"];
+    below(printer, &headers, &models)?;
+    let spent: Vec<_> = figures.calls_by_model.iter().map(spent).collect();
+    below(
+        printer,
+        &["model", "tokens in", "tokens out", "cost"],
+        &spent,
+    )?;
+    let workers: Vec<_> = figures
+        .processes
+        .iter()
+        .take(WORKERS_SHOWN)
+        .map(worker)
+        .collect();
+    below(printer, &["who worked", "tasks done", "calls"], &workers)?;
+    if figures.processes.len() > WORKERS_SHOWN {
+        printer.line(format_args!(
+            "and {} more processes",
+            figures.processes.len() - WORKERS_SHOWN
+        ))?;
+    }
+    for (place, failure) in figures.failures.iter().enumerate() {
+        if place == 0 {
+            printer.write("\n")?;
+        }
+        printer.line(format_args!(
+            "{} failed ({}), as {}:",
+            thousands(failure.tasks),
+            failure.class,
+            failure.task
+        ))?;
+        printer.indented(&cut(&failure.example, EXAMPLE_SHOWN), 1)?;
+    }
+    Ok(())
+}
+
+fn below(printer: &Printer, headers: &[&str], rows: &[Vec<String>]) -> Result<(), CliError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    printer.write("\n")?;
+    printer.table(headers, rows)
+}
+
+fn group(name: &str, stand: &Stand) -> Vec<String> {
+    let mut row = vec![cut(name, 40)];
+    let numbers = [
+        stand.total,
+        stand.done,
+        stand.failed,
+        stand.waiting,
+        stand.running,
+        stand.cancelled,
+    ];
+    row.extend(numbers.map(thousands));
+    row.push(percent(stand.success_rate));
+    row
+}
+
+fn model(it: &ModelCalls) -> Vec<String> {
+    let sum = &it.sum;
+    let failed = it.failed_by_class.iter();
+    let failed: Vec<_> = failed
+        .map(|(class, count)| format!("{class} {}", thousands(*count)))
+        .collect();
+    vec![
+        it.model.clone(),
+        thousands(sum.calls),
+        thousands(sum.ok),
+        sum.latency_ms_mean
+            .map_or_else(|| "-".to_owned(), |ms| format!("{:.1} s", ms / 1000.0)),
+        failed.join(", "),
+    ]
+}
+
+fn spent(it: &ModelCalls) -> Vec<String> {
+    let sum = &it.sum;
+    vec![
+        it.model.clone(),
+        thousands(sum.input_tokens),
+        thousands(sum.output_tokens),
+        dollars(sum.cost_microusd, sum.price_unknown).unwrap_or_else(|| "-".to_owned()),
+    ]
+}
+
+fn worker(it: &WhoWorked) -> Vec<String> {
+    let name = match (&it.host, it.pid) {
+        (Some(host), Some(pid)) => {
+            format!("{host}, pid {pid} ({})", it.role.as_deref().unwrap_or("?"))
+        }
+        _ => it.process_id.to_string(),
+    };
+    vec![name, thousands(it.done), thousands(it.calls)]
+}
