@@ -66,6 +66,7 @@ pub mod cache;
 pub mod cost;
 pub mod definition;
 pub mod limits;
+pub mod pack;
 pub mod priority;
 pub mod retry;
 pub mod route;

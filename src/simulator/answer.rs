@@ -6,7 +6,7 @@ use super::asked::Asked;
 use super::chance::{hash, mix};
 use super::faults::Fault;
 use super::instance;
-
+use super::packed::{self, Pack, Task};
 use super::sections::sections;
 
 /// What the model says, and whether it came to its end.
@@ -27,8 +27,14 @@ pub(super) const LONE_SURROGATE: &str = "\\ud800";
 
 /// Answers a request; `fault` may spoil the text.
 pub(super) fn answer(asked: &Asked, model: &str, seed: u64, fault: Option<Fault>) -> Answer {
-    let salt = mix(seed ^ hash(&asked.prompt) ^ hash(model).rotate_left(17));
-    let mut whole = text(asked, salt, spoiler(fault));
+    let salt = |prompt: &str| mix(seed ^ hash(prompt) ^ hash(model).rotate_left(17));
+    let mut whole = match packed::read(asked) {
+        Some(pack) => answers(asked, &pack, salt, fault),
+        None => text(asked, salt(&asked.prompt), spoiler(fault)),
+    };
+    if fault == Some(Fault::ProseAround) {
+        whole = format!("Here is what you asked for:\n```json\n{whole}\n```\nI hope this [helps].");
+    }
     if fault == Some(Fault::MaxTokens) {
         whole = take_chars(&whole, whole.chars().count().div_ceil(2));
     }
@@ -68,6 +74,26 @@ fn text(asked: &Asked, salt: u64, spoiler: Option<char>) -> String {
     spoiled(value, spoiler)
         .to_string()
         .replace(LONE_SURROGATE_MARK, LONE_SURROGATE)
+}
+
+/// What is said to a pack: to each task the same as if it were asked alone.
+fn answers(
+    asked: &Asked,
+    pack: &Pack<'_>,
+    salt: impl Fn(&str) -> u64,
+    fault: Option<Fault>,
+) -> String {
+    let mut spoiler = spoiler(fault);
+    let answer = |task: &Task<'_>| {
+        let (material, salt) = (sections(&task.prompt), salt(&task.prompt));
+        let value = match (&asked.schema, pack.schema) {
+            (Some(root), Some(schema)) => instance::part(root, schema, &material, salt),
+            _ => json!(prose(material[0].text, salt)),
+        };
+        (task.id.to_owned(), spoiled(value, spoiler.take()))
+    };
+    let answers = pack.tasks.iter().map(answer).collect();
+    packed::told(answers, fault, salt(&asked.prompt)).replace(LONE_SURROGATE_MARK, LONE_SURROGATE)
 }
 
 fn prose(material: &str, salt: u64) -> String {

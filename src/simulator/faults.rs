@@ -2,7 +2,9 @@
 
 use std::f64::consts::TAU;
 
+use super::asked::Asked;
 use super::chance::Chance;
+use super::packed;
 use super::settings::{Faults, Latency, MS_MAX};
 
 /// What goes wrong with a call that was let in.
@@ -21,6 +23,12 @@ pub(super) enum Fault {
     LoneSurrogate,
     U0000,
     NoUsage,
+    PackMissing,
+    PackDoubled,
+    PackWrongId,
+    PackSwappedId,
+    PackCut,
+    ProseAround,
 }
 
 impl Fault {
@@ -40,12 +48,31 @@ impl Fault {
             Self::LoneSurrogate => "lone_surrogate",
             Self::U0000 => "u0000",
             Self::NoUsage => "no_usage",
+            Self::PackMissing => "pack_missing",
+            Self::PackDoubled => "pack_doubled",
+            Self::PackWrongId => "pack_wrong_id",
+            Self::PackSwappedId => "pack_swapped_id",
+            Self::PackCut => "pack_cut",
+            Self::ProseAround => "prose_around",
+        }
+    }
+
+    /// Whether it can befall this call; if not, the call goes well, and nothing is counted.
+    pub(super) fn befalls(self, asked: &Asked) -> bool {
+        match self {
+            Self::PackMissing
+            | Self::PackDoubled
+            | Self::PackWrongId
+            | Self::PackSwappedId
+            | Self::PackCut => packed::may_be(asked),
+            Self::ProseAround => asked.mime == "application/json",
+            _ => true,
         }
     }
 }
 
 /// Every fault with its probability.
-pub(super) fn table(faults: &Faults) -> [(Fault, f64); 13] {
+pub(super) fn table(faults: &Faults) -> [(Fault, f64); 19] {
     [
         (Fault::Http500, faults.http_500),
         (Fault::Http503, faults.http_503),
@@ -60,6 +87,12 @@ pub(super) fn table(faults: &Faults) -> [(Fault, f64); 13] {
         (Fault::LoneSurrogate, faults.lone_surrogate),
         (Fault::U0000, faults.u0000),
         (Fault::NoUsage, faults.no_usage),
+        (Fault::PackMissing, faults.pack_missing),
+        (Fault::PackDoubled, faults.pack_doubled),
+        (Fault::PackWrongId, faults.pack_wrong_id),
+        (Fault::PackSwappedId, faults.pack_swapped_id),
+        (Fault::PackCut, faults.pack_cut),
+        (Fault::ProseAround, faults.prose_around),
     ]
 }
 

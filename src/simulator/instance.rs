@@ -14,6 +14,11 @@ use super::values::{bound, choice, integer, labels, number, string};
 
 /// Makes a value that meets `schema` from the material of a prompt.
 pub(super) fn instance(schema: &Value, sections: &[Section<'_>], seed: u64) -> Value {
+    part(schema, schema, sections, seed)
+}
+
+/// The same for a schema that stands inside of another, `root`, to which its references lead.
+pub(super) fn part(root: &Value, schema: &Value, sections: &[Section<'_>], seed: u64) -> Value {
     let whole = sections
         .first()
         .copied()
@@ -25,11 +30,7 @@ pub(super) fn instance(schema: &Value, sections: &[Section<'_>], seed: u64) -> V
         salt: seed,
         depth: 0,
     };
-    Maker {
-        root: schema,
-        sections,
-    }
-    .make(schema, place)
+    Maker { root, sections }.make(schema, place)
 }
 
 struct Maker<'a> {

@@ -17,6 +17,9 @@
 //! | `POST /sim/limits` | `{"model": "…", "rpm": 15, …}`: absent keys stay, `null` lifts a limit |
 //! | `POST /sim/reset` | forgets counters, log and what was used of every limit |
 //!
+//! A prompt that packs several tasks is answered task by task, each as if it were asked alone (see
+//! `packed`); the faults `pack_...` spoil one of these answers.
+//!
 //! What counts against which limit:
 //! - a call is judged when its whole body has arrived: key, then body, model, size, then outages,
 //!   then limits; every exhausted limit is named in the 429;
@@ -45,6 +48,7 @@ mod model;
 mod models;
 mod openai;
 mod pacific;
+mod packed;
 mod query;
 mod sections;
 mod server;

@@ -345,6 +345,19 @@ pub struct Faults {
     pub u0000: f64,
     /// 200 without usageMetadata.
     pub no_usage: f64,
+    /// 200 with one answer of a pack left out. A pack is a prompt of several tasks that asks for
+    /// `{"answers": [{"id", "answer"}]}`; other calls this and the next four do not befall.
+    pub pack_missing: f64,
+    /// 200 with one answer of a pack twice, the second time another.
+    pub pack_doubled: f64,
+    /// 200 with one answer of a pack under an id that nobody gave.
+    pub pack_wrong_id: f64,
+    /// 200 with one answer of a pack under its neighbour's id, which has its own as well.
+    pub pack_swapped_id: f64,
+    /// 200 with the text of a pack's answers cut in half, and no word of it.
+    pub pack_cut: f64,
+    /// 200 with words and a fence around the JSON. Calls that ask for no JSON it does not befall.
+    pub prose_around: f64,
     /// A hanging call is reset after this time. Default 600,000.
     pub hang_ms_max: u64,
 }
@@ -365,6 +378,12 @@ impl Default for Faults {
             lone_surrogate: 0.0,
             u0000: 0.0,
             no_usage: 0.0,
+            pack_missing: 0.0,
+            pack_doubled: 0.0,
+            pack_wrong_id: 0.0,
+            pack_swapped_id: 0.0,
+            pack_cut: 0.0,
+            prose_around: 0.0,
             hang_ms_max: 600_000,
         }
     }

@@ -106,7 +106,7 @@ impl Shared {
         let standing = state.models[model].standing(now_ms);
         let judged = match judged {
             Ok(()) => {
-                let fate = self.fate(&mut state.models[model], now_ms, seq);
+                let fate = self.fate(&mut state.models[model], asked, now_ms, seq);
                 let ticket = Ticket {
                     shared: self.clone(),
                     model,
@@ -230,11 +230,12 @@ impl Shared {
         }
     }
 
-    fn fate(&self, model: &mut Model, now_ms: u64, seq: u64) -> Fate {
+    fn fate(&self, model: &mut Model, asked: &Asked, now_ms: u64, seq: u64) -> Fate {
         let settings = &self.settings;
         model.admitted += 1;
         let mut chance = Chance::of(&[settings.seed, hash(&model.name), model.admitted]);
         let fault = faults::pick(&settings.faults, chance.unit());
+        let fault = fault.filter(|fault| fault.befalls(asked));
         if let Some(fault) = fault {
             model.tally.fault(fault.word());
         }

@@ -348,6 +348,27 @@ async fn f30_a_claim_never_takes_more_than_it_may_whatever_the_statistics_say() 
 }
 
 #[tokio::test]
+async fn f30_no_more_is_taken_to_be_rendered_than_was_asked_for_whatever_the_statistics_say() {
+    let (fleet, store) = a_fleet(500).await;
+    fleet.unaudited();
+    // statistics of an empty book: the planner then runs a limited subquery again for every row
+    let waiting = "alter table tidegate.blocked set (autovacuum_enabled = false);
+        insert into tidegate.blocked (id, lane, needs, unrendered)
+        select gen_random_uuid(), 1, 0, true from generate_series(1, 20000);
+        delete from tidegate.blocked;
+        analyze tidegate.blocked; analyze tidegate.tasks;
+        insert into tidegate.blocked (id, lane, needs, unrendered) select id, lane, 0, true from tidegate.tasks";
+    sqlx::raw_sql(waiting)
+        .execute(store.pool())
+        .await
+        .expect("they wait");
+    for limit in [1, 5, 100] {
+        let taken = store.take_unrendered(limit, Duration::from_secs(600), None);
+        assert_eq!(taken.await.expect("taken").len(), limit as usize);
+    }
+}
+
+#[tokio::test]
 async fn f31_a_ready_task_is_claimed_though_somebody_refers_to_it_in_an_open_transaction() {
     let (fleet, store) = a_fleet(5).await;
     sqlx::raw_sql("create table notes (task uuid references tidegate.tasks (id), note text)")

@@ -11,6 +11,7 @@ mod errors;
 mod faults;
 mod limits;
 mod openai;
+mod packs;
 mod sdks;
 
 use reqwest::{Client, Response, StatusCode};

@@ -99,14 +99,16 @@ begin
   return array_length(v_tasks, 1);
 end $$;
 
--- Takes blocked tasks whose prompt is to be rendered, for so long. Rendering twice does no harm.
+-- Takes blocked tasks whose prompt is to be rendered, for so long, never more than the limit in any plan. Rendering twice does no harm.
 create or replace function tidegate.take_unrendered_v1(p_limit int, p_for interval, p_workers text[] default null)
 returns setof uuid language sql volatile as $$
-  update tidegate.blocked b set taken_until = clock_timestamp() + p_for
-   where b.id in (select z.id from tidegate.blocked z join tidegate.tasks t on t.id = z.id
-                   where z.needs = 0 and z.unrendered and (z.taken_until is null or z.taken_until < now())
-                     and (p_workers is null or t.worker = any (p_workers))
-                   order by z.id limit p_limit for update of z skip locked)
+  with due as materialized (
+    select z.id from tidegate.blocked z join tidegate.tasks t on t.id = z.id
+     where z.needs = 0 and z.unrendered and (z.taken_until is null or z.taken_until < now())
+       and (p_workers is null or t.worker = any (p_workers))
+     order by z.id limit p_limit for update of z skip locked
+  )
+  update tidegate.blocked b set taken_until = clock_timestamp() + p_for from due d where b.id = d.id
   returning b.id
 $$;
 
