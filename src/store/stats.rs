@@ -34,6 +34,12 @@ pub struct CallCount {
     pub open: i64,
     /// Attempts beyond the first.
     pub retries: i64,
+    /// Calls that asked for several items at once.
+    pub packs: i64,
+    /// Items of those.
+    pub packed: i64,
+    /// Items a pack. `None`: there was none.
+    pub items_per_pack: Option<f64>,
     /// Tokens asked.
     pub input_tokens: i64,
     /// The part of them that came from the provider's prompt cache.

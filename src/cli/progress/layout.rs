@@ -57,7 +57,7 @@ pub(super) fn table(groups: &[Group], columns: usize) -> Vec<String> {
     let taken: usize = widths.iter().map(|width| width + 2).sum();
     let names: Vec<String> = groups
         .iter()
-        .map(|(name, _)| cut(&plain(name), columns.saturating_sub(taken).max(8)))
+        .map(|(name, _)| shortened(&plain(name), columns.saturating_sub(taken).max(8)))
         .collect();
     let name_width = names
         .iter()
@@ -81,6 +81,17 @@ pub(super) fn table(groups: &[Group], columns: usize) -> Vec<String> {
         lines.push(row(name, cells).trim_end().to_owned());
     }
     lines
+}
+
+/// A name in so many cells: where it does not fit, what sort of group it is goes first.
+fn shortened(name: &str, columns: usize) -> String {
+    let bare = ["category ", "component "]
+        .iter()
+        .find_map(|sort| name.strip_prefix(sort));
+    match bare {
+        Some(bare) if width(name) > columns => cut(bare, columns),
+        _ => cut(name, columns),
+    }
 }
 
 /// Words set in lines of this width, three blanks between them; what is wider than a line is cut.

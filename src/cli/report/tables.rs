@@ -67,6 +67,12 @@ pub(super) fn sums(figures: &Figures) -> Vec<(&'static str, String)> {
             ),
         ),
         (
+            "packs",
+            calls.items_per_pack.map_or_else(String::new, |items| {
+                format!("{} calls for {items:.1} items each", thousands(calls.packs))
+            }),
+        ),
+        (
             "tokens",
             format!(
                 "{} in, {} out",

@@ -4,9 +4,10 @@
 -- Reads their tasks once.
 create or replace function tidegate.run_groups_v1(p_runs uuid[], p_categories int) returns jsonb language sql stable as $$
   with counted as materialized (
-    select t.tier, t.component, t.category, t.state, t.model_used, t.model_used = t.model as is_primary, count(*) as n
-      from tidegate.tasks t where t.run_id = any (p_runs)
-     group by t.tier, t.component, t.category, t.state, t.model_used, t.model_used = t.model
+    -- a task that would ask a model, done where none is asked: its answer was kept already
+    select t.tier, t.component, t.category, t.state, t.model_used, t.model_used = t.model as is_primary, t.model is not null and n.ladder = '{}' as is_hit, count(*) as n
+      from tidegate.tasks t left join tidegate.lanes n on n.lane = t.lane where t.run_id = any (p_runs)
+     group by 1, 2, 3, 4, 5, 6, 7
   ), summed as materialized (
     select grouping(c.tier, c.component, c.category) as what, c.tier, c.component, c.category, coalesce(sum(c.n), 0)::bigint as total,
            coalesce(sum(c.n) filter (where c.state in ('blocked', 'scheduled', 'ready')), 0)::bigint as waiting,
@@ -32,7 +33,8 @@ create or replace function tidegate.run_groups_v1(p_runs uuid[], p_categories in
       from merged m
   )
   select (select t.stand from told t where t.what = 7) || jsonb_build_object(
-    'cache_hits', 0, 'fallbacks', (select coalesce(sum(c.n), 0)::bigint from counted c where c.state = 'done' and not c.is_primary),
+    'cache_hits', (select coalesce(sum(c.n), 0)::bigint from counted c where c.state = 'done' and c.is_hit),
+    'fallbacks', (select coalesce(sum(c.n), 0)::bigint from counted c where c.state = 'done' and not c.is_primary and c.is_hit is not true),
     'tiers', (select coalesce(jsonb_agg(jsonb_build_object('tier', t.tier) || t.stand order by t.tier), '[]') from told t where t.what = 3),
     'components', (select coalesce(jsonb_agg(jsonb_build_object('component', t.component) || t.stand order by t.component), '[]') from told t where t.what = 5),
     -- a source without categories has none; null beside others: items without one
@@ -41,21 +43,48 @@ create or replace function tidegate.run_groups_v1(p_runs uuid[], p_categories in
     'other_categories', (select jsonb_build_object('categories', t.groups) || t.stand from told t where t.what = 8),
     'models', (select coalesce(jsonb_agg(jsonb_build_object('tier', z.tier, 'model', z.model_used, 'done', z.n, 'primary', z.is_primary) order by z.tier, z.n desc, z.model_used), '[]')
                  from (select c.tier, c.model_used, coalesce(c.is_primary, false) as is_primary, sum(c.n) as n
-                         from counted c where c.state = 'done' and c.model_used is not null group by 1, 2, 3) z))
+                         from counted c where c.state = 'done' and c.model_used is not null and c.is_hit is not true group by 1, 2, 3) z))
 $$;
+
+-- The calls of these runs, summed by model, process and outcome. Of a pack one row leads and is counted as the call; the others carry
+-- their share of its tokens and cost.
+create or replace function tidegate.run_call_sums_v1(p_runs uuid[]) returns table (
+  model text, process_id uuid, outcome text, n bigint, again bigint, packs bigint, packed bigint, input_tokens numeric, cached_tokens numeric,
+  output_tokens numeric, thought_tokens numeric, cost numeric, cost_estimated numeric, latency bigint, timed bigint
+) language plpgsql stable as $$
+#variable_conflict use_column
+begin
+  -- before packs were made every call led
+  if not exists (select from pg_attribute a where a.attrelid = 'tidegate.calls'::regclass and a.attname = 'lead') then
+    return query
+    select c.model, c.process_id, case when c.ended_at is null then 'open' else coalesce(c.outcome, 'unknown') end,
+           count(*), count(*) filter (where c.attempt > 1),
+           0::bigint, 0::bigint,
+           sum(c.input_tokens), sum(c.cached_tokens), sum(c.output_tokens), sum(c.thought_tokens),
+           sum(case when c.ended_at is null then c.est_cost_microusd else c.cost_microusd end),
+           sum(case when c.ended_at is null then c.est_cost_microusd when c.cost_estimated then c.cost_microusd end),
+           sum(c.latency_ms)::bigint, count(c.latency_ms)
+      from tidegate.calls c where c.run_id = any (p_runs) and c.sent
+     group by 1, 2, 3;
+    return;
+  end if;
+  return query
+  select c.model, c.process_id, case when c.ended_at is null then 'open' else coalesce(c.outcome, 'unknown') end,
+         count(*) filter (where c.lead), count(*) filter (where c.lead and c.attempt > 1),
+         count(*) filter (where c.lead and c.pack_id is not null), count(*) filter (where c.pack_id is not null),
+         sum(c.input_tokens), sum(c.cached_tokens), sum(c.output_tokens), sum(c.thought_tokens),
+         sum(case when c.ended_at is null then c.est_cost_microusd else c.cost_microusd end),
+         sum(case when c.ended_at is null then c.est_cost_microusd when c.cost_estimated then c.cost_microusd end),
+         sum(c.latency_ms) filter (where c.lead), count(c.latency_ms) filter (where c.lead)
+    from tidegate.calls c where c.run_id = any (p_runs) and c.sent
+   group by 1, 2, 3;
+end $$;
 
 -- What the calls of these runs came to: in all, and by model. calls = ok + calls_failed + rate_limited + open. One whose outcome is not
 -- known stands with its worst case. By process, for who asks who worked.
 create or replace function tidegate.run_calls_v1(p_runs uuid[]) returns jsonb language sql stable as $$
   with counted as materialized (
-    select c.model, c.process_id, case when c.ended_at is null then 'open' else coalesce(c.outcome, 'unknown') end as outcome,
-           count(*) as n, count(*) filter (where c.attempt > 1) as again,
-           sum(c.input_tokens) as input_tokens, sum(c.cached_tokens) as cached_tokens, sum(c.output_tokens) as output_tokens, sum(c.thought_tokens) as thought_tokens,
-           sum(case when c.ended_at is null then c.est_cost_microusd else c.cost_microusd end) as cost,
-           sum(case when c.ended_at is null then c.est_cost_microusd when c.cost_estimated then c.cost_microusd end) as cost_estimated,
-           sum(c.latency_ms) as latency, count(c.latency_ms) as timed
-      from tidegate.calls c where c.run_id = any (p_runs) and c.sent
-     group by 1, 2, 3
+    select * from tidegate.run_call_sums_v1(p_runs)
   ), summed as materialized (
     select k.model, grouping(k.model) = 1 as all_models,
            jsonb_build_object(
@@ -65,6 +94,9 @@ create or replace function tidegate.run_calls_v1(p_runs uuid[]) returns jsonb la
              'rate_limited', coalesce(sum(k.n) filter (where k.outcome = 'rate_limited'), 0)::bigint,
              'open', coalesce(sum(k.n) filter (where k.outcome = 'open'), 0)::bigint,
              'retries', coalesce(sum(k.again), 0)::bigint,
+             'packs', coalesce(sum(k.packs), 0)::bigint,
+             'packed', coalesce(sum(k.packed), 0)::bigint,
+             'items_per_pack', (sum(k.packed) / nullif(sum(k.packs), 0))::float8,
              'input_tokens', coalesce(sum(k.input_tokens), 0)::bigint,
              'cached_tokens', coalesce(sum(k.cached_tokens), 0)::bigint,
              'output_tokens', (coalesce(sum(k.output_tokens), 0) + coalesce(sum(k.thought_tokens), 0))::bigint,

@@ -18,9 +18,22 @@ create or replace function tidegate.lanes_outlook_v1(p_lanes int[], p_tasks bigi
         from unnest(n.ladder) with ordinality r (model_id, rung)
         join tidegate.models o on o.model_id = r.model_id
         left join tidegate.output_quantiles q on q.worker = u.worker and q.component = n.component and q.model_id = r.model_id) z
-    cross join lateral (select ceil(coalesce(z.output[1], 0) * g.tasks)::bigint as output) k
+    cross join lateral (select ceil(coalesce(z.output[1], 0) * (g.tasks - g.cached))::bigint as output) k
     left join tidegate.models m on m.model_id = n.ladder[1]
 $$;
+
+-- Those of these tasks whose answer is kept already, so that nothing would be asked. None where nothing is kept at all.
+create or replace function tidegate.kept_answers_v1(p_tasks uuid[]) returns setof uuid language plpgsql stable as $$
+begin
+  if to_regclass('tidegate.result_cache') is null then
+    return;
+  end if;
+  return query
+  select t.id from tidegate.tasks t
+    join tidegate.lanes n on n.lane = t.lane and n.cache_s is not null
+    join tidegate.result_cache c on c.key = t.cache_key and c.created_at > now() - make_interval(secs => n.cache_s)
+   where t.id = any (p_tasks);
+end $$;
 
 -- What putting these tasks back would come to: how many of them would come back, how many would have their sink applied again.
 create or replace function tidegate.retry_outlook_v1(p_tasks uuid[]) returns jsonb language sql stable as $$
@@ -32,8 +45,9 @@ create or replace function tidegate.retry_outlook_v1(p_tasks uuid[]) returns jso
              and row_number() over (partition by t.worker, t.component, t.item_id order by t.id) = 1) as free
       from tidegate.tasks t where t.id = any (p_tasks) and t.state in ('failed', 'cancelled') and t.lane > 0
   ), by_lane as (
-    select e.lane, count(*) as tasks, coalesce(sum(e.est_tokens), 0)::bigint as input, 0::bigint as cached
-      from ended e where e.free and not e.by_sink group by e.lane
+    select e.lane, count(*) as tasks, coalesce(sum(e.est_tokens) filter (where k.id is null), 0)::bigint as input, count(k.id) as cached
+      from ended e left join tidegate.kept_answers_v1(p_tasks) k (id) on k.id = e.id
+     where e.free and not e.by_sink group by e.lane
   )
   select jsonb_build_object(
     'tasks', (select coalesce(sum(b.tasks), 0)::bigint from by_lane b),
