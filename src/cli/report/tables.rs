@@ -86,20 +86,19 @@ pub(super) fn sums(figures: &Figures) -> Vec<(&'static str, String)> {
 
 /// The tables: by group, by model, who worked; and why tasks failed.
 pub(super) fn print_tables(figures: &Figures, printer: &Printer) -> Result<(), CliError> {
-    let rows: Vec<_> = groups(&figures.groups)
+    let groups = groups(&figures.groups);
+    // a column of nothing takes room from the names
+    let shown: Vec<&Column> = COLUMNS
         .iter()
-        .map(|(name, stand)| group(name, stand))
+        .filter(|(_, count, always)| *always || groups.iter().any(|(_, it)| count(it) > 0))
         .collect();
-    let headers = [
-        "",
-        "tasks",
-        "done",
-        "failed",
-        "waiting",
-        "running",
-        "cancelled",
-        "success",
-    ];
+    let rows: Vec<_> = groups
+        .iter()
+        .map(|(name, stand)| group(name, stand, &shown))
+        .collect();
+    let mut headers = vec![""];
+    headers.extend(shown.iter().map(|(name, ..)| *name));
+    headers.push("success");
     below(printer, &headers, &rows)?;
     let answered: Vec<_> = figures
         .groups
@@ -160,20 +159,24 @@ fn below(printer: &Printer, headers: &[&str], rows: &[Vec<String>]) -> Result<()
     printer.table(headers, rows)
 }
 
-fn group(name: &str, stand: &Stand) -> Vec<String> {
+fn group(name: &str, stand: &Stand, columns: &[&Column]) -> Vec<String> {
     let mut row = vec![cut(name, 40)];
-    let numbers = [
-        stand.total,
-        stand.done,
-        stand.failed,
-        stand.waiting,
-        stand.running,
-        stand.cancelled,
-    ];
-    row.extend(numbers.map(thousands));
+    row.extend(columns.iter().map(|(_, count, _)| thousands(count(stand))));
     row.push(percent(stand.success_rate));
     row
 }
+
+/// A column of numbers: its head, its number, and whether it is shown where all are 0.
+type Column = (&'static str, fn(&Stand) -> i64, bool);
+
+const COLUMNS: [Column; 6] = [
+    ("tasks", |it| it.total, true),
+    ("done", |it| it.done, true),
+    ("failed", |it| it.failed, true),
+    ("waiting", |it| it.waiting, false),
+    ("running", |it| it.running, false),
+    ("cancelled", |it| it.cancelled, false),
+];
 
 fn model(it: &ModelCalls) -> Vec<String> {
     let sum = &it.sum;
