@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use crate::{
     definition::{Definition, PacingSpec},
-    store::{Store, StoreError, load::Routing, run::Pacing},
+    store::{
+        Store, StoreError,
+        load::{Routing, Saving},
+        run::Pacing,
+    },
 };
 
 /// Output tokens reserved per call where the worker sets no limit.
@@ -66,6 +72,23 @@ pub(super) fn pacing(definition: &Definition) -> Pacing {
         cool_ms: rest.map(|(_, pause)| millis(pause)),
     }
 }
+
+/// How its tasks spare calls. Local work has none to spare.
+pub(super) fn saving(definition: &Definition) -> Saving {
+    if definition.local {
+        return Saving::default();
+    }
+    let prompt_hash = Sha256::digest(&definition.prompt.template).to_vec();
+    Saving {
+        cache_s: definition.cache.enabled.then_some(FOR_EVER_S),
+        cache_version: Some(definition.cache.version.clone()),
+        prompt_hash: Some(prompt_hash),
+        ..Saving::default()
+    }
+}
+
+/// An answer may be so old, in seconds: a hundred years.
+const FOR_EVER_S: i64 = 100 * 365 * 86_400;
 
 /// How long a call may take, in milliseconds.
 pub(super) fn call_timeout_ms(definition: &Definition) -> i32 {

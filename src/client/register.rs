@@ -36,6 +36,7 @@ pub async fn register(store: &Store, definition: &Definition) -> Result<Uuid, St
         routing: lanes::routing(definition),
         pacing: lanes::pacing(definition),
         timeout_ms: lanes::call_timeout_ms(definition),
+        saving: lanes::saving(definition),
     };
     store.register_worker(&worker).await
 }

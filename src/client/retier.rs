@@ -240,12 +240,15 @@ async fn act(
     let mut of_tiers = Vec::with_capacity(ladders.len());
     for (tier, ladder) in ladders.into_iter().enumerate() {
         let lane = NewLane {
+            component: String::new(),
+            component_priority: 0,
             tier: i16::try_from(tier).unwrap_or(i16::MAX),
             ladder,
             est_output: lanes::est_output(definition),
             max_output: lanes::max_output(definition),
             routing: lanes::routing(definition),
             call_timeout_ms: lanes::call_timeout_ms(definition),
+            saving: lanes::saving(definition),
         };
         of_tiers.push(store.ensure_lane(run, &lane).await?);
     }

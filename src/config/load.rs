@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::budget::{self, BudgetSettings};
+use super::cache::{self, CacheSettings};
 use super::document::Document;
 use super::error::nearest;
 use super::models::{self, ModelEntry};
@@ -26,6 +27,7 @@ const TOP_KEYS: &[&str] = &[
     "work",
     "budget",
     "retention",
+    "cache",
     "log",
     "local",
     "providers",
@@ -46,6 +48,8 @@ pub struct Config {
     pub budget: BudgetSettings,
     /// `[retention]`.
     pub keep: RetentionSettings,
+    /// `[cache]`.
+    pub cache: CacheSettings,
     /// `[log]`.
     pub log: LogSettings,
     /// `[providers.<entry>]`, in the order of the file.
@@ -119,6 +123,7 @@ impl Config {
             "retention",
             retention::KEYS,
         )?)?;
+        let cache = cache::read(&Section::top(&document, &env, "cache", cache::KEYS)?)?;
         let log = log(&Section::top(&document, &env, "log", LOG_KEYS)?)?;
         let local = Section::top(&document, &env, "local", LOCAL_KEYS)?;
         let provider_entries = providers::read(&document, &env)?;
@@ -150,6 +155,7 @@ impl Config {
             work,
             budget,
             keep,
+            cache,
             log,
             provider_entries,
             model_entries,
@@ -337,6 +343,7 @@ fn misspelt(env: &Environment, providers: &[ProviderEntry], models: &[ModelEntry
         ("work", work::KEYS),
         ("budget", budget::KEYS),
         ("retention", retention::KEYS),
+        ("cache", cache::KEYS),
         ("log", LOG_KEYS),
         ("local", LOCAL_KEYS),
     ];

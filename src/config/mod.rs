@@ -18,6 +18,7 @@
 //! An empty variable counts as unset, and hides what `.env` says of it.
 
 mod budget;
+mod cache;
 mod document;
 mod environment;
 mod error;
@@ -31,6 +32,7 @@ mod show;
 mod work;
 
 pub use budget::BudgetSettings;
+pub use cache::CacheSettings;
 pub use environment::Environment;
 pub(crate) use error::nearest;
 pub use error::{ConfigError, Place};

@@ -45,6 +45,8 @@ impl Config {
             set("retention.cancelled_days", &self.keep.cancelled_days),
             set("retention.history_days", &self.keep.history_days),
             set("retention.calls_days", &self.keep.calls_days),
+            set("cache.max_entries", &self.cache.max_entries),
+            set("cache.max_mb", &self.cache.max_mb),
             set("log.filter", &self.log.filter),
             shown(
                 "log.format",

@@ -1,344 +1,346 @@
-//! One claimed task: ask, call, judge. Ends in an outcome, whatever happens.
+//! One call: asks for one claimed task, or for the tasks of a pack at once, and gives each its own
+//! outcome, whatever happens.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::{
     GRANT_TTL, Shared,
     heartbeat::Lease,
+    member::{Failed, Member, failure_of},
     registry::{Compiled, guarded},
-    settle::{Closing, Outcome},
-    throttle::Sign,
+    settle::{Outcome, Packed},
 };
 use crate::{
     cost,
-    llm::{CallError, Exchange, QuotaWindow, Reply, Usage, Verdict},
+    llm::{CallError, Exchange, Reply, Request, Usage, Verdict},
+    pack::{Pack, Part, after_torn, share, shares},
     provider::CallLimits,
-    retry::{Step, Tried, after},
-    store::{
-        claim::{Claimed, TaskBody},
-        settle::{Answered, ClaimKey, Fate, Spent, Unanswered},
-    },
-    task::{Item, Judgement},
+    store::settle::Spent,
+    task::Item,
 };
 
-/// One claimed task on its way to an outcome.
+/// The tasks of one call on their way to their outcomes. All are of one definition, step and model.
 pub(super) struct Call {
     pub(super) shared: Arc<Shared>,
-    pub(super) process: Uuid,
     pub(super) lease: Lease,
-    pub(super) claimed: Claimed,
-    pub(super) body: Option<TaskBody>,
+    /// The one that leads first.
+    pub(super) members: Vec<Member>,
     /// Whether the items of its claim could be read at all.
     pub(super) items_were_read: bool,
     /// When the grant arrived here.
     pub(super) arrived_at: Instant,
 }
 
-/// An attempt that failed, before it is known what follows.
-struct Failed {
-    class: String,
-    words: String,
-    /// Why the model is closed, where the verdict closes it.
-    brief: String,
-    verdict: Verdict,
-    sign: Sign,
-    sent: bool,
-    status: Option<u16>,
-    usage: Option<Usage>,
-    may_have_cost: bool,
+/// A task that is asked for.
+struct Asked {
+    member: Member,
+    item: Item,
+    request: Request,
 }
 
 impl Call {
-    /// Asks, calls and judges.
-    pub(super) async fn run(self) -> Outcome {
-        if self.claimed.expired {
-            return self.expired();
-        }
-        let compiled = match self
-            .shared
-            .registry
-            .compiled(&self.shared.store, &self.claimed.definition)
-            .await
-        {
+    /// Asks, calls and judges: an outcome for each task.
+    pub(super) async fn run(mut self) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(self.members.len());
+        let members = std::mem::take(&mut self.members);
+        let (expired, members): (Vec<_>, Vec<_>) =
+            members.into_iter().partition(|it| it.claimed.expired);
+        outcomes.extend(expired.into_iter().map(Member::expired));
+        let Some(first) = members.first() else {
+            return led(outcomes);
+        };
+        let registry = &self.shared.registry;
+        let compiled = registry
+            .compiled(&self.shared.store, &first.claimed.definition)
+            .await;
+        let compiled = match compiled {
             Ok(compiled) => compiled,
-            Err(error) if error.is_passing() => return self.unsent("not_sent", &error.to_string()),
             Err(error) => {
-                // kept by a newer program, perhaps: its tasks are for others, and this process ends
-                tracing::error!(%error, "a worker's definition cannot be read; is this program older than the others?");
-                self.shared.broken.cancel();
-                return self.unsent("definition", &error.to_string());
+                let class = if error.is_passing() {
+                    "not_sent"
+                } else {
+                    // kept by a newer program, perhaps: its tasks are for others, and this process ends
+                    tracing::error!(%error, "a worker's definition cannot be read; is this program older than the others?");
+                    self.shared.broken.cancel();
+                    "definition"
+                };
+                let words = error.to_string();
+                outcomes.extend(members.into_iter().map(|it| it.unsent(class, &words)));
+                return led(outcomes);
             }
         };
-        let Some(item) = self.item() else {
-            return if self.items_were_read {
-                self.refused("input", "its item is gone, or is not JSON")
+        let mut asked = Vec::with_capacity(members.len());
+        for member in members {
+            match self.asked(&compiled, member) {
+                Ok(it) => asked.push(it),
+                Err(outcome) => outcomes.push(*outcome),
+            }
+        }
+        // what is asked leads what is not
+        let mut all = self.ask(&compiled, asked).await;
+        all.append(&mut outcomes);
+        led(all)
+    }
+
+    fn asked(&self, compiled: &Compiled, member: Member) -> Result<Asked, Box<Outcome>> {
+        let Some(item) = member.item() else {
+            return Err(Box::new(if self.items_were_read {
+                member.refused("input", "its item is gone, or is not JSON")
             } else {
-                self.unsent("not_sent", "the item could not be read")
-            };
+                member.unsent("not_sent", "the item could not be read")
+            }));
         };
-        let request = match guarded(|| compiled.handler.request(&item)) {
-            Ok(Ok(request)) => request,
-            Ok(Err(error)) => return self.refused("input", &error.0),
-            Err(words) => return self.refused("panic", &words),
+        match guarded(|| compiled.handler.request(&item)) {
+            Ok(Ok(request)) => Ok(Asked {
+                member,
+                item,
+                request,
+            }),
+            Ok(Err(error)) => Err(Box::new(member.refused("input", &error.0))),
+            Err(words) => Err(Box::new(member.refused("panic", &words))),
+        }
+    }
+
+    async fn ask(&self, compiled: &Compiled, mut asked: Vec<Asked>) -> Vec<Outcome> {
+        let Some(first) = asked.first() else {
+            return Vec::new();
         };
-        let (entry, wire_name) = self.claimed.model.split_once('/').unwrap_or_default();
+        let claimed = &first.member.claimed;
+        let model = claimed.model.clone();
+        let (entry, wire_name) = model.split_once('/').unwrap_or_default();
+        let timeout = Duration::from_millis(claimed.call_timeout_ms.unsigned_abs().into());
         let Some(provider) = self.shared.providers.get(entry).cloned() else {
-            return self.unsent("not_sent", "this process has no key for the provider");
+            return unsent(
+                asked,
+                "not_sent",
+                "this process has no key for the provider",
+            );
         };
         if self.arrived_at.elapsed() > GRANT_TTL || !self.lease.holds() {
-            return self.unsent("grant_expired", "the grant was not used in time");
+            return unsent(asked, "grant_expired", "the grant was not used in time");
         }
+        let mut apart = Vec::new();
+        let pack = match joined(&asked) {
+            Ok(pack) => pack,
+            Err(words) => {
+                // a handler asks for each in its own way: they go one by one
+                tracing::debug!(worker = claimed.worker, "a pack cannot be made: {words}");
+                apart = asked.split_off(1);
+                None
+            }
+        };
+        let request = pack.as_ref().map_or(&asked[0].request, Pack::request);
         let limits = CallLimits {
-            timeout: Duration::from_millis(self.claimed.call_timeout_ms.unsigned_abs().into()),
+            timeout,
             ..CallLimits::default()
         };
         let sent_at = Instant::now();
         let exchange = tokio::select! {
-            exchange = provider.generate(wire_name, &request, &limits) => exchange,
-            () = self.shared.abandon.cancelled() => {
-                return self.abandoned(sent_at.elapsed());
-            }
+            exchange = provider.generate(wire_name, request, &limits) => Some(exchange),
+            () = self.shared.abandon.cancelled() => None,
         };
         let latency = sent_at.elapsed();
-        let Exchange { answer, notices } = exchange;
-        let mut outcome = match answer {
-            Ok(reply) => self.judged(&compiled, &item, reply, latency),
-            Err(error @ CallError::Exhausted { .. }) => {
-                tracing::warn!(%error, "a task is given back, and its slot rests for a moment");
-                // the slot stays taken: fewer calls at once need less
-                tokio::select! {
-                    () = tokio::time::sleep(EXHAUSTED_PAUSE) => {}
-                    () = self.shared.abandon.cancelled() => {}
+        let mut outcomes = match exchange {
+            None => each(asked, |member| member.abandoned(latency)),
+            Some(Exchange { answer, notices }) => {
+                let mut outcomes = match answer {
+                    Ok(reply) => judged(compiled, asked, pack.as_ref(), &reply, latency),
+                    Err(error) => self.failed(asked, &error, latency).await,
+                };
+                if let Some(first) = outcomes.first_mut() {
+                    first.notices = notices;
                 }
-                self.unsent("not_sent", &error.to_string())
+                outcomes
             }
-            Err(error) => self.failed(failure_of(error), latency),
         };
-        outcome.notices = notices;
-        outcome
+        outcomes.extend(apart.into_iter().map(|it| it.member.apart()));
+        outcomes
     }
 
-    fn item(&self) -> Option<Item> {
-        let body = self.body.as_ref()?;
-        let raw = serde_json::value::RawValue::from_string(body.body.clone()).ok()?;
-        Some(Item {
-            id: body.item.clone(),
-            body: raw,
-        })
-    }
-
-    fn judged(
-        self,
-        compiled: &Arc<Compiled>,
-        item: &Item,
-        reply: Reply,
+    async fn failed(
+        &self,
+        asked: Vec<Asked>,
+        error: &CallError,
         latency: Duration,
-    ) -> Outcome {
-        let judgement = guarded(|| compiled.handler.judge(item, &reply));
-        match judgement.unwrap_or_else(Judgement::Reject) {
-            Judgement::Accept(answer) => {
-                let spent = self.spent(reply.usage, true, latency);
-                Outcome {
-                    process: self.process,
-                    slot: None,
-                    notices: Vec::new(),
-                    closing: Closing::Answered {
-                        answered: Answered {
-                            claim: ClaimKey::from(&self.claimed),
-                            item: self.claimed.item.clone(),
-                            version: self.body.and_then(|body| body.version),
-                            answer,
-                            spent,
-                            model_version: reply.model_version,
-                            response_id: reply.response_id,
-                        },
-                        definition: self.claimed.definition,
-                        sink: compiled.sink.clone(),
-                    },
-                }
+    ) -> Vec<Outcome> {
+        if let CallError::Exhausted { .. } = error {
+            tracing::warn!(%error, "a task is given back, and its slot rests for a moment");
+            // the slot stays taken: fewer calls at once need less
+            tokio::select! {
+                () = tokio::time::sleep(EXHAUSTED_PAUSE) => {}
+                () = self.shared.abandon.cancelled() => {}
             }
-            Judgement::Reject(reason) => self.failed(
-                Failed {
-                    class: "rejected_answer".to_owned(),
-                    words: format!("the answer does not do: {reason}"),
-                    brief: String::new(),
-                    verdict: Verdict::Retry { after: None },
-                    sign: Sign::None,
-                    sent: true,
-                    status: Some(200),
-                    usage: reply.usage,
-                    may_have_cost: true,
-                },
-                latency,
-            ),
+            return unsent(asked, "not_sent", &error.to_string());
         }
-    }
-
-    fn failed(self, failed: Failed, latency: Duration) -> Outcome {
-        let tried = Tried {
-            attempt: self.claimed.attempt,
-            max_attempts: self.claimed.max_attempts,
-            tries: self.claimed.tries.clone(),
-            rung: self.claimed.rung,
-            ladder_len: self.claimed.ladder_len,
-            spent: Duration::from_millis(self.claimed.spent_ms.unsigned_abs()) + latency,
-        };
-        let (fate, exhaust_rung) = match after(failed.verdict, &tried, rand::random()) {
-            Step::Release => (Fate::Release, false),
-            Step::Again {
-                delay,
-                exhaust_rung,
-            } => (
-                Fate::Reschedule {
-                    delay_ms: i64::try_from(delay.as_millis()).unwrap_or(i64::MAX),
-                },
-                exhaust_rung,
-            ),
-            Step::Fail => (Fate::Fail, false),
-        };
-        let spent = self.spent(failed.usage, failed.may_have_cost, latency);
-        Outcome {
-            process: self.process,
-            slot: None,
-            notices: Vec::new(),
-            closing: Closing::Open {
-                attempt: Unanswered {
-                    claim: ClaimKey::from(&self.claimed),
-                    fate,
-                    exhaust_rung,
-                    error_class: failed.class,
-                    error: failed.words,
-                    sent: failed.sent,
-                    http_status: failed.status,
-                    spent,
-                },
-                verdict: failed.verdict,
-                brief: failed.brief,
-                sign: failed.sign,
-            },
+        let failed = failure_of(error);
+        // what one of several may be at fault for is asked again with fewer; the rest befell them all
+        let of_one = matches!(failed.verdict, Verdict::GiveUp | Verdict::NextModel);
+        let parts = parts_of(&asked, failed.usage, &vec![0; asked.len()]);
+        if asked.len() > 1 && of_one {
+            let packed = Packed::of(&asked[0].member.claimed, asked.len(), asked.len());
+            let most = after_torn(u16::try_from(asked.len()).unwrap_or(u16::MAX));
+            let mut outcomes: Vec<Outcome> = asked
+                .into_iter()
+                .zip(parts)
+                .map(|(it, usage)| {
+                    let spent = it.member.spent(usage, failed.may_have_cost, latency);
+                    it.member.torn(&failed.words, most, failed.status, spent)
+                })
+                .collect();
+            outcomes[0].packed = packed;
+            return outcomes;
         }
+        asked
+            .into_iter()
+            .zip(parts)
+            .map(|(it, usage)| {
+                let failed = Failed {
+                    usage,
+                    ..failed.clone()
+                };
+                it.member.failed(failed, latency)
+            })
+            .collect()
     }
+}
 
-    /// Not worth starting any more.
-    fn expired(self) -> Outcome {
-        let mut outcome = self.unsent("expired", "it was not worth starting any more");
-        if let Closing::Open { attempt, .. } = &mut outcome.closing {
-            attempt.fate = Fate::Expire;
-        }
-        outcome
+/// The request for several; none for one.
+fn joined(asked: &[Asked]) -> Result<Option<Pack>, String> {
+    let requests: Vec<&Request> = asked.iter().map(|it| &it.request).collect();
+    if requests.len() == 1 {
+        return Ok(None);
     }
+    let claimed = &asked[0].member.claimed;
+    let seed = claimed.call.as_u64_pair().1;
+    Pack::new(&requests, seed)
+        .map(Some)
+        .map_err(|apart| apart.to_string())
+}
 
-    /// Given back before anything was sent.
-    fn unsent(self, class: &str, words: &str) -> Outcome {
-        self.release(class, words, false, Duration::ZERO)
-    }
-
-    /// Given back at a stop, while the call was under way: what it cost is estimated.
-    fn abandoned(self, latency: Duration) -> Outcome {
-        self.release(
-            "stopped",
-            "the process stopped while the call was under way",
-            true,
-            latency,
-        )
-    }
-
-    fn release(self, class: &str, words: &str, sent: bool, latency: Duration) -> Outcome {
-        let failed = Failed {
-            class: class.to_owned(),
-            words: words.to_owned(),
-            brief: String::new(),
-            verdict: Verdict::CoolDown {
-                wait: Some(Duration::ZERO),
-                until_day_ends: false,
-            },
-            sign: Sign::None,
-            sent,
-            status: None,
-            usage: None,
-            may_have_cost: sent,
-        };
-        let mut outcome = self.failed(failed, latency);
-        outcome.forget_verdict();
-        outcome
-    }
-
-    /// Ended before anything was sent: the item or the definition is at fault.
-    fn refused(self, class: &str, words: &str) -> Outcome {
-        let failed = Failed {
-            class: class.to_owned(),
-            words: words.to_owned(),
-            brief: String::new(),
-            verdict: Verdict::GiveUp,
-            sign: Sign::None,
-            sent: false,
-            status: None,
-            usage: None,
-            may_have_cost: false,
-        };
-        self.failed(failed, Duration::ZERO)
-    }
-
-    fn spent(&self, usage: Option<Usage>, may_have_cost: bool, latency: Duration) -> Spent {
-        let (input, output) = (self.claimed.input_price, self.claimed.output_price);
-        let estimate = || {
-            let tokens = u64::from(self.claimed.est_input.unsigned_abs());
-            cost::estimate(tokens, UNCOUNTED_OUTPUT_TOKENS, input, output)
-        };
-        let (cost_microusd, estimated) = match usage {
-            Some(usage) => (cost::actual(&usage, input, output), false),
-            None if may_have_cost => (estimate(), true),
-            None => (Some(0), false),
-        };
-        Spent {
+/// Gives each task its own part of the reply, and judges that.
+fn judged(
+    compiled: &Compiled,
+    asked: Vec<Asked>,
+    pack: Option<&Pack>,
+    reply: &Reply,
+    latency: Duration,
+) -> Vec<Outcome> {
+    let texts: Vec<Result<String, String>> = match pack {
+        None => vec![Ok(reply.text.clone())],
+        Some(pack) => pack
+            .unpack(&reply.text)
+            .into_iter()
+            .map(|text| text.map_err(|lost| lost.to_string()))
+            .collect(),
+    };
+    let lengths: Vec<u64> = texts
+        .iter()
+        .map(|text| text.as_ref().map_or(0, |text| text.len() as u64))
+        .collect();
+    let usages = parts_of(&asked, reply.usage, &lengths);
+    let costs = costs_of(&asked[0].member, reply.usage, &usages);
+    let (items, lead) = (asked.len(), asked[0].member.claimed.clone());
+    let most = after_torn(u16::try_from(items).unwrap_or(u16::MAX));
+    let mut lost = 0;
+    let mut outcomes = Vec::with_capacity(items);
+    for (((it, text), usage), cost) in asked.into_iter().zip(texts).zip(usages).zip(costs) {
+        let own = Reply {
+            text: text.as_ref().map_or_else(|_| String::new(), Clone::clone),
             usage,
-            cost_microusd,
-            estimated,
-            latency_ms: i32::try_from(latency.as_millis()).unwrap_or(i32::MAX),
+            ..reply.clone()
+        };
+        let verdict = text.and_then(|_| it.member.judged(compiled, &it.item, &own));
+        let mut spent = it.member.spent(usage, true, latency);
+        if let Some(cost) = cost {
+            spent = Spent {
+                cost_microusd: Some(cost),
+                ..spent
+            };
         }
+        outcomes.push(match verdict {
+            Ok(answer) => it.member.answered(compiled, answer, &own, spent),
+            Err(why) if items > 1 => {
+                lost += 1;
+                it.member.torn(&why, most, Some(200), spent)
+            }
+            Err(why) => {
+                lost += 1;
+                it.member.failed(rejected(&why, usage), latency)
+            }
+        });
     }
+    if compiled.packs {
+        outcomes[0].packed = Packed::of(&lead, items, lost);
+    }
+    outcomes
+}
+
+/// What each used of the call, where its provider counted it.
+fn parts_of(asked: &[Asked], usage: Option<Usage>, lengths: &[u64]) -> Vec<Option<Usage>> {
+    let Some(usage) = usage else {
+        return vec![None; asked.len()];
+    };
+    let parts: Vec<Part> = asked
+        .iter()
+        .zip(lengths)
+        .map(|(it, length)| Part {
+            input_tokens: it.member.claimed.est_input.unsigned_abs().into(),
+            answer_bytes: *length,
+        })
+        .collect();
+    shares(&usage, &parts).into_iter().map(Some).collect()
+}
+
+/// What each cost of the call, so that all together are what the call cost; none where that is not
+/// known.
+fn costs_of(lead: &Member, whole: Option<Usage>, parts: &[Option<Usage>]) -> Vec<Option<i64>> {
+    let price = (lead.claimed.input_price, lead.claimed.output_price);
+    let cost = |usage: Option<Usage>| usage.and_then(|it| cost::actual(&it, price.0, price.1));
+    let Some(all) = cost(whole) else {
+        return vec![None; parts.len()];
+    };
+    let weights: Vec<u64> = parts
+        .iter()
+        .map(|part| cost(*part).map_or(0, i64::unsigned_abs))
+        .collect();
+    share(all.unsigned_abs(), &weights)
+        .into_iter()
+        .map(|part| i64::try_from(part).ok())
+        .collect()
+}
+
+fn rejected(why: &str, usage: Option<Usage>) -> Failed {
+    Failed {
+        class: "rejected_answer".to_owned(),
+        words: format!("the answer does not do: {why}"),
+        brief: String::new(),
+        verdict: Verdict::Retry { after: None },
+        sign: super::throttle::Sign::None,
+        sent: true,
+        status: Some(200),
+        usage,
+        may_have_cost: true,
+    }
+}
+
+/// Of all outcomes of a call the first stands for it: the others say nothing of the model.
+fn led(mut outcomes: Vec<Outcome>) -> Vec<Outcome> {
+    for outcome in outcomes.iter_mut().skip(1) {
+        outcome.leads = false;
+        outcome.forget_verdict();
+    }
+    outcomes
+}
+
+fn unsent(asked: Vec<Asked>, class: &str, words: &str) -> Vec<Outcome> {
+    each(asked, |member| member.unsent(class, words))
+}
+
+fn each(asked: Vec<Asked>, close: impl Fn(Member) -> Outcome) -> Vec<Outcome> {
+    asked.into_iter().map(|it| close(it.member)).collect()
 }
 
 /// How long a slot rests when this machine had nothing left to call with.
 const EXHAUSTED_PAUSE: Duration = Duration::from_secs(2);
-/// Output tokens assumed of a call that may have been billed and was not counted.
-const UNCOUNTED_OUTPUT_TOKENS: u64 = 256;
-
-fn failure_of(error: CallError) -> Failed {
-    let status = match &error {
-        CallError::RateLimited { .. } => Some(429),
-        CallError::Overloaded { status, .. }
-        | CallError::Failed { status, .. }
-        | CallError::Rejected { status, .. } => Some(*status),
-        CallError::Damaged { .. } | CallError::Truncated { .. } | CallError::Filtered { .. } => {
-            Some(200)
-        }
-        _ => None,
-    };
-    Failed {
-        class: error.class().to_owned(),
-        words: error.to_string(),
-        brief: error.brief(),
-        verdict: error.verdict(),
-        sign: match &error {
-            // a spent day says nothing of the minute
-            CallError::RateLimited { quotas, .. }
-                if !quotas.is_empty() && quotas.iter().all(|it| it.window == QuotaWindow::Day) =>
-            {
-                Sign::None
-            }
-            CallError::RateLimited { quotas, .. } => Sign::Refused {
-                named: !quotas.is_empty(),
-            },
-            CallError::Overloaded { .. } => Sign::Overloaded,
-            _ => Sign::None,
-        },
-        sent: !matches!(error, CallError::Unreachable { .. }),
-        status,
-        usage: error.usage(),
-        may_have_cost: error.may_have_cost(),
-    }
-}

@@ -12,6 +12,7 @@ use super::{
     fallback::{self, Fallbacks},
     heartbeat::Lease,
     local::LocalRun,
+    member::Member,
     nonce, pause,
     settle::Outcome,
 };
@@ -150,23 +151,33 @@ impl Fetcher {
             providers: self.shared.providers.keys().cloned().collect(),
             workers: self.shared.settings.workers.clone(),
         };
-        let claimed = self.shared.store.claim(&request).await;
-        let claimed = self.heard(request.nonce, claimed)?;
+        let claim = self.shared.store.claim(&request).await;
+        let claim = self.heard(request.nonce, claim)?;
+        if claim.put_aside > 0 {
+            // what stood behind those may be taken now
+            self.shared.wakes.ready.notify_one();
+        }
+        let claimed = claim.tasks;
         // not from when it was asked for: a connection may have been waited for, and locks
         let arrived_at = Instant::now();
-        let taken = claimed.len();
+        // slots: a pack takes one
+        let taken = claimed.iter().filter(|task| task.leads()).count();
         if taken > 0 {
             let ids: Vec<Uuid> = claimed.iter().map(|task| task.task).collect();
             let later = fallback::taken(&claimed);
             let (mut bodies, items_were_read) = self.bodies(&ids).await;
-            for task in claimed {
+            let packs = claimed.chunk_by(|one, next| one.pack.is_some() && one.pack == next.pack);
+            for pack in packs {
+                let members = pack.iter().map(|task| Member {
+                    process: self.process,
+                    body: bodies.remove(&task.task),
+                    claimed: task.clone(),
+                });
                 let call = Call {
                     shared: self.shared.clone(),
-                    process: self.process,
                     lease: self.lease.clone(),
-                    body: bodies.remove(&task.task),
+                    members: members.collect(),
                     items_were_read,
-                    claimed: task,
                     arrived_at,
                 };
                 self.start(call.run()).await;
@@ -189,7 +200,8 @@ impl Fetcher {
         let claimed = self.shared.store.claim_local(&request).await;
         let claimed = self.heard(request.nonce, claimed)?;
         let taken = claimed.len();
-        let without_body = |task: &&LocalTask| task.payload.is_none() && !task.expired;
+        let without_body =
+            |task: &&LocalTask| task.payload.is_none() && task.hit.is_none() && !task.expired;
         let ids: Vec<Uuid> = claimed
             .iter()
             .filter(without_body)
@@ -208,7 +220,7 @@ impl Fetcher {
                 bodies_were_read,
                 task,
             };
-            self.start(run.run()).await;
+            self.start(async move { vec![run.run().await] }).await;
         }
         Ok(taken)
     }
@@ -256,8 +268,8 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Starts one task in a slot of its own; the claim asked for no more than were free.
-    async fn start(&self, work: impl Future<Output = Outcome> + Send + 'static) {
+    /// Starts one call in a slot of its own; the claim asked for no more than were free.
+    async fn start(&self, work: impl Future<Output = Vec<Outcome>> + Send + 'static) {
         let Ok(slot) = self.shared.slots.clone().acquire_owned().await else {
             return;
         };
@@ -265,21 +277,16 @@ impl Fetcher {
         let broken = self.shared.broken.clone();
         let sync = self.shared.settings.settle.sync;
         self.shared.calls.spawn(async move {
-            let mut outcome = work.await;
             // the slot is free when the call has ended; a full channel holds the next claim back
-            let slot = match sync {
-                true => {
-                    outcome.slot = Some(slot);
-                    None
+            let slot = Arc::new(slot);
+            for mut outcome in work.await {
+                outcome.slot = sync.then(|| slot.clone());
+                if outcomes.send(outcome).await.is_err() {
+                    tracing::error!("an outcome could not be handed on: its task will be rescued");
+                    broken.cancel();
                 }
-                false => Some(slot),
-            };
-            let sent = outcomes.send(outcome).await;
-            drop(slot);
-            if sent.is_err() {
-                tracing::error!("an outcome could not be handed on: its task will be rescued");
-                broken.cancel();
             }
+            drop(slot);
         });
     }
 

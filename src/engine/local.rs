@@ -33,6 +33,15 @@ enum Work {
     Folder(Arc<Compiled>),
 }
 
+impl Work {
+    fn sink(&self) -> Option<String> {
+        match self {
+            Self::Program(_) => None,
+            Self::Folder(compiled) => compiled.sink.clone(),
+        }
+    }
+}
+
 /// One local task on its way to an outcome.
 pub(super) struct LocalRun {
     pub(super) shared: Arc<Shared>,
@@ -67,6 +76,11 @@ impl LocalRun {
                 return self.open(Fate::Release, "definition", &error.to_string(), 0);
             }
         };
+        if let Some(hit) = &self.task.hit {
+            // answered already: nothing is left but to store it
+            let (answer, sink) = (hit.answer.clone(), work.sink());
+            return self.done(answer, 0, sink);
+        }
         let Some(body) = self.body.take() else {
             return if self.bodies_were_read {
                 self.open(Fate::Fail, "input", "its item is gone", 0)
@@ -151,17 +165,13 @@ impl LocalRun {
     }
 
     fn done(self, answer: String, took_ms: i32, sink: Option<String>) -> Outcome {
-        Outcome {
-            process: self.process,
-            slot: None,
-            notices: Vec::new(),
-            closing: Closing::Local {
-                task: self.task,
-                answer,
-                took_ms,
-                sink,
-            },
-        }
+        let closing = Closing::Local {
+            task: self.task,
+            answer,
+            took_ms,
+            sink,
+        };
+        Outcome::of(self.process, closing)
     }
 
     fn again(self, class: &str, words: &str, took_ms: i32) -> Outcome {
@@ -182,29 +192,26 @@ impl LocalRun {
     }
 
     fn open(self, fate: Fate, class: &str, words: &str, latency_ms: i32) -> Outcome {
-        Outcome {
-            process: self.process,
-            slot: None,
-            notices: Vec::new(),
-            closing: Closing::Open {
-                attempt: Unanswered {
-                    claim: ClaimKey::from(&self.task),
-                    fate,
-                    exhaust_rung: false,
-                    error_class: class.to_owned(),
-                    error: words.to_owned(),
-                    sent: false,
-                    http_status: None,
-                    spent: Spent {
-                        latency_ms,
-                        ..Spent::default()
-                    },
+        let closing = Closing::Open {
+            attempt: Unanswered {
+                claim: ClaimKey::from(&self.task),
+                fate,
+                exhaust_rung: false,
+                error_class: class.to_owned(),
+                error: words.to_owned(),
+                sent: false,
+                http_status: None,
+                pack_most: None,
+                spent: Spent {
+                    latency_ms,
+                    ..Spent::default()
                 },
-                verdict: Verdict::GiveUp,
-                brief: String::new(),
-                sign: Sign::None,
             },
-        }
+            verdict: Verdict::GiveUp,
+            brief: String::new(),
+            sign: Sign::None,
+        };
+        Outcome::of(self.process, closing)
     }
 }
 

@@ -18,6 +18,9 @@ const SUM_EVERY: Duration = Duration::from_secs(15);
 /// How often partitions are made and the book is trimmed.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(60);
 
+/// Statements of one trimming of the cache, a thousand answers each.
+const TRIM_STEPS: u32 = 100;
+
 /// One of possibly many.
 pub(super) struct Caretaker {
     shared: Arc<Shared>,
@@ -67,10 +70,27 @@ impl Caretaker {
 
     async fn housekeeping(&self) -> Result<(), StoreError> {
         self.shared.store.housekeeping().await?;
+        self.trim_cache().await?;
         self.shared
             .store
             .tidy_history(&self.shared.settings.keep)
             .await
+    }
+
+    /// A few steps: what is left is for the next time, or for another process.
+    async fn trim_cache(&self) -> Result<(), StoreError> {
+        for _ in 0..TRIM_STEPS {
+            let gone = self
+                .shared
+                .store
+                .trim_cache(&self.shared.settings.cache)
+                .await?;
+            if gone == 0 {
+                break;
+            }
+            tracing::info!(target: "tidegate::cache", answers = gone, "the cache was full: forgot those used longest ago");
+        }
+        Ok(())
     }
 
     async fn turn(&mut self) -> Result<(), StoreError> {
@@ -88,6 +108,9 @@ impl Caretaker {
             self.shared.wakes.ready.notify_one();
         }
         while store.settle_needs().await? > 0 {}
+        if store.free_followers().await? > 0 {
+            self.shared.wakes.ready.notify_one();
+        }
         while render::turn(&self.shared).await? > 0 {
             self.shared.wakes.ready.notify_one();
         }

@@ -11,6 +11,8 @@ mod fetch;
 mod heartbeat;
 mod local;
 mod maintenance;
+mod member;
+mod packing;
 mod registry;
 mod render;
 mod settle;
@@ -32,7 +34,7 @@ use uuid::Uuid;
 
 use crate::{
     provider::Provider,
-    store::{self, Store, StoreError, process::Registration, retention::Keep},
+    store::{self, Store, StoreError, cache::CacheBounds, process::Registration, retention::Keep},
 };
 
 /// How a process works.
@@ -54,6 +56,8 @@ pub struct Settings {
     pub status: Option<Duration>,
     /// How long what has ended is kept.
     pub keep: Keep,
+    /// How much the cache of answers may hold.
+    pub cache: CacheBounds,
     /// Its role in `tidegate.processes`.
     pub role: &'static str,
 }
@@ -69,6 +73,7 @@ impl Default for Settings {
             settle: SettleSettings::default(),
             status: Some(Duration::from_secs(60)),
             keep: Keep::default(),
+            cache: CacheBounds::default(),
             role: "work",
         }
     }

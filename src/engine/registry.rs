@@ -13,7 +13,12 @@ use crate::{
     definition::{
         Definition, LocalTemplate, StoredDefinition, TemplateHandler, estimated_request_tokens,
     },
-    store::{Store, StoreError, load::Routing, run::Pacing, worker::NewWorker},
+    store::{
+        Store, StoreError,
+        load::{Routing, Saving},
+        run::Pacing,
+        worker::NewWorker,
+    },
     task::{Handler, Item, LocalHandler},
 };
 
@@ -23,6 +28,8 @@ pub(super) struct Compiled {
     pub(super) handler: Arc<dyn Handler>,
     /// Answers by itself, where the worker asks no model.
     pub(super) local: Option<LocalTemplate>,
+    /// Its items may travel together.
+    pub(super) packs: bool,
     /// The sink's statement.
     pub(super) sink: Option<String>,
     /// Version of the cache, part of each request's key.
@@ -109,6 +116,7 @@ impl Program {
             routing: Routing::default(),
             pacing: Pacing::default(),
             timeout_ms: self.timeout_ms(),
+            saving: Saving::default(),
         }
     }
 
@@ -192,6 +200,7 @@ impl Registry {
         let compiled = Arc::new(Compiled {
             handler,
             local,
+            packs: false,
             sink,
             cache_version: definition.cache.version.clone(),
             families: (0..definition.tiers.len())

@@ -9,13 +9,14 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    ProcessId, SettleSettings, Shared, TROUBLE_PAUSE_MAX, Worked,
+    ProcessId, SettleSettings, Shared, TROUBLE_PAUSE_MAX, Worked, packing,
     throttle::{Heard, Sign, Throttle},
 };
 use crate::{
     llm::{LimitNotice, Verdict},
     store::{
         StoreError,
+        claim::Claimed,
         local::{LocalDone, LocalFates, LocalTask},
         settle::{Answered, ClaimKey, Fate, Settled, Spent, Unanswered},
     },
@@ -27,11 +28,36 @@ type LocalKey = (ProcessId, Option<String>);
 /// What a call came to.
 pub(super) struct Outcome {
     pub(super) process: ProcessId,
-    /// Held until the outcome is durable, where that was asked for.
-    pub(super) slot: Option<OwnedSemaphorePermit>,
+    /// Held until the outcome is durable, where that was asked for: by all tasks of the call.
+    pub(super) slot: Option<Arc<OwnedSemaphorePermit>>,
+    /// It stands for its call; the others of a pack are not counted as calls.
+    pub(super) leads: bool,
+    /// What became of the call's items, where they may travel together.
+    pub(super) packed: Option<Packed>,
     /// What the provider told of its limits.
     pub(super) notices: Vec<LimitNotice>,
     pub(super) closing: Closing,
+}
+
+/// A call whose items may travel together: how many did, and how many were lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Packed {
+    pub(super) worker: String,
+    pub(super) component: String,
+    pub(super) items: usize,
+    pub(super) lost: usize,
+}
+
+impl Packed {
+    /// Of a call that this task leads.
+    pub(super) fn of(lead: &Claimed, items: usize, lost: usize) -> Option<Self> {
+        Some(Self {
+            worker: lead.worker.clone(),
+            component: lead.component.clone(),
+            items,
+            lost,
+        })
+    }
 }
 
 /// How a claimed task is closed.
@@ -71,6 +97,18 @@ impl Closing {
 }
 
 impl Outcome {
+    /// An outcome that stands for its call and tells nothing of limits.
+    pub(super) fn of(process: ProcessId, closing: Closing) -> Self {
+        Self {
+            process,
+            slot: None,
+            leads: true,
+            packed: None,
+            notices: Vec::new(),
+            closing,
+        }
+    }
+
     /// Keeps the task's fate, and draws no conclusion about the model.
     pub(super) fn forget_verdict(&mut self) {
         if let Closing::Open { verdict, sign, .. } = &mut self.closing {
@@ -123,16 +161,22 @@ impl Settler {
         let mut local: BTreeMap<LocalKey, Vec<(LocalTask, String, i32)>> = BTreeMap::new();
         let mut heard = Heard::default();
         let mut slots = Vec::new();
+        let mut packs = Vec::new();
         for Outcome {
             process,
             slot,
+            leads,
+            packed,
             notices,
             closing,
         } in batch
         {
             slots.extend(slot);
-            self.count_call(&closing);
+            if leads {
+                self.count_call(&closing);
+            }
             heard.add(&closing, notices);
+            packs.extend(packed);
             match closing {
                 Closing::Local {
                     task,
@@ -177,6 +221,7 @@ impl Settler {
                 .await;
         }
         drop(slots);
+        packing::conclude(&self.shared.store, packs).await;
     }
 
     async fn local(&mut self, process: ProcessId, done: LocalDone, sink: Option<&str>) {
@@ -346,6 +391,7 @@ fn unstorable(answered: Answered, error: &StoreError) -> Unanswered {
         error: error.to_string(),
         sent: true,
         http_status: Some(200),
+        pack_most: None,
         spent: answered.spent,
     }
 }
@@ -370,6 +416,7 @@ fn unstorable_local((task, nonce, epoch): (Uuid, i64, i32), error: &StoreError) 
         error: error.to_string(),
         sent: false,
         http_status: None,
+        pack_most: None,
         spent: Spent::default(),
     }
 }

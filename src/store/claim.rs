@@ -77,24 +77,50 @@ pub struct Claimed {
     pub definition: Vec<u8>,
     /// It is not worth starting any more.
     pub expired: bool,
+    /// Its worker.
+    pub worker: String,
+    /// Its component; empty for a worker of one step.
+    pub component: String,
+    /// The pack that it travels in: the call that leads. `None`: it is asked alone.
+    pub pack: Option<Uuid>,
+}
+
+impl Claimed {
+    /// It stands for its call: it is asked alone, or leads a pack.
+    pub fn leads(&self) -> bool {
+        self.pack.is_none_or(|pack| pack == self.call)
+    }
+}
+
+/// What a claim came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Claim {
+    /// The tasks taken; those of a pack stand together, the one that leads first.
+    pub tasks: Vec<Claimed>,
+    /// Tasks that stood in front and need no call of their own went out of the way: there may be more
+    /// to take at once.
+    pub put_aside: u32,
 }
 
 impl Store {
-    /// Takes up to `slots` tasks that may be called now. An empty answer is normal: nothing waits,
+    /// Takes tasks for up to `slots` calls that may be made now. An empty answer is normal: nothing waits,
     /// or nothing may be called.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`] when the process was declared lost. When the connection broke, it
     /// is not known whether tasks were taken: see [`release_unheard`](Self::release_unheard).
-    pub async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claimed>, StoreError> {
-        let rows = sqlx::query!(
-            r#"select o_task as "task!", o_run as "run!", o_item as item, o_generation as "generation!", o_lane as "lane!", o_tier as "tier!",
-                      o_model as "model!", o_model_id as "model_id!", o_rung as "rung!", o_ladder_len as "ladder_len!", o_priority as "priority!",
-                      o_est_input as "est_input!", o_attempt as "attempt!", o_max_attempts as "max_attempts!", o_epoch as "epoch!",
-                      o_tries as "tries!", o_rescues as "rescues!", o_spent_ms as "spent_ms!", o_est_output as "est_output!", o_call as "call!",
-                      o_granted_at as "granted_at!", o_call_timeout_ms as "call_timeout_ms!", o_input_price as input_price,
-                      o_output_price as output_price, o_definition as "definition!", o_expired as "expired!"
-                 from tidegate.claim_v3($1, $2, $3, $4, $5)"#,
+    pub async fn claim(&self, request: &ClaimRequest) -> Result<Claim, StoreError> {
+        // a row without a task tells only that some were put aside
+        let rows = sqlx::query_as!(
+            ClaimRow,
+            r#"select o_task as task, o_run as run, o_item as item, o_generation as generation, o_lane as lane, o_tier as tier,
+                      o_model as model, o_model_id as model_id, o_rung as rung, o_ladder_len as ladder_len, o_priority as priority,
+                      o_est_input as est_input, o_attempt as attempt, o_max_attempts as max_attempts, o_epoch as epoch,
+                      o_tries as tries, o_rescues as rescues, o_spent_ms as spent_ms, o_est_output as est_output, o_call as call,
+                      o_granted_at as granted_at, o_call_timeout_ms as call_timeout_ms, o_input_price as input_price,
+                      o_output_price as output_price, o_definition as definition, o_expired as expired,
+                      o_worker as worker, o_component as component, o_pack as pack, o_put_aside as "put_aside!"
+                 from tidegate.claim_v4($1, $2, $3, $4, $5)"#,
             request.process,
             i32::try_from(request.slots).unwrap_or(i32::MAX),
             request.nonce,
@@ -103,38 +129,14 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows
+        let put_aside = rows.first().map_or(0, |row| row.put_aside.unsigned_abs());
+        let mut tasks: Vec<Claimed> = rows
             .into_iter()
-            .map(|row| Claimed {
-                task: row.task,
-                run: row.run,
-                item: row.item,
-                generation: row.generation,
-                lane: row.lane,
-                tier: row.tier,
-                model: row.model,
-                model_id: row.model_id,
-                rung: row.rung,
-                ladder_len: row.ladder_len,
-                priority: row.priority,
-                est_input: row.est_input,
-                est_output: row.est_output,
-                attempt: row.attempt,
-                max_attempts: row.max_attempts,
-                epoch: row.epoch,
-                nonce: request.nonce,
-                tries: row.tries,
-                rescues: row.rescues,
-                spent_ms: row.spent_ms,
-                call: row.call,
-                granted_at: row.granted_at,
-                call_timeout_ms: row.call_timeout_ms,
-                input_price: row.input_price,
-                output_price: row.output_price,
-                definition: row.definition,
-                expired: row.expired,
-            })
-            .collect())
+            .filter_map(|row| row.claimed(request.nonce))
+            .collect();
+        // numbers of calls ascend in the order of the choice
+        tasks.sort_by_key(|task| (task.pack.unwrap_or(task.call), !task.leads()));
+        Ok(Claim { tasks, put_aside })
     }
 
     /// Gives back, uncharged, what a claim took whose answer was lost on the way: nothing was sent
@@ -200,4 +202,75 @@ pub struct TaskBody {
     pub body: String,
     /// Its version, if the source has one.
     pub version: Option<String>,
+}
+
+/// A row as the function returns it: all of a task, or nothing of one.
+struct ClaimRow {
+    task: Option<Uuid>,
+    run: Option<Uuid>,
+    item: Option<String>,
+    generation: Option<i32>,
+    lane: Option<i32>,
+    tier: Option<i16>,
+    model: Option<String>,
+    model_id: Option<i32>,
+    rung: Option<i16>,
+    ladder_len: Option<i16>,
+    priority: Option<f64>,
+    est_input: Option<i32>,
+    est_output: Option<i32>,
+    attempt: Option<i32>,
+    max_attempts: Option<i32>,
+    epoch: Option<i32>,
+    tries: Option<Vec<i16>>,
+    rescues: Option<i16>,
+    spent_ms: Option<i64>,
+    call: Option<Uuid>,
+    granted_at: Option<DateTime<Utc>>,
+    call_timeout_ms: Option<i32>,
+    input_price: Option<i64>,
+    output_price: Option<i64>,
+    definition: Option<Vec<u8>>,
+    expired: Option<bool>,
+    worker: Option<String>,
+    component: Option<String>,
+    pack: Option<Uuid>,
+    put_aside: i32,
+}
+
+impl ClaimRow {
+    fn claimed(self, nonce: i64) -> Option<Claimed> {
+        Some(Claimed {
+            task: self.task?,
+            run: self.run?,
+            item: self.item,
+            generation: self.generation?,
+            lane: self.lane?,
+            tier: self.tier?,
+            model: self.model?,
+            model_id: self.model_id?,
+            rung: self.rung?,
+            ladder_len: self.ladder_len?,
+            priority: self.priority?,
+            est_input: self.est_input?,
+            est_output: self.est_output?,
+            attempt: self.attempt?,
+            max_attempts: self.max_attempts?,
+            epoch: self.epoch?,
+            nonce,
+            tries: self.tries?,
+            rescues: self.rescues?,
+            spent_ms: self.spent_ms?,
+            call: self.call?,
+            granted_at: self.granted_at?,
+            call_timeout_ms: self.call_timeout_ms?,
+            input_price: self.input_price,
+            output_price: self.output_price,
+            definition: self.definition?,
+            expired: self.expired?,
+            worker: self.worker?,
+            component: self.component?,
+            pack: self.pack,
+        })
+    }
 }

@@ -24,11 +24,18 @@ pub struct ScoredItem {
     pub of_task: Option<Uuid>,
 }
 
-/// One item ranked, with the prompt's estimate; an error makes a task that is born failed.
+/// One step of one ranked item, with the prompt's estimate; an error makes a task that is born failed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RankedTask {
+    /// The task to be: drawn by the loader, so that others of its item can name it. Ids ascend in order
+    /// of rank, and a step comes after those that it needs.
+    pub id: Uuid,
     /// The item.
     pub item: String,
+    /// The step; empty for a worker of one.
+    pub component: String,
+    /// Tasks whose answers it reads.
+    pub needs: Vec<Need>,
     /// Its tier.
     pub tier: i16,
     /// Its lane.
@@ -45,6 +52,17 @@ pub struct RankedTask {
     pub error: Option<String>,
     /// The task that it does anew.
     pub of_task: Option<Uuid>,
+}
+
+/// A task whose answer another one reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// Under which name it is read.
+    pub component: String,
+    /// The task.
+    pub task: Uuid,
+    /// It is of an earlier run and done; else it is of this load, and waited for.
+    pub settled: bool,
 }
 
 /// What a chunk came to.
@@ -76,12 +94,44 @@ impl Default for Routing {
     }
 }
 
+/// How tasks of a lane spare calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saving {
+    /// Items that travel together at most, 1 to 1,000. 1: each is asked alone.
+    pub pack_size: i16,
+    /// Input tokens of all items of a pack together at most.
+    pub pack_tokens: i32,
+    /// How old an answer may be that is used again, in seconds. `None`: none is kept or shared.
+    pub cache_s: Option<i64>,
+    /// The cache's version, told with what is kept.
+    pub cache_version: Option<String>,
+    /// Hash of the template that asks, told with what is kept.
+    pub prompt_hash: Option<Vec<u8>>,
+}
+
+impl Default for Saving {
+    /// Each alone, nothing kept.
+    fn default() -> Self {
+        Self {
+            pack_size: 1,
+            pack_tokens: i32::MAX,
+            cache_s: None,
+            cache_version: None,
+            prompt_hash: None,
+        }
+    }
+}
+
 /// A lane to be.
 #[derive(Clone, Debug)]
 pub struct NewLane {
+    /// The step; empty for a worker of one.
+    pub component: String,
+    /// Lower first.
+    pub component_priority: i32,
     /// The tier.
     pub tier: i16,
-    /// Numbers of the models, the primary first.
+    /// Numbers of the models, the primary first. Empty: it asks none.
     pub ladder: Vec<i32>,
     /// Output tokens reserved per call, until it is known how long answers are.
     pub est_output: i32,
@@ -91,6 +141,8 @@ pub struct NewLane {
     pub routing: Routing,
     /// How long a call may take, in milliseconds.
     pub call_timeout_ms: i32,
+    /// How its tasks spare calls.
+    pub saving: Saving,
 }
 
 impl Store {
@@ -195,8 +247,10 @@ impl Store {
     /// As every statement.
     pub async fn ensure_lane(&self, run: Uuid, lane: &NewLane) -> Result<i32, StoreError> {
         Ok(sqlx::query_scalar!(
-            r#"select tidegate.ensure_lane_v2($1, '', 0, $2, $3, 1::smallint, $4, $5, $6, $7, $8) as "lane!""#,
+            r#"select tidegate.ensure_lane_v3($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) as "lane!""#,
             run,
+            lane.component,
+            lane.component_priority,
             lane.tier,
             &lane.ladder,
             lane.est_output,
@@ -204,12 +258,18 @@ impl Store {
             lane.call_timeout_ms,
             lane.routing.policy,
             lane.routing.patience_ms,
+            lane.saving.pack_size,
+            lane.saving.pack_tokens,
+            lane.saving.cache_s,
+            lane.saving.cache_version,
+            lane.saving.prompt_hash.as_deref(),
         )
         .fetch_one(&self.pool)
         .await?)
     }
 
-    /// Makes one chunk of ranked items tasks, all or nothing. `from`: how many were ranked before.
+    /// Makes one chunk of ranked items tasks, all or nothing. `from`: how many items were ranked before,
+    /// `ranked`: how many these are.
     ///
     /// # Errors
     /// [`StoreError::Refused`] when the loading was taken over by another process.
@@ -218,17 +278,24 @@ impl Store {
         run: Uuid,
         loader: Uuid,
         from: i64,
+        ranked: i32,
         tasks: &[RankedTask],
     ) -> Result<Enqueued, StoreError> {
         let column = |f: fn(&RankedTask) -> &str| tasks.iter().map(f).collect::<Vec<_>>();
+        let needs: Vec<(Uuid, &Need)> = tasks
+            .iter()
+            .flat_map(|task| task.needs.iter().map(|need| (task.id, need)))
+            .collect();
         let row = sqlx::query!(
             r#"select o_enqueued as "enqueued!", o_skipped as "skipped!", o_refused as "refused!"
-                 from tidegate.enqueue_ranked_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"#,
+                 from tidegate.enqueue_ranked_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"#,
             run,
             loader,
             from,
-            &tasks.iter().map(|_| crate::task::new_id()).collect::<Vec<_>>(),
+            ranked,
+            &tasks.iter().map(|t| t.id).collect::<Vec<_>>(),
             &column(|t| &t.item) as &[&str],
+            &column(|t| &t.component) as &[&str],
             &tasks.iter().map(|t| t.tier).collect::<Vec<_>>(),
             &tasks.iter().map(|t| t.lane).collect::<Vec<_>>(),
             &tasks.iter().map(|t| t.priority).collect::<Vec<_>>(),
@@ -243,6 +310,13 @@ impl Store {
                 .collect::<Vec<_>>() as &[Option<&str>],
             &tasks.iter().map(|t| t.error.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
             &tasks.iter().map(|t| t.of_task).collect::<Vec<_>>() as &[Option<Uuid>],
+            &needs.iter().map(|(task, _)| *task).collect::<Vec<_>>(),
+            &needs
+                .iter()
+                .map(|(_, need)| need.component.as_str())
+                .collect::<Vec<_>>() as &[&str],
+            &needs.iter().map(|(_, need)| need.task).collect::<Vec<_>>(),
+            &needs.iter().map(|(_, need)| need.settled).collect::<Vec<_>>(),
         )
         .fetch_one(&self.pool)
         .await?;

@@ -55,6 +55,21 @@ pub struct LocalTask {
     pub expired: bool,
     /// Its payload, unless that is large or stands in `items`: see [`Store::bodies`].
     pub payload: Option<String>,
+    /// Its component; empty for a worker of one step.
+    pub component: String,
+    /// Its answer, where that was kept already: there is nothing to do but to store it.
+    pub hit: Option<Hit>,
+}
+
+/// An answer that was kept already, and who gave it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hit {
+    /// JSON text, byte for byte.
+    pub answer: String,
+    /// The model that answered.
+    pub model: String,
+    /// That model as its provider names it.
+    pub model_version: Option<String>,
 }
 
 impl LocalTask {
@@ -81,6 +96,8 @@ pub struct LocalDone {
     priorities: Vec<f64>,
     items: Vec<(Option<String>, Option<String>)>,
     granted_at: Vec<DateTime<Utc>>,
+    models: Vec<Option<String>>,
+    versions: Vec<Option<String>>,
 }
 
 /// What became of local tasks that were done.
@@ -112,6 +129,7 @@ pub(super) struct LocalAnswer {
     pub(super) item: Option<String>,
     pub(super) version: Option<String>,
     pub(super) answer: String,
+    pub(super) model: Option<String>,
     pub(super) finished_at: DateTime<Utc>,
 }
 
@@ -131,6 +149,9 @@ impl LocalDone {
             columns.priorities.push(task.priority);
             columns.items.push((task.item, task.version));
             columns.granted_at.push(task.granted_at);
+            let (model, version) = task.hit.map(|hit| (hit.model, hit.model_version)).unzip();
+            columns.models.push(model);
+            columns.versions.push(version.flatten());
         }
         columns
     }
@@ -158,6 +179,8 @@ impl LocalDone {
             priorities: vec![self.priorities[at]],
             items: vec![self.items[at].clone()],
             granted_at: vec![self.granted_at[at]],
+            models: vec![self.models[at].clone()],
+            versions: vec![self.versions[at].clone()],
         })
     }
 
@@ -168,6 +191,7 @@ impl LocalDone {
             item: self.items[at].0.clone(),
             version: self.items[at].1.clone(),
             answer: self.answers[at].clone(),
+            model: self.models[at].clone(),
             finished_at: self.granted_at[at]
                 + chrono::Duration::milliseconds(self.spent_ms[at].into()),
         })
@@ -194,8 +218,9 @@ impl Store {
             r#"select o_task as "task!", o_item as item, o_lane as "lane!", o_priority as "priority!", o_attempt as "attempt!",
                       o_max_attempts as "max_attempts!", o_epoch as "epoch!", o_spent_ms as "spent_ms!", o_granted_at as "granted_at!",
                       o_call_timeout_ms as "timeout_ms!", o_definition as "definition!", o_worker as "worker!",
-                      o_expired as "expired!", o_payload as payload
-                 from tidegate.claim_local_v1($1, $2, $3, $4, $5)"#,
+                      o_expired as "expired!", o_payload as payload, o_component as "component!", o_answer as answer, o_model as model,
+                      o_model_version as model_version, o_version as version
+                 from tidegate.claim_local_v2($1, $2, $3, $4, $5)"#,
             request.process,
             i32::try_from(request.slots).unwrap_or(i32::MAX),
             request.nonce,
@@ -220,9 +245,15 @@ impl Store {
                 spent_ms: row.spent_ms,
                 granted_at: row.granted_at,
                 timeout_ms: row.timeout_ms,
-                version: None,
+                version: row.version,
                 expired: row.expired,
                 payload: row.payload,
+                component: row.component,
+                hit: row.answer.zip(row.model).map(|(answer, model)| Hit {
+                    answer,
+                    model,
+                    model_version: row.model_version,
+                }),
             })
             .collect())
     }
@@ -250,7 +281,7 @@ pub(super) async fn settle_local<'e>(
     done: &LocalDone,
 ) -> Result<Vec<(Uuid, String)>, StoreError> {
     let rows = sqlx::query!(
-        r#"select o_task as "task!", o_fate as "fate!" from tidegate.settle_local_v1($1, $2, $3, $4, $5, $6, $7, $8)"#,
+        r#"select o_task as "task!", o_fate as "fate!" from tidegate.settle_local_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"#,
         process,
         &done.tasks,
         &done.nonces,
@@ -259,6 +290,8 @@ pub(super) async fn settle_local<'e>(
         &done.spent_ms,
         &done.lanes,
         &done.priorities,
+        &done.models as &[Option<String>],
+        &done.versions as &[Option<String>],
     )
     .fetch_all(executor)
     .await?;

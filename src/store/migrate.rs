@@ -21,7 +21,7 @@ mod embedded {
 }
 
 /// Functions and views, in the order they are applied.
-const FUNCTIONS: [&str; 24] = [
+const FUNCTIONS: [&str; 25] = [
     include_str!("sql/functions/01_ids_and_days.sql"),
     include_str!("sql/functions/02_limit_room.sql"),
     include_str!("sql/functions/03_make_ready.sql"),
@@ -40,6 +40,7 @@ const FUNCTIONS: [&str; 24] = [
     include_str!("sql/functions/14_retention.sql"),
     include_str!("sql/functions/15_learning.sql"),
     include_str!("sql/functions/16_waits.sql"),
+    include_str!("sql/functions/17_cache.sql"),
     include_str!("sql/functions/20_health.sql"),
     include_str!("sql/functions/21_runs_and_models.sql"),
     include_str!("sql/functions/22_retier.sql"),

@@ -8,6 +8,7 @@
 pub mod bench;
 pub mod budget;
 pub mod by_hand;
+pub mod cache;
 pub mod care;
 pub mod claim;
 pub mod definition;
@@ -25,6 +26,8 @@ pub mod load;
 pub mod local;
 pub mod migrate;
 pub mod model;
+pub mod needed;
+pub mod pack;
 pub mod process;
 pub mod report;
 pub mod reprocess;

@@ -3,7 +3,11 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Store, StoreError, load::Routing, run::Pacing};
+use super::{
+    Store, StoreError,
+    load::{Routing, Saving},
+    run::Pacing,
+};
 
 /// A worker to be made known.
 #[derive(Clone, Debug)]
@@ -34,6 +38,8 @@ pub struct NewWorker {
     pub pacing: Pacing,
     /// How long one attempt may take, in milliseconds.
     pub timeout_ms: i32,
+    /// How its tasks spare calls.
+    pub saving: Saving,
 }
 
 /// A worker as the database knows it.
@@ -90,7 +96,7 @@ impl Store {
             })
             .collect();
         Ok(sqlx::query_scalar!(
-            r#"select tidegate.register_worker_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) as "run!""#,
+            r#"select tidegate.register_worker_v3($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) as "run!""#,
             worker.name,
             worker.hash,
             crate::task::new_id(),
@@ -108,6 +114,11 @@ impl Store {
             worker.pacing.stagger_ms,
             worker.pacing.cool_after,
             worker.pacing.cool_ms,
+            worker.saving.pack_size,
+            worker.saving.pack_tokens,
+            worker.saving.cache_s,
+            worker.saving.cache_version,
+            worker.saving.prompt_hash.as_deref(),
         )
         .fetch_one(&self.pool)
         .await?)

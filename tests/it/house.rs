@@ -126,6 +126,7 @@ const CONFIG_NAMES: &[&str] = &[
     "store::model::ModelRow",
     "store::model::ProviderRow",
     "store::retention::Keep",
+    "store::cache::CacheBounds",
 ];
 
 /// One place where a law is broken.

@@ -12,7 +12,7 @@ use crate::{
     cache,
     definition::estimated_request_tokens,
     store::load::{CHUNK, Enqueued, NewLane, RankedTask, ScoredItem},
-    task::Item,
+    task::{Item, new_id},
 };
 
 /// What a dry run found: nothing was stored.
@@ -107,7 +107,13 @@ impl Loader {
                 .collect();
             let chunk = self
                 .store
-                .enqueue_ranked(run, self.process, ranked, &tasks)
+                .enqueue_ranked(
+                    run,
+                    self.process,
+                    ranked,
+                    i32::try_from(count).unwrap_or(i32::MAX),
+                    &tasks,
+                )
                 .await?;
             sum.enqueued += chunk.enqueued;
             sum.skipped += chunk.skipped;
@@ -136,12 +142,15 @@ impl Loader {
         for ((place, ladder), last_rank) in ladders.iter().enumerate().zip(ends) {
             let number = i16::try_from(place).unwrap_or(i16::MAX);
             let lane = NewLane {
+                component: String::new(),
+                component_priority: 0,
                 tier: number,
                 ladder: ladder.clone(),
                 est_output: lanes::est_output(&self.definition),
                 max_output: lanes::max_output(&self.definition),
                 routing: lanes::routing(&self.definition),
                 call_timeout_ms: lanes::call_timeout_ms(&self.definition),
+                saving: lanes::saving(&self.definition),
             };
             tiers.push(Tier {
                 number,
@@ -212,7 +221,10 @@ impl Tier {
     /// A task of it, not rendered.
     fn of_item(&self, item: ScoredItem) -> RankedTask {
         RankedTask {
+            id: new_id(),
             item: item.id,
+            component: String::new(),
+            needs: Vec::new(),
             tier: self.number,
             lane: self.lane,
             priority: item.score,

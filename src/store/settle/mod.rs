@@ -49,6 +49,8 @@ pub struct Unanswered {
     pub sent: bool,
     /// HTTP status, if one came.
     pub http_status: Option<u16>,
+    /// It was lost in a pack: with so many it travels at most from now on.
+    pub pack_most: Option<u16>,
     /// What the call used.
     pub spent: Spent,
 }

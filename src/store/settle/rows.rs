@@ -59,6 +59,7 @@ pub(super) struct OpenRow<'a> {
     error: String,
     sent: bool,
     http_status: Option<u16>,
+    pack_most: Option<u16>,
     #[serde(flatten)]
     spent: SpentRow,
 }
@@ -84,6 +85,7 @@ impl<'a> From<&'a Unanswered> for OpenRow<'a> {
             error: cut(&attempt.error),
             sent: attempt.sent,
             http_status: attempt.http_status,
+            pack_most: attempt.pack_most,
             spent: SpentRow::from(&attempt.spent),
         }
     }

@@ -201,7 +201,7 @@ pub(super) struct SinkRow {
     pub(super) task_id: Uuid,
     version: Option<String>,
     answer: Answer,
-    /// `None`: local work.
+    /// Who answered, now or earlier. `None`: local work.
     model: Option<String>,
     finished_at: DateTime<Utc>,
 }
@@ -213,7 +213,7 @@ impl From<LocalAnswer> for SinkRow {
             task_id: local.task,
             version: local.version,
             answer: Answer::json(local.answer).unwrap_or_else(|_| Value::Null.into()),
-            model: None,
+            model: local.model,
             finished_at: local.finished_at,
         }
     }

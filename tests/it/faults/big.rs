@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::support::{
     fleet::{Fleet, a_model},
-    work::{ONE_TIER, a_process, answered, claim, items, load, unanswered},
+    work::{ONE_TIER, a_process, answered, claim, items, load, named, unanswered},
 };
 
 const LEASE: Duration = Duration::from_secs(600);
@@ -85,13 +85,12 @@ async fn script(fleet: &Fleet, script: &str) {
 
 /// A claim as the program says it.
 fn a_claim(process: Uuid, slots: u32) -> String {
-    format!("select * from tidegate.claim_v3('{process}', {slots}, 7, '{{sim}}', null)")
+    format!("select * from tidegate.claim_v4('{process}', {slots}, 7, '{{sim}}', null)")
 }
 
 /// A worker over JSON lines that asks one model only.
 fn worker(name: &str, model: &str) -> String {
-    ONE_TIER
-        .replace("\"small\"", &format!("{name:?}"))
+    named(name)
         .replace("sim/a", model)
         .replace("fallbacks = [\"sim/b\"]\n", "fallbacks = []\n")
 }
@@ -200,7 +199,7 @@ async fn f34_hot_statements_read_a_bounded_number_of_pages_of_a_big_history() {
         .expect("registered");
     script(&fleet, "select tidegate.enqueue_many_v1('w', array_agg(tidegate.uuid_v7()), array_agg(n::text)) from generate_series(1, 30000) n").await;
 
-    let local = format!("select * from tidegate.claim_local_v1('{process}', 10, 7, '{{w}}', null)");
+    let local = format!("select * from tidegate.claim_local_v2('{process}', 10, 7, '{{w}}', null)");
     let settle = format!(
         "select * from tidegate.settle_done_v1('{process}', {})",
         settled(&held[..20])
@@ -212,8 +211,8 @@ async fn f34_hot_statements_read_a_bounded_number_of_pages_of_a_big_history() {
     let mut too_much = Vec::new();
     for statistics in ["of empty tables", "true ones"] {
         for (what, statement, pages, fetched) in [
-            ("claim_v3", a_claim(process, 10), 1_500, 1_500),
-            ("claim_local_v1", local.clone(), 1_500, 1_500),
+            ("claim_v4", a_claim(process, 10), 1_500, 1_500),
+            ("claim_local_v2", local.clone(), 1_500, 1_500),
             ("settle_done_v1", settle.clone(), 4_000, 1_500),
             ("settle_open_v1", open.clone(), 4_000, 1_500),
             (

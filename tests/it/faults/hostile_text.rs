@@ -291,7 +291,7 @@ async fn f60_an_item_goes_to_the_model_as_it_is_or_fails_before_a_call() {
     let more = concat!(
         "{\"id\": \"nul\", \"text\": \"CASE fine. a\\u0000b\"}\n",
         "{\"id\": \"half\", \"text\": \"CASE fine. \\ud800\"}\n",
-        "{\"id\": \"unseen\", \"text\": \"CASE fine.\", \"rest\": [\"\\ud800\", 1e400000, 9223372036854775809], \"rest\": 1.0e2}\n",
+        "{\"id\": \"unseen\", \"text\": \"CASE fine. c\", \"rest\": [\"\\ud800\", 1e400000, 9223372036854775809], \"rest\": 1.0e2}\n",
     );
     let scene = Scene::of(vec![("fine", 200, says("{\"ok\": true}"))], more).await;
     let body = "select body from tidegate.items where item_id = 'unseen'";

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::support::{
     fleet::{Fleet, a_model},
-    work::{ONE_TIER, a_process, answered, claim, items, load, unanswered},
+    work::{ONE_TIER, a_process, answered, claim, items, load, named, unanswered},
 };
 
 const LEASE: Duration = Duration::from_secs(600);
@@ -306,13 +306,9 @@ async fn f30_a_claim_never_takes_more_than_it_may_whatever_the_statistics_say() 
         .execute(store.pool())
         .await
         .expect("a history");
-    load(
-        &store,
-        &ONE_TIER.replace("\"small\"", "\"fresh\""),
-        &items(500),
-    )
-    .await
-    .expect("a run");
+    load(&store, &named("fresh"), &items(500))
+        .await
+        .expect("a run");
     let barrier = Arc::new(Barrier::new(4));
     let workers = [1_u32, 1, 3, 7].map(|slots| {
         let (store, barrier) = (store.clone(), Arc::clone(&barrier));

@@ -80,7 +80,7 @@ pub(super) async fn claim(of: &mut PgConnection, scene: &Scene) -> Vec<Pick> {
         .map(|it| it.0)
         .collect();
     let rows = sqlx::query(
-        "select o_task, o_model_id, o_rung::int from tidegate.claim_v3($1, $2, 7, $3, null, $4, at_us($5), $6)",
+        "select o_task, o_model_id, o_rung::int from tidegate.claim_v4($1, $2, 7, $3, null, $4, at_us($5), $6)",
     )
     .bind(id(PROCESS, 0))
     .bind(i32::try_from(scene.slots).expect("a few"))

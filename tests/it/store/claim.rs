@@ -3,7 +3,9 @@
 use std::{collections::HashSet, time::Duration};
 
 use super::{a_row, a_store, count};
-use crate::support::work::{ONE_TIER, THREE_TIERS, a_process, claim, items, load, load_with};
+use crate::support::work::{
+    ONE_TIER, THREE_TIERS, a_process, claim, items, load, load_with, named,
+};
 
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -41,7 +43,7 @@ async fn no_slot_stays_free_while_a_task_could_be_called_whatever_is_drawn() {
     for twentieth in 0..20 {
         let mut claiming = db.pool().begin().await.expect("begun");
         let taken: i64 = sqlx::query_scalar(
-            "select count(*) from tidegate.claim_v3($1, 8, 7, '{sim}', null, $2)",
+            "select count(*) from tidegate.claim_v4($1, 8, 7, '{sim}', null, $2)",
         )
         .bind(process)
         .bind(f64::from(twentieth) / 20.0)
@@ -57,7 +59,9 @@ async fn no_slot_stays_free_while_a_task_could_be_called_whatever_is_drawn() {
 async fn the_highest_score_goes_first_and_ties_go_by_age() {
     let (_db, store) = a_store(&[("a", None), ("b", None)]).await;
     let lines: String = [("low", 1), ("tie-1", 5), ("high", 9), ("tie-2", 5)]
-        .map(|(id, score)| format!("{{\"id\": \"{id}\", \"score\": {score}, \"text\": \"x\"}}\n"))
+        .map(|(id, score)| {
+            format!("{{\"id\": \"{id}\", \"score\": {score}, \"text\": \"{id}\"}}\n")
+        })
         .concat();
     load(&store, ONE_TIER, &lines).await.expect("a run");
     let process = a_process(&store, LEASE).await;
@@ -228,7 +232,14 @@ async fn a_process_takes_only_what_it_has_a_key_for() {
         providers: vec!["other".to_owned()],
         workers: None,
     };
-    assert!(store.claim(&request).await.expect("a claim").is_empty());
+    assert!(
+        store
+            .claim(&request)
+            .await
+            .expect("a claim")
+            .tasks
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -273,7 +284,7 @@ async fn tokens_are_a_limit_of_their_own_and_a_long_prompt_lets_short_ones_pass(
 async fn f52_a_share_of_claims_goes_to_each_run_by_its_weight() {
     let (db, store) = a_store(&[("a", None), ("b", None)]).await;
     load(&store, ONE_TIER, &items(300)).await.expect("a run");
-    let other = ONE_TIER.replace("\"small\"", "\"other\"");
+    let other = named("other");
     let run = load(&store, &other, &items(300))
         .await
         .expect("another")

@@ -36,6 +36,14 @@ fallbacks = ["sim/b"]
 template = "prompt.md"
 "#;
 
+/// A worker of one tier with another name, which shares no answers with others.
+pub(crate) fn named(name: &str) -> String {
+    let own = format!("[cache]\nversion = \"of {name}\"\n[prompt]");
+    ONE_TIER
+        .replace("\"small\"", &format!("\"{name}\""))
+        .replace("[prompt]", &own)
+}
+
 /// The same with three tiers, each on a model of its own.
 pub(crate) const THREE_TIERS: &str = r#"
 name = "small"
@@ -127,7 +135,7 @@ pub(crate) async fn claim(store: &Store, process: Uuid, slots: u32) -> Vec<Claim
         providers: vec!["sim".to_owned()],
         workers: None,
     };
-    store.claim(&request).await.expect("a claim")
+    store.claim(&request).await.expect("a claim").tasks
 }
 
 /// An accepted answer to a claimed task.
@@ -162,6 +170,7 @@ pub(crate) fn unanswered(claimed: &Claimed, fate: Fate) -> Unanswered {
         error: "said a test".to_owned(),
         sent: true,
         http_status: Some(500),
+        pack_most: None,
         spent: Spent {
             latency_ms: 3,
             ..Spent::default()

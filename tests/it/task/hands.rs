@@ -130,7 +130,7 @@ impl World<'_> {
                     providers: vec!["sim".to_owned()],
                     workers: None,
                 };
-                let taken = self.store.claim(&request).await.expect("a claim");
+                let taken = self.store.claim(&request).await.expect("a claim").tasks;
                 let claim = |task: tidegate::store::claim::Claimed| {
                     let expired = task.expired;
                     (Claim::Asking(task), expired)

@@ -218,6 +218,7 @@ fn unanswered(claim: &Claim, fate: Fate) -> Unanswered {
         error: "said a test".to_owned(),
         sent: true,
         http_status: Some(500),
+        pack_most: None,
         spent: spent(),
     }
 }

@@ -11,7 +11,7 @@ use sqlx::Row;
 use tidegate::store::{
     Store,
     claim::Claimed,
-    load::Routing,
+    load::{Routing, Saving},
     local::LocalTask,
     model::{ModelRow, ProviderRow},
     run::Pacing,
@@ -227,5 +227,6 @@ fn a_worker(name: &str, ladders: Option<Vec<Vec<i32>>>) -> NewWorker {
         routing: Routing::default(),
         pacing: Pacing::default(),
         timeout_ms: 60_000,
+        saving: Saving::default(),
     }
 }

@@ -70,7 +70,7 @@ async fn claim(settings: store::Settings, left: Arc<AtomicI64>) -> Result<Vec<Cl
             workers: None,
         };
         let asked_at = Instant::now();
-        let taken = store.claim(&request).await?;
+        let taken = store.claim(&request).await?.tasks;
         claims.push(Claim {
             took: asked_at.elapsed(),
             taken: taken.len(),

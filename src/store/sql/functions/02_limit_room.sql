@@ -34,13 +34,13 @@ returns table (o_limit int, o_room bigint) language sql stable as $$
     greatest(0, case
       when l.dimension = 'concurrency' and l.worker is null then
         l.size - (select coalesce(sum(k.n), 0) from tidegate.model_limits ml
-                   cross join lateral (select count(*) as n from tidegate.running r where r.model_id = ml.model_id) k
+                   cross join lateral (select count(*) as n from tidegate.running r where r.model_id = ml.model_id and r.lead) k
                    where ml.limit_id = l.limit_id)
       when l.dimension = 'concurrency' then
         l.size - (select count(*) from tidegate.running r
                     join tidegate.lanes n on n.lane = r.lane
                     join tidegate.runs u on u.id = n.run_id
-                   where u.worker = l.worker)
+                   where u.worker = l.worker and r.lead and r.model_id is not null)
       when l.window_kind = 'run' then
         l.size - coalesce(newest.total, 0) - coalesce(corrected.delta, 0)
       when l.window_kind = 'day' then

@@ -18,9 +18,11 @@ $$;
 -- fallbacks, then what others left. So a fallback's own first-choice tasks come before those that fall back to it.
 -- A task too large for what is left of a token limit is passed over by smaller ones for 5 s; then they leave it room, if a
 -- minute brings it back and nothing else keeps the task from being taken.
+-- Of a lane with packs, the next tasks join the call of the one before while it has room: they debit tokens and money, and
+-- neither a request nor a slot. What has been answered already, or is being asked by an equal task, is put aside (see put_aside_v1).
 --
 -- The lock and the sums are two statements on purpose: one statement would sum by a snapshot taken before it waited.
-create or replace function tidegate.claim_v3(
+create or replace function tidegate.claim_v4(
   p_process uuid,
   p_slots int,
   p_nonce bigint,
@@ -33,7 +35,7 @@ create or replace function tidegate.claim_v3(
   o_task uuid, o_run uuid, o_item text, o_generation int, o_lane int, o_tier smallint, o_model text, o_model_id int, o_rung smallint,
   o_ladder_len smallint, o_priority float8, o_est_input int, o_attempt int, o_max_attempts int, o_epoch int, o_tries smallint[], o_rescues smallint,
   o_spent_ms bigint, o_est_output int, o_call uuid, o_granted_at timestamptz, o_call_timeout_ms int, o_input_price bigint, o_output_price bigint,
-  o_definition bytea, o_expired boolean
+  o_definition bytea, o_expired boolean, o_worker text, o_component text, o_pack uuid, o_put_aside int
 ) language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -105,6 +107,25 @@ declare
   v_best_left float8;
   v_left_of float8;
   v_out int;
+  v_torn boolean;                            -- some tasks were lost in packs: they travel with fewer
+  v_most int;
+  v_joins boolean;                           -- this look is for a place in a pack that is open
+  v_unit int;                                -- what it debits of requests and calls at once
+  v_from int;
+  v_to int;
+  v_pack int;                                -- a call of this claim, by its place in the arrays below
+  v_pack_lane int[] := '{}';
+  v_pack_model int[] := '{}';
+  v_pack_rung int[] := '{}';
+  v_pack_room int[] := '{}';                 -- items that may still join it
+  v_pack_n int[] := '{}';
+  v_pack_tokens bigint[] := '{}';
+  v_picked_packs int[] := '{}';
+  v_picked_keys bytea[] := '{}';
+  v_aside_tids tid[];
+  v_aside_ids uuid[];
+  v_aside_hits boolean[];
+  v_aside int := 0;
 begin
   if p_slots <= 0 then
     return;
@@ -200,7 +221,7 @@ begin
   v_opens := array_fill(null::timestamptz, array[array_length(v_ml_from, 1)]);
   v_asked := v_opens;
   for row_ in
-    select m.model_id, g.calls - (select count(*) from tidegate.running r where r.model_id = m.model_id and r.granted_at >= c.until) as left_
+    select m.model_id, g.calls - (select count(*) from tidegate.running r where r.model_id = m.model_id and r.granted_at >= c.until and r.lead) as left_
       from tidegate.models m
       join tidegate.providers p on p.name = m.provider
       join tidegate.model_cooldowns c on c.quota_scope = p.quota_scope and c.wire_name = m.wire_name
@@ -259,6 +280,7 @@ begin
   -- a task whose process died twice (a literal 2: partial indexes know it) is taken alone of its kind: if it kills
   -- again, it was not for its neighbours
   v_suspect_free := not exists (select from tidegate.running r where r.process_id = p_process and r.rescues >= 2);
+  v_torn := exists (select from tidegate.pack_most);
 
   -- 3. shares: a cell is one tier of one run
   select array_agg(z.run_id order by z.tier, z.run_id), array_agg(z.tier order by z.tier, z.run_id),
@@ -298,8 +320,11 @@ begin
       v_run_limits := array_remove(array[v_day_budget, array_position(v_budget_of, c_run[i])], null)
                       || array(select z.place from unnest(v_workers, v_worker_limits) z (worker, place) where z.worker = c_worker[i]);
       for row_ in
-        select n.lane, n.ladder, n.policy, n.patience, n.max_output, n.outs, n.names, n.cost_in, n.cost_out, p.tid, p.id, p.est_input, p.tries, p.rescues, p.stale
+        select n.lane, n.ladder, n.policy, n.patience, n.max_output, n.outs, n.names, n.cost_in, n.cost_out, n.pack, n.pack_tokens,
+               p.tid, p.id, p.est_input, p.tries, p.rescues, p.stale
           from (select n.lane, n.ladder, n.policy, make_interval(secs => n.patience_ms / 1000.0) as patience, n.max_output, n.component_priority,
+                       n.pack_tokens, case when n.pack_size = 1 then 1 else least(n.pack_size, coalesce(
+                         (select z.size from tidegate.pack_sizes z where z.worker = u.worker and z.component = n.component), n.pack_size)) end::int as pack,
                        k.outs, k.names, k.cost_in, k.cost_out,
                        (select max(v_largest[z]) from unnest(n.ladder) z where z = any (v_models)) as max_input
                   from tidegate.lanes n join tidegate.runs u on u.id = n.run_id
@@ -325,7 +350,7 @@ begin
                             select from unnest(n.ladder) with ordinality z (model_id, rung)
                              where z.model_id = any (v_models) and coalesce(w.tries[z.rung], 0) < c_calls_per_model
                                and w.est_input <= v_largest[z.model_id]))
-                    order by w.priority desc, w.id limit v_want + 16) w)
+                    order by w.priority desc, w.id limit v_want * n.pack + 16) w)
               union all
               (select w.tid, w.id, w.priority, w.est_input, w.tries, w.rescues, s.nth > 1 as stale
                  from (select s.seg, row_number() over (order by s.top desc, s.seg) as nth
@@ -340,89 +365,115 @@ begin
                             select from unnest(n.ladder) with ordinality z (model_id, rung)
                              where z.model_id = any (v_models) and coalesce(w.tries[z.rung], 0) < c_calls_per_model
                                and w.est_input <= v_largest[z.model_id]))
-                    order by w.priority desc, w.id limit v_want + 16) w
-                limit v_want + 16)) w
+                    order by w.priority desc, w.id limit v_want * n.pack + 16) w
+                limit v_want * n.pack + 16)) w
              order by w.priority desc, w.id
-             limit v_want + 16) p
+             limit v_want * n.pack + 16) p
          order by n.component_priority, p.priority desc, p.id
       loop
         if row_.stale and row_.lane <> all (v_dirty) then
           v_dirty := v_dirty || row_.lane;
         end if;
         continue when row_.rescues >= 2 and not v_suspect_free;
-        exit when v_place is not null and v_paced_left[v_place] <= 0;
+        v_most := 1;
+        v_pack := null;
+        if row_.pack > 1 and row_.rescues = 0 then
+          v_most := row_.pack;
+          if v_torn then
+            v_most := least(v_most, (select z.most from tidegate.pack_most z where z.task_id = row_.id));
+          end if;
+          select max(z.place) into v_pack from unnest(v_pack_lane, v_pack_room, v_pack_n, v_pack_tokens) with ordinality z (lane, room, n, tokens, place)
+           where z.lane = row_.lane and z.room > 0 and z.n < v_most and z.tokens + row_.est_input <= row_.pack_tokens;
+        end if;
+        if v_got >= v_want or v_place is not null and v_paced_left[v_place] <= 0 then
+          -- no call more: what may still come joins one that is open
+          exit when not exists (select from unnest(v_pack_room) z where z > 0);
+          continue when v_pack is null;
+        end if;
         v_best := null;
-        v_best_left := 0;
-        v_patient := true;  -- the earlier rungs, if any, are closed for longer than the task is to wait
-        for v_rung in 1..array_length(row_.ladder, 1) loop
-          -- a rung whose calls are used up for this task is as if it were not there
-          continue when coalesce(row_.tries[v_rung], 0) >= c_calls_per_model;
-          v_model := row_.ladder[v_rung];
-          -- to a later rung (of another provider, for `auto`) only where no earlier one opens within the patience
-          if row_.policy in ('auto', 'patient') and v_rung > 1 then
-            v_patient := not exists (
-              select from generate_series(1, v_rung - 1) e
-               where coalesce(row_.tries[e], 0) < c_calls_per_model
-                 and (row_.policy = 'patient' or row_.names[e] <> row_.names[v_rung])
-                 and coalesce(v_opens[row_.ladder[e]], v_now) <= v_now + row_.patience
-                 and coalesce(v_asked[row_.ladder[e]] + row_.patience >= v_now, true)
-                 -- a prompt larger than what it takes in a whole window never passes there
-                 and row_.est_input <= v_largest[row_.ladder[e]]);
-          end if;
-          if v_patient and v_model = any (v_models) and v_gate[v_model] is distinct from 0 and row_.est_input <= v_largest[v_model] then
-            v_out := row_.outs[v_rung];
-            v_fits := true;
-            v_left_of := 1e9;
-            -- what its run and its worker may have comes first: room is kept for no task that could not use it
-            foreach v_limit in array v_run_limits loop
-              v_need := case v_dim[v_limit]
-                -- a budget holds only where the price is known
-                when 'money' then coalesce(tidegate.worst_cost_v1(row_.est_input, row_.cost_in[v_rung], row_.cost_out[v_rung]), v_room[v_limit] + 1)
-                else 1 end;
-              if v_room[v_limit] < v_need or v_room[v_limit] <= 0 then
-                v_fits := false;
-                exit;
-              end if;
-            end loop;
-            if v_fits then
-              for k in v_ml_from[v_model]..v_ml_to[v_model] loop
-                v_limit := v_ml[k];
+        -- first a place in the pack that is open, then a call of its own
+        for v_look in 0..1 loop
+          v_joins := v_look = 0;
+          continue when v_joins and v_pack is null;
+          exit when not v_joins and (v_got >= v_want or v_place is not null and v_paced_left[v_place] <= 0);
+          v_unit := case when v_joins then 0 else 1 end;
+          v_from := case when v_joins then v_pack_rung[v_pack] else 1 end;
+          v_to := case when v_joins then v_pack_rung[v_pack] else array_length(row_.ladder, 1) end;
+          v_best_left := 0;
+          v_patient := true;  -- the earlier rungs, if any, are closed for longer than the task is to wait
+          for v_rung in v_from..v_to loop
+            -- a rung whose calls are used up for this task is as if it were not there
+            continue when coalesce(row_.tries[v_rung], 0) >= c_calls_per_model;
+            v_model := row_.ladder[v_rung];
+            -- to a later rung (of another provider, for `auto`) only where no earlier one opens within the patience
+            if row_.policy in ('auto', 'patient') and v_rung > 1 then
+              v_patient := not exists (
+                select from generate_series(1, v_rung - 1) e
+                 where coalesce(row_.tries[e], 0) < c_calls_per_model
+                   and (row_.policy = 'patient' or row_.names[e] <> row_.names[v_rung])
+                   and coalesce(v_opens[row_.ladder[e]], v_now) <= v_now + row_.patience
+                   and coalesce(v_asked[row_.ladder[e]] + row_.patience >= v_now, true)
+                   -- a prompt larger than what it takes in a whole window never passes there
+                   and row_.est_input <= v_largest[row_.ladder[e]]);
+            end if;
+            if v_patient and v_model = any (v_models) and (v_joins or v_gate[v_model] is distinct from 0)
+               and row_.est_input + (case when v_joins then v_pack_tokens[v_pack] else 0 end) <= v_largest[v_model] then
+              v_out := row_.outs[v_rung];
+              v_fits := true;
+              v_left_of := 1e9;
+              -- what its run and its worker may have comes first: room is kept for no task that could not use it
+              foreach v_limit in array v_run_limits loop
                 v_need := case v_dim[v_limit]
-                  when 'input_tokens' then least(row_.est_input, v_size[v_limit])
-                  when 'output_tokens' then least(v_out, v_size[v_limit])
-                  -- the longest answer is charged at first, whatever it comes to
-                  when 'total_tokens' then least(greatest(row_.est_input::bigint + v_out, row_.max_output), v_size[v_limit])
-                  else 1 end;
-                if v_room[v_limit] < v_need or v_room[v_limit] <= 0 then
-                  v_fits := false;
-                  -- the first that is passed over, in the order of the claim
-                  if v_keeps[v_limit] and v_room[v_limit] < v_need and v_limit <> all (v_passed_limits) then
-                    v_passed_limits := v_passed_limits || v_limit;
-                    v_passed_tasks := v_passed_tasks || row_.id;
-                    v_passed_needs := v_passed_needs || v_need;
-                  end if;
-                  exit;
-                end if;
-                -- room that a large task waits for is for that task
-                if v_held[v_limit] > 0 and v_held_task[v_limit] <> row_.id and v_room[v_limit] - v_held[v_limit] < v_need then
+                  -- a budget holds only where the price is known
+                  when 'money' then coalesce(tidegate.worst_cost_v1(row_.est_input, row_.cost_in[v_rung], row_.cost_out[v_rung]), v_room[v_limit] + 1)
+                  else v_unit end;
+                if v_need > 0 and (v_room[v_limit] < v_need or v_room[v_limit] <= 0) then
                   v_fits := false;
                   exit;
                 end if;
-                v_left_of := least(v_left_of, v_room[v_limit]::float8 / greatest(v_need, 1));
               end loop;
-            end if;
-            if v_fits then
-              -- in proportion to what they had left when the claim began: highest averages (D'Hondt)
-              v_left_of := (least(v_left_of, v_gate[v_model]) + v_given[v_model]) / (v_given[v_model] + 1);
-              if v_best is null or v_left_of > v_best_left then
-                v_best := v_rung;
-                v_best_left := v_left_of;
+              if v_fits then
+                for k in v_ml_from[v_model]..v_ml_to[v_model] loop
+                  v_limit := v_ml[k];
+                  v_need := case v_dim[v_limit]
+                    when 'input_tokens' then least(row_.est_input, v_size[v_limit])
+                    when 'output_tokens' then least(v_out, v_size[v_limit])
+                    -- the longest answer is charged at first, whatever it comes to
+                    when 'total_tokens' then least(greatest(row_.est_input::bigint + v_out, row_.max_output), v_size[v_limit])
+                    else v_unit end;
+                  continue when v_joins and v_need = 0;
+                  if v_room[v_limit] < v_need or v_room[v_limit] <= 0 then
+                    v_fits := false;
+                    -- the first that is passed over, in the order of the claim
+                    if not v_joins and v_keeps[v_limit] and v_room[v_limit] < v_need and v_limit <> all (v_passed_limits) then
+                      v_passed_limits := v_passed_limits || v_limit;
+                      v_passed_tasks := v_passed_tasks || row_.id;
+                      v_passed_needs := v_passed_needs || v_need;
+                    end if;
+                    exit;
+                  end if;
+                  -- room that a large task waits for is for that task
+                  if v_held[v_limit] > 0 and v_held_task[v_limit] <> row_.id and v_room[v_limit] - v_held[v_limit] < v_need then
+                    v_fits := false;
+                    exit;
+                  end if;
+                  v_left_of := least(v_left_of, v_room[v_limit]::float8 / greatest(v_need, 1));
+                end loop;
               end if;
-              exit when row_.policy <> 'spread';
+              if v_fits then
+                -- in proportion to what they had left when the claim began: highest averages (D'Hondt)
+                v_left_of := (least(v_left_of, v_gate[v_model]) + v_given[v_model]) / (v_given[v_model] + 1);
+                if v_best is null or v_left_of > v_best_left then
+                  v_best := v_rung;
+                  v_best_left := v_left_of;
+                end if;
+                exit when row_.policy <> 'spread';
+              end if;
             end if;
-          end if;
-          -- the primary only: fallbacks have their turn when all primaries were served. Of a spread, all are first choices
-          exit when v_phase = 1 and row_.policy <> 'spread';
+            -- the primary only: fallbacks have their turn when all primaries were served. Of a spread, all are first choices
+            exit when v_phase = 1 and row_.policy <> 'spread';
+          end loop;
+          exit when v_best is not null;
         end loop;
         if v_best is not null then
           v_model := row_.ladder[v_best];
@@ -433,7 +484,7 @@ begin
               when 'input_tokens' then least(row_.est_input, v_size[v_limit])
               when 'output_tokens' then least(v_out, v_size[v_limit])
               when 'total_tokens' then least(greatest(row_.est_input::bigint + v_out, row_.max_output), v_size[v_limit])
-              else 1 end;
+              else v_unit end;
             if v_held_task[v_limit] = row_.id then
               v_held[v_limit] := 0;
             end if;
@@ -441,22 +492,39 @@ begin
           foreach v_limit in array v_run_limits loop
             v_room[v_limit] := v_room[v_limit] - case v_dim[v_limit]
               when 'money' then tidegate.worst_cost_v1(row_.est_input, row_.cost_in[v_best], row_.cost_out[v_best])
-              else 1 end;
+              else v_unit end;
           end loop;
-          v_given[v_model] := v_given[v_model] + 1;
-          v_gate[v_model] := v_gate[v_model] - 1;
-          if v_place is not null then
-            v_paced_left[v_place] := v_paced_left[v_place] - 1;
+          if v_joins then
+            v_pack_room[v_pack] := least(v_pack_room[v_pack] - 1, v_most - v_pack_n[v_pack] - 1);
+            v_pack_n[v_pack] := v_pack_n[v_pack] + 1;
+            v_pack_tokens[v_pack] := v_pack_tokens[v_pack] + row_.est_input;
+          else
+            v_given[v_model] := v_given[v_model] + 1;
+            v_gate[v_model] := v_gate[v_model] - 1;
+            if v_place is not null then
+              v_paced_left[v_place] := v_paced_left[v_place] - 1;
+            end if;
+            v_pack := array_length(v_pack_lane, 1) + 1;
+            v_pack := coalesce(v_pack, 1);
+            v_pack_lane := v_pack_lane || row_.lane;
+            v_pack_model := v_pack_model || v_model;
+            v_pack_rung := v_pack_rung || v_best;
+            -- a task for which an earlier model is used up goes alone: its neighbours would have that model
+            v_pack_room := v_pack_room || case when exists (select from generate_series(1, v_best - 1) e where coalesce(row_.tries[e], 0) >= c_calls_per_model)
+                                               then 0 else v_most - 1 end;
+            v_pack_n := v_pack_n || 1;
+            v_pack_tokens := v_pack_tokens || row_.est_input::bigint;
+            v_got := v_got + 1;
           end if;
           v_tids := v_tids || row_.tid;
           v_ids := v_ids || row_.id;
           v_picked_models := v_picked_models || v_model;
           v_picked_rungs := v_picked_rungs || v_best::smallint;
           v_picked_outs := v_picked_outs || v_out;
-          v_got := v_got + 1;
+          v_picked_packs := v_picked_packs || v_pack;
           v_suspect_free := v_suspect_free and row_.rescues < 2;
         end if;
-        exit when v_got >= v_want;
+        exit when v_got >= v_want and row_.pack = 1;
       end loop;
       v_left := v_left - v_got;
       if v_phase = 1 then
@@ -471,6 +539,25 @@ begin
 
   if v_dirty <> '{}' then
     v_closed := tidegate.close_segments_v1(v_dirty);
+  end if;
+  -- what is answered already, or is being asked by an equal task, goes out of the way: it needs no call of its own
+  if v_ids <> '{}' and exists (select from tidegate.lanes n where n.lane = any (v_pack_lane) and n.cache_s is not null) then
+    select array_agg(z.tid), array_agg(z.id), array_agg(z.hit) into v_aside_tids, v_aside_ids, v_aside_hits
+      from (select g.tid, g.id, exists (select from tidegate.result_cache c where c.key = t.cache_key and c.created_at > v_now - make_interval(secs => n.cache_s)) as hit,
+                   exists (select from tidegate.running r where r.cache_key = t.cache_key) as asked,
+                   row_number() over (partition by t.cache_key order by g.n) as nth
+              from unnest(v_tids, v_ids) with ordinality g (tid, id, n)
+              join tidegate.tasks t on t.id = g.id and t.cache_key is not null
+              join tidegate.lanes n on n.lane = t.lane and n.cache_s is not null) z
+     where z.hit or z.asked or z.nth > 1;
+    if v_aside_ids is not null then
+      v_aside := tidegate.put_aside_v1(v_aside_tids, v_aside_ids, v_aside_hits, v_now);
+      select coalesce(array_agg(g.tid order by g.n), '{}'), coalesce(array_agg(g.id order by g.n), '{}'), coalesce(array_agg(g.model order by g.n), '{}'),
+             coalesce(array_agg(g.rung order by g.n), '{}'), coalesce(array_agg(g.out order by g.n), '{}'), coalesce(array_agg(g.pack order by g.n), '{}')
+        into v_tids, v_ids, v_picked_models, v_picked_rungs, v_picked_outs, v_picked_packs
+        from unnest(v_tids, v_ids, v_picked_models, v_picked_rungs, v_picked_outs, v_picked_packs) with ordinality g (tid, id, model, rung, out, pack, n)
+       where g.id <> all (v_aside_ids);
+    end if;
   end if;
   if v_passed_limits <> '{}' then
     insert into tidegate.limit_holds as h (limit_id, task_id, need, since)
@@ -488,14 +575,21 @@ begin
              case when u.stagger_ms is not null then make_interval(secs => u.stagger_ms / 1000.0) else interval '0' end,
              case when case when z.since_rest >= coalesce(u.cool_after, 2147483647) then 0 else z.since_rest end + k.n >= u.cool_after
                   then make_interval(secs => u.cool_ms / 1000.0) else interval '0' end)
-      from (select t.run_id, count(*)::int as n from tidegate.tasks t where t.id = any (v_ids) group by t.run_id) k
+      from (select t.run_id, count(distinct g.pack)::int as n from unnest(v_ids, v_picked_packs) g (id, pack) join tidegate.tasks t on t.id = g.id group by t.run_id) k
       join tidegate.runs u on u.id = k.run_id
      where z.run_id = k.run_id and z.run_id = any (v_paced);
   end if;
   if v_tids = '{}' then
+    if v_aside > 0 then
+      -- nothing is taken, but what stood in front is out of the way: the caller asks again at once
+      return query select null::uuid, null::uuid, null::text, null::int, null::int, null::smallint, null::text, null::int, null::smallint,
+        null::smallint, null::float8, null::int, null::int, null::int, null::int, null::smallint[], null::smallint, null::bigint, null::int, null::uuid,
+        null::timestamptz, null::int, null::bigint, null::bigint, null::bytea, null::boolean, null::text, null::text, null::uuid, v_aside;
+      return;
+    end if;
     -- so many used-up segments stood before those that hold something: they are closed now
     if v_closed >= 30 then
-      return query select * from tidegate.claim_v3(p_process, p_slots, p_nonce, p_providers, p_workers, p_offset, p_now, p_interactive);
+      return query select * from tidegate.claim_v4(p_process, p_slots, p_nonce, p_providers, p_workers, p_offset, p_now, p_interactive);
     end if;
     return;
   end if;
@@ -506,16 +600,23 @@ begin
     select w.ctid as tid from tidegate.ready w where w.ctid = any (v_tids) for update skip locked
   ), taken as (
     delete from tidegate.ready w where w.ctid = any (array(select l.tid from locked l)) returning w.*
+  ), numbered as materialized (
+    select t.*, c.model_id, c.rung, c.est_output, c.pack, c.n, tidegate.uuid_v7() as call_id,
+           row_number() over (partition by c.pack order by c.n) = 1 as lead, count(*) over (partition by c.pack) as items
+      from taken t
+      join unnest(v_ids, v_picked_models, v_picked_rungs, v_picked_outs, v_picked_packs) with ordinality c (id, model_id, rung, est_output, pack, n) on c.id = t.id
   ), now_running as (
     insert into tidegate.running (id, lane, priority, est_input, est_output, attempts, epoch, tries, rescues, spent_ms,
-                                  nonce, process_id, model_id, rung, call_id, granted_at, deadline_at)
-    select t.id, t.lane, t.priority, t.est_input, c.est_output, t.attempts + 1, t.epoch + 1, t.tries, t.rescues, t.spent_ms,
-           p_nonce, p_process, c.model_id, c.rung, tidegate.uuid_v7(), v_now,
-           v_now + make_interval(secs => n.call_timeout_ms / 1000.0 + 60)
-      from taken t
-      join unnest(v_ids, v_picked_models, v_picked_rungs, v_picked_outs) c (id, model_id, rung, est_output) on c.id = t.id
+                                  nonce, process_id, model_id, rung, call_id, granted_at, deadline_at, lead, cache_key)
+    select t.id, t.lane, t.priority, t.est_input, t.est_output, t.attempts + 1, t.epoch + 1, t.tries, t.rescues, t.spent_ms,
+           p_nonce, p_process, t.model_id, t.rung, t.call_id, v_now,
+           v_now + make_interval(secs => n.call_timeout_ms / 1000.0 + 60), t.lead,
+           case when n.cache_s is not null then (select k.cache_key from tidegate.tasks k where k.id = t.id) end
+      from numbered t
       join tidegate.lanes n on n.lane = t.lane
     returning *
+  ), packs as materialized (
+    select m.id, l.call_id as pack_id from numbered m join numbered l on l.pack = m.pack and l.lead where m.items > 1
   ), told as (
     -- the state people see; nothing here is indexed, so the update is HOT
     update tidegate.tasks t
@@ -542,7 +643,7 @@ begin
              + case when l.size > 0 and l.window_kind = 'minute' then make_interval(secs => x.used * 60.0 / l.size) else interval '0' end
       from (select ml.limit_id,
                    sum(case l.dimension
-                         when 'requests' then 1
+                         when 'requests' then r.lead::int
                          when 'input_tokens' then r.est_input
                          when 'output_tokens' then r.est_output
                          else greatest(r.est_input::bigint + r.est_output, n.max_output) end)::bigint as used
@@ -566,10 +667,11 @@ begin
      where x.used is not null
   ), intents as (
     insert into tidegate.calls (id, started_at, task_id, run_id, process_id, worker, component, tier, model, attempt,
-                                est_input_tokens, est_output_tokens, est_cost_microusd)
+                                est_input_tokens, est_output_tokens, est_cost_microusd, lead, pack_id)
     select r.call_id, r.granted_at, r.id, t.run_id, p_process, t.worker, t.component, t.tier, m.model, r.attempts, r.est_input, r.est_output,
-           coalesce(w.cost, 0)
+           coalesce(w.cost, 0), r.lead, k.pack_id
       from now_running r
+      left join packs k on k.id = r.id
       join told t on t.id = r.id
       join worth w on w.id = r.id
       join tidegate.models m on m.model_id = r.model_id
@@ -579,17 +681,19 @@ begin
   )
   select r.id, t.run_id, t.item_id, t.generation, r.lane, t.tier, m.model, r.model_id, r.rung, array_length(n.ladder, 1)::smallint,
          r.priority, r.est_input, r.attempts, t.max_attempts, r.epoch, r.tries, r.rescues, r.spent_ms, r.est_output, r.call_id, r.granted_at, n.call_timeout_ms,
-         m.input_price_microusd, m.output_price_microusd, u.definition_hash, t.expired
+         m.input_price_microusd, m.output_price_microusd, u.definition_hash, t.expired,
+         t.worker, t.component, k.pack_id, v_aside
     from now_running r
+    left join packs k on k.id = r.id
     join told t on t.id = r.id
     join tidegate.models m on m.model_id = r.model_id
     join tidegate.lanes n on n.lane = r.lane
     join tidegate.runs u on u.id = t.run_id;
 end $$;
 -- generic statistics make the planner read whole segments and sort them; a disabled node costs 1e10, which would switch JIT on
-alter function tidegate.claim_v3 set plan_cache_mode = force_generic_plan;
-alter function tidegate.claim_v3 set jit = off;
-alter function tidegate.claim_v3 set enable_mergejoin = off;
-alter function tidegate.claim_v3 set enable_seqscan = off;
-alter function tidegate.claim_v3 set enable_bitmapscan = off;
-alter function tidegate.claim_v3 set enable_sort = off;
+alter function tidegate.claim_v4 set plan_cache_mode = force_generic_plan;
+alter function tidegate.claim_v4 set jit = off;
+alter function tidegate.claim_v4 set enable_mergejoin = off;
+alter function tidegate.claim_v4 set enable_seqscan = off;
+alter function tidegate.claim_v4 set enable_bitmapscan = off;
+alter function tidegate.claim_v4 set enable_sort = off;

@@ -1,7 +1,7 @@
 -- Claim of local work: tasks that ask no model, so that nothing is admitted and no lock is shared. Processes go past each
--- other's rows (SKIP LOCKED) and need not wait. The order is that of claim_v3: fair share among runs, tier mix, component
+-- other's rows (SKIP LOCKED) and need not wait. Tasks whose answer is kept already come with it (o_answer, and who gave it). The order is that of claim_v4: fair share among runs, tier mix, component
 -- priority, priority, oldest; the shares are dealt by systematic sampling (twin: `priority::quota`).
-create or replace function tidegate.claim_local_v1(
+create or replace function tidegate.claim_local_v2(
   p_process uuid,
   p_slots int,
   p_nonce bigint,
@@ -11,7 +11,7 @@ create or replace function tidegate.claim_local_v1(
 ) returns table (
   o_task uuid, o_run uuid, o_item text, o_generation int, o_lane int, o_tier smallint, o_priority float8, o_attempt int,
   o_max_attempts int, o_epoch int, o_rescues smallint, o_spent_ms bigint, o_granted_at timestamptz, o_call_timeout_ms int,
-  o_definition bytea, o_worker text, o_expired boolean, o_payload text
+  o_definition bytea, o_worker text, o_expired boolean, o_payload text, o_component text, o_answer text, o_model text, o_model_version text, o_version text
 ) language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -148,12 +148,40 @@ begin
   if v_rows = '{}' then
     -- so many used-up segments stood before those that hold something: they are closed now
     if v_closed >= 30 then
-      return query select * from tidegate.claim_local_v1(p_process, p_slots, p_nonce, p_programs, p_workers, p_offset);
+      return query select * from tidegate.claim_local_v2(p_process, p_slots, p_nonce, p_programs, p_workers, p_offset);
     end if;
     return;
   end if;
 
-  -- 2. move and report: one statement
+  -- 2. what was answered, and is forgotten since, goes back to where it asks a model
+  if exists (select from unnest(v_rows) r join tidegate.lanes n on n.lane = r.lane and n.hits) then
+    select array_agg((tidegate.home_lane_v1(r.id), 0, r.priority, r.id, r.est_input, r.attempts, r.epoch, r.tries, r.rescues, r.spent_ms)::tidegate.ready order by r.id)
+      into v_some
+      from unnest(v_rows) r
+      join tidegate.lanes n on n.lane = r.lane and n.hits
+      join tidegate.tasks t on t.id = r.id
+     where not exists (select from tidegate.result_cache c where c.key = t.cache_key and c.created_at > now() - make_interval(secs => n.cache_s));
+    if v_some is not null then
+      update tidegate.tasks t set lane = s.lane from unnest(v_some) s where t.id = s.id;
+      perform tidegate.make_ready_v2(v_some);
+      perform tidegate.wake_v1('ready');
+      v_rows := array(select r from unnest(v_rows) r where r.id not in (select s.id from unnest(v_some) s));
+      if v_rows = '{}' then
+        return query select * from tidegate.claim_local_v2(p_process, p_slots, p_nonce, p_programs, p_workers, p_offset);
+        return;
+      end if;
+    end if;
+    -- noted only now and then, so that a hit writes nothing
+    with stale as materialized (
+      select c.key from unnest(v_rows) r join tidegate.lanes n on n.lane = r.lane and n.hits
+        join tidegate.tasks t on t.id = r.id
+        join tidegate.result_cache c on c.key = t.cache_key
+       where c.used_at < now() - interval '10 min' order by c.key for update of c skip locked
+    )
+    update tidegate.result_cache c set used_at = now() from stale z where c.key = z.key;
+  end if;
+
+  -- 3. move and report: one statement
   v_now := clock_timestamp();
   return query
   with taken as materialized (
@@ -170,7 +198,7 @@ begin
            started_at = v_now, run_at = null
       from taken k
      where t.id = k.id
-    returning t.id, t.run_id, t.item_id, t.tier, t.generation, t.max_attempts, t.expires_at <= v_now as expired,
+    returning t.id, t.run_id, t.item_id, t.tier, t.generation, t.max_attempts, t.expires_at <= v_now as expired, t.component, t.cache_key,
               case when octet_length(t.payload) <= c_small then t.payload end as payload
   ), counted as (
     insert into tidegate.run_counts (run_id, tier, state, n)
@@ -182,15 +210,18 @@ begin
     select 'claimed', p_process, array_agg(k.id) from taken k
   )
   select k.id, t.run_id, t.item_id, t.generation, k.lane, t.tier, k.priority, k.attempts + 1, t.max_attempts, k.epoch + 1, k.rescues,
-         k.spent_ms, v_now, n.call_timeout_ms, u.definition_hash, u.worker, coalesce(t.expired, false), t.payload
+         k.spent_ms, v_now, n.call_timeout_ms, u.definition_hash, u.worker, coalesce(t.expired, false), t.payload,
+         t.component, c.answer, c.model, c.model_version,
+         case when n.hits then (select i.version from tidegate.items i where i.run_id = t.run_id and i.item_id = t.item_id) end
     from taken k
     join told t on t.id = k.id
     join tidegate.lanes n on n.lane = k.lane
-    join tidegate.runs u on u.id = n.run_id;
+    join tidegate.runs u on u.id = n.run_id
+    left join tidegate.result_cache c on n.hits and c.key = t.cache_key;
 end $$;
-alter function tidegate.claim_local_v1 set plan_cache_mode = force_generic_plan;
-alter function tidegate.claim_local_v1 set jit = off;
-alter function tidegate.claim_local_v1 set enable_mergejoin = off;
-alter function tidegate.claim_local_v1 set enable_seqscan = off;
-alter function tidegate.claim_local_v1 set enable_bitmapscan = off;
-alter function tidegate.claim_local_v1 set enable_sort = off;
+alter function tidegate.claim_local_v2 set plan_cache_mode = force_generic_plan;
+alter function tidegate.claim_local_v2 set jit = off;
+alter function tidegate.claim_local_v2 set enable_mergejoin = off;
+alter function tidegate.claim_local_v2 set enable_seqscan = off;
+alter function tidegate.claim_local_v2 set enable_bitmapscan = off;
+alter function tidegate.claim_local_v2 set enable_sort = off;

@@ -19,6 +19,8 @@ $$;
 create or replace function tidegate.settle_done_v1(p_process uuid, p_meta jsonb, p_answers text[])
 returns table (o_task uuid, o_fate text) language plpgsql as $$
 #variable_conflict use_column
+declare
+  v_keys bytea[];
 begin
   return query
   with given as materialized (
@@ -58,7 +60,7 @@ begin
            spent_ms = t.spent_ms + coalesce(g.latency_ms, 0)
       from fates f join given g on g.n = f.n
      where t.id = f.id
-    returning t.id, t.generation, t.run_id, t.tier, t.worker, t.component, t.item_id, f.was
+    returning t.id, t.generation, t.run_id, t.tier, t.worker, t.component, t.item_id, f.was, t.cache_key, t.lane, f.n
   ), counted as (
     insert into tidegate.run_counts (run_id, tier, state, n)
     select k.run_id, k.tier, z.state, z.sign * k.n
@@ -71,6 +73,30 @@ begin
   ), keys as (
     delete from tidegate.open_keys k using told t
      where k.worker = t.worker and k.component = t.component and k.item_id = t.item_id and k.task_id = t.id
+  ), keepable as materialized (
+    -- in one order, so that two batches never wait for each other in a circle
+    select distinct on (t.cache_key) t.cache_key as key, g.answer, octet_length(g.answer) as bytes, t.worker, t.component, n.cache_version, n.prompt_hash,
+           g.model, g.model_version, g.input_tokens, g.output_tokens + g.thought_tokens as output_tokens, g.cost_microusd, t.id, o.bytes as bytes_before
+      from told t
+      join given g on g.n = t.n
+      join tidegate.lanes n on n.lane = t.lane and n.cache_s is not null
+      left join tidegate.result_cache o on o.key = t.cache_key
+     where t.cache_key is not null
+     order by t.cache_key, t.n
+  ), kept as (
+    insert into tidegate.result_cache as c (key, answer, bytes, worker, component, version, prompt_hash, model, model_version, input_tokens, output_tokens, cost_microusd, task_id)
+    select k.key, k.answer, k.bytes, k.worker, k.component, k.cache_version, k.prompt_hash, k.model, k.model_version, k.input_tokens, k.output_tokens, k.cost_microusd, k.id
+      from keepable k order by k.key
+    on conflict (key) do update
+       set answer = excluded.answer, bytes = excluded.bytes, worker = excluded.worker, component = excluded.component, version = excluded.version,
+           prompt_hash = excluded.prompt_hash, model = excluded.model, model_version = excluded.model_version, input_tokens = excluded.input_tokens,
+           output_tokens = excluded.output_tokens, cost_microusd = excluded.cost_microusd, task_id = excluded.task_id,
+           created_at = clock_timestamp(), used_at = clock_timestamp()
+  ), cache_counted as (
+    insert into tidegate.cache_uses (worker, misses, entries, bytes)
+    select k.worker, count(*), count(*) filter (where k.bytes_before is null), sum(k.bytes - coalesce(k.bytes_before, 0)) from keepable k group by k.worker
+  ), untorn as (
+    delete from tidegate.pack_most z using told t where z.task_id = t.id
   ), ledger as (
     update tidegate.calls c
        set ended_at = clock_timestamp(), outcome = case when exists (select from fates f where f.n = g.n) then 'ok' else 'superseded' end,
@@ -114,6 +140,10 @@ begin
     select f.fate, p_process, array_agg(f.id) from fates f group by f.fate
   )
   select g.task, coalesce(f.fate, 'superseded') from given g left join fates f on f.n = g.n order by g.n;
+  if exists (select from tidegate.blocked b where b.follows is not null) then
+    select array_agg(t.cache_key) into v_keys from jsonb_array_elements(p_meta) m join tidegate.tasks t on t.id = (m ->> 'task')::uuid where t.cache_key is not null;
+    perform tidegate.free_followers_v1(v_keys);
+  end if;
   if exists (select from tidegate.needs) then
     perform tidegate.mark_needs_v1(array(select (m ->> 'task')::uuid from jsonb_array_elements(p_meta) m));
   end if;
@@ -155,7 +185,10 @@ begin
       select * from jsonb_to_recordset(p_meta) as g (
         task uuid, nonce bigint, epoch int, call_id uuid, granted_at timestamptz, fate text, delay_ms bigint, exhaust_rung boolean,
         error_class text, error text, sent boolean, http_status smallint, input_tokens bigint, cached_tokens bigint,
-        output_tokens bigint, thought_tokens bigint, cost_microusd bigint, cost_estimated boolean, latency_ms int)
+        output_tokens bigint, thought_tokens bigint, cost_microusd bigint, cost_estimated boolean, latency_ms int, pack_most smallint)
+    ), torn as (
+      insert into tidegate.pack_most as z (task_id, most) select g.task, g.pack_most from given g where g.pack_most is not null order by g.task
+      on conflict (task_id) do update set most = least(z.most, excluded.most)
     ), ledger as (
       update tidegate.calls c
          set ended_at = clock_timestamp(), outcome = g.error_class, sent = g.sent, http_status = g.http_status, error = g.error,
@@ -167,7 +200,7 @@ begin
       insert into tidegate.limit_settlements (limit_id, at, delta)
       select z.limit_id, z.at, sum(z.delta)
         from (select l.limit_id, g.granted_at as at,
-                     case when not g.sent then -case l.dimension when 'requests' then 1
+                     case when not g.sent then -case l.dimension when 'requests' then c.lead::int
                                                                  when 'input_tokens' then c.est_input_tokens
                                                                  when 'output_tokens' then coalesce(c.est_output_tokens, n.est_output)
                                                                  else greatest(c.est_input_tokens::bigint + coalesce(c.est_output_tokens, n.est_output), n.max_output) end
@@ -261,6 +294,9 @@ begin
          from jsonb_to_recordset(p_meta) as g (call_id uuid, granted_at timestamptz, sent boolean, http_status smallint)
          join tidegate.calls c on c.id = g.call_id and c.started_at = g.granted_at
         where g.sent and (g.http_status = 200 or g.http_status between 400 and 428);
+    end if;
+    if exists (select from tidegate.blocked b where b.follows is not null) then
+      perform tidegate.free_followers_v1(array(select t.cache_key from tidegate.tasks t where t.id = any (v_back.ids_all) and t.cache_key is not null));
     end if;
     return query select unnest(v_back.ids_all);
   end loop;

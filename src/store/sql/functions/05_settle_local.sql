@@ -1,7 +1,8 @@
 -- What became of local tasks that have an answer: as settle_done_v1, without a call to close. Arrays in one order, ids ascending.
 -- Returns only those whose lease was lost: salvaged (the task waited again) or superseded (somebody else ended it).
-create or replace function tidegate.settle_local_v1(
-  p_process uuid, p_tasks uuid[], p_nonces bigint[], p_epochs int[], p_answers text[], p_spent_ms int[], p_lanes int[], p_priorities float8[]
+create or replace function tidegate.settle_local_v2(
+  p_process uuid, p_tasks uuid[], p_nonces bigint[], p_epochs int[], p_answers text[], p_spent_ms int[], p_lanes int[], p_priorities float8[],
+  p_models text[], p_versions text[]         -- of answers that were kept already: who gave them
 ) returns table (o_task uuid, o_fate text) language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -9,20 +10,24 @@ declare
   v_held bigint[];                           -- places in the arrays
 begin
   with given as materialized (
-    select * from unnest(p_tasks, p_nonces, p_epochs, p_answers, p_spent_ms) with ordinality as g (task, nonce, epoch, answer, spent, n)
+    select * from unnest(p_tasks, p_nonces, p_epochs, p_answers, p_spent_ms, p_models, p_versions)
+                  with ordinality as g (task, nonce, epoch, answer, spent, model, version, n)
   ), fenced as (
     delete from tidegate.running r using given g
      where r.id = g.task and r.nonce = g.nonce and r.epoch = g.epoch
-    returning r.id, r.attempts, r.epoch, r.granted_at, g.answer, g.spent, g.n
+    returning r.id, r.attempts, r.epoch, r.granted_at, g.answer, g.spent, g.model, g.version, g.n
   ), told as (
     update tidegate.tasks t
-       set state = 'done', finished_at = clock_timestamp(), error_class = null, last_error = null, spent_ms = t.spent_ms + f.spent
+       set state = 'done', finished_at = clock_timestamp(), error_class = null, last_error = null, spent_ms = t.spent_ms + f.spent,
+           model_used = f.model
       from fenced f
      where t.id = f.id
-    returning t.id, t.run_id, t.tier, t.generation, t.worker, t.component, t.item_id, f.attempts, f.epoch, f.granted_at, f.answer, f.n
+    returning t.id, t.run_id, t.tier, t.generation, t.worker, t.component, t.item_id, f.attempts, f.epoch, f.granted_at, f.answer, f.model, f.version, f.n
   ), results as (
-    insert into tidegate.task_results (task_id, generation, run_id, answer, attempt, epoch, process_id, started_at)
-    select t.id, t.generation, t.run_id, t.answer, t.attempts, t.epoch, p_process, t.granted_at from told t
+    insert into tidegate.task_results (task_id, generation, run_id, answer, attempt, epoch, process_id, started_at, model, model_version, cached)
+    select t.id, t.generation, t.run_id, t.answer, t.attempts, t.epoch, p_process, t.granted_at, t.model, t.version, t.model is not null from told t
+  ), cache_counted as (
+    insert into tidegate.cache_uses (worker, hits) select t.worker, count(*) from told t where t.model is not null group by t.worker
   ), keys as (
     delete from tidegate.open_keys k using told t
      where t.item_id is not null and k.worker = t.worker and k.component = t.component and k.item_id = t.item_id and k.task_id = t.id
@@ -45,9 +50,9 @@ begin
   return query
   with late as materialized (
     -- claims of a payload that was replaced since complete nothing; its lane as it is now: it may have been retiered while it waited
-    select g.task, g.nonce, g.epoch, g.answer, g.spent, g.priority, g.n, k.lane, g.epoch > k.epoch - k.claims as fits
-      from unnest(p_tasks, p_nonces, p_epochs, p_answers, p_spent_ms, p_lanes, p_priorities)
-           with ordinality as g (task, nonce, epoch, answer, spent, lane, priority, n)
+    select g.task, g.nonce, g.epoch, g.answer, g.spent, g.priority, g.model, g.version, g.n, k.lane, g.epoch > k.epoch - k.claims as fits
+      from unnest(p_tasks, p_nonces, p_epochs, p_answers, p_spent_ms, p_lanes, p_priorities, p_models, p_versions)
+           with ordinality as g (task, nonce, epoch, answer, spent, lane, priority, model, version, n)
       left join tidegate.tasks k on k.id = g.task
      where g.n <> all (coalesce(v_held, '{}'))
   ), from_ready as (
@@ -65,8 +70,8 @@ begin
       from back b where t.id = b.id
     returning t.id, t.run_id, t.tier, t.generation, t.worker, t.component, t.item_id, t.attempts, t.started_at, b.was, b.n
   ), results as (
-    insert into tidegate.task_results (task_id, generation, run_id, answer, attempt, epoch, process_id, started_at, salvaged)
-    select t.id, t.generation, t.run_id, g.answer, t.attempts, g.epoch, p_process, coalesce(t.started_at, now()), true
+    insert into tidegate.task_results (task_id, generation, run_id, answer, attempt, epoch, process_id, started_at, salvaged, model, model_version, cached)
+    select t.id, t.generation, t.run_id, g.answer, t.attempts, g.epoch, p_process, coalesce(t.started_at, now()), true, g.model, g.version, g.model is not null
       from told t join late g on g.n = t.n
   ), keys as (
     delete from tidegate.open_keys k using told t
@@ -81,7 +86,7 @@ begin
   select g.task, case when t.id is null then 'superseded' else 'salvaged' end from late g left join told t on t.n = g.n;
   perform tidegate.mark_needs_v1(p_tasks);
 end $$;
-alter function tidegate.settle_local_v1 set plan_cache_mode = force_generic_plan;
-alter function tidegate.settle_local_v1 set jit = off;
-alter function tidegate.settle_local_v1 set enable_seqscan = off;
-alter function tidegate.settle_local_v1 set enable_mergejoin = off;
+alter function tidegate.settle_local_v2 set plan_cache_mode = force_generic_plan;
+alter function tidegate.settle_local_v2 set jit = off;
+alter function tidegate.settle_local_v2 set enable_seqscan = off;
+alter function tidegate.settle_local_v2 set enable_mergejoin = off;

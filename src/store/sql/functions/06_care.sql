@@ -149,6 +149,8 @@ create or replace function tidegate.trim_book_v1() returns void language sql vol
   delete from tidegate.limit_settlements s where not exists (select from tidegate.limits l where l.limit_id = s.limit_id);
   delete from tidegate.limit_adjustments a where a.at < now() - interval '90 days';
   delete from tidegate.run_pacing z where not exists (select from tidegate.runs u where u.id = z.run_id and u.state in ('loading', 'active', 'paused'));
+  delete from tidegate.pack_most z where not exists (select from tidegate.tasks t where t.id = z.task_id and t.state in ('blocked', 'scheduled', 'ready', 'running'));
+  delete from tidegate.pack_adjustments a where a.at < now() - interval '90 days';
   delete from tidegate.limit_holds h where not exists (select from tidegate.tasks t where t.id = h.task_id and t.state = 'ready');
   -- used-up segments, too
   delete from tidegate.segments s where not s.open and s.created_at < now() - interval '10 min';

@@ -100,7 +100,10 @@ begin
    where n.task_id = any (p_tasks) and t.id = n.task_id and t.state in ('failed', 'cancelled');
   perform 1 from tidegate.tasks t where t.id = any (p_tasks) and t.state in ('failed', 'cancelled') order by t.id for no key update;
   with ended as materialized (
-    select t.* from tidegate.tasks t
+    select t.*, z.open_inputs from tidegate.tasks t
+      -- steps whose answers it reads, and that are not done
+      cross join lateral (select count(*)::int as open_inputs from tidegate.task_inputs i left join tidegate.tasks s on s.id = i.of_task
+                           where i.task_id = t.id and s.state is distinct from 'done') z
      where t.id = any (p_tasks) and t.state in ('failed', 'cancelled') and t.error_class is distinct from 'sink' and t.lane > 0
   ), keyed as (
     insert into tidegate.open_keys (worker, component, item_id, task_id)
@@ -112,18 +115,23 @@ begin
   ), told as (
     -- what was never rendered is rendered first
     update tidegate.tasks t
-       set state = case when back.cache_key is null and back.model is not null then 'blocked' else 'ready' end,
+       set state = case when back.open_inputs > 0 or (back.cache_key is null and back.model is not null) then 'blocked' else 'ready' end,
            generation = t.generation + 1, attempts = 0, tries = '{}', spent_ms = 0, rescues = 0,
            finished_at = null, started_at = null, process_id = null, error_class = null, last_error = null, run_at = null, expires_at = null
       from back where t.id = back.id
-    returning t.*, back.state as was
+    returning t.*, back.state as was, back.open_inputs
   ), counted as (
     insert into tidegate.run_counts (run_id, tier, state, n)
     select k.run_id, k.tier, z.state, z.sign * k.n
       from (select t.run_id, t.tier, t.was, t.state, count(*) as n from told t group by t.run_id, t.tier, t.was, t.state) k
       cross join lateral (values (k.was, -1), (k.state, 1)) z (state, sign)
   ), held as (
-    insert into tidegate.blocked (id, lane, needs, unrendered) select t.id, t.lane, 0, true from told t where t.state = 'blocked'
+    insert into tidegate.blocked (id, lane, needs, unrendered)
+    select t.id, t.lane, t.open_inputs, t.cache_key is null and t.model is not null from told t where t.state = 'blocked'
+  ), waits as (
+    insert into tidegate.needs (task_id, need_id, due)
+    select i.task_id, i.of_task, true from told t join tidegate.task_inputs i on i.task_id = t.id left join tidegate.tasks s on s.id = i.of_task
+     where t.state = 'blocked' and t.open_inputs > 0 and s.state is distinct from 'done'
   ), unbooked as (
     delete from tidegate.failed f using back where f.id = back.id
   ), lanes_open as (

@@ -42,7 +42,7 @@ create or replace view tidegate.model_gates as
     left join lateral (
       select c.until, c.reason, c.proven_at,
              c.until <= now() and tidegate.gate_v1(c.until, c.proven_at, now())
-               <= (select count(*) from tidegate.running r where r.model_id = m.model_id and r.granted_at >= c.until) as gated
+               <= (select count(*) from tidegate.running r where r.model_id = m.model_id and r.granted_at >= c.until and r.lead) as gated
         from tidegate.model_cooldowns c where c.quota_scope = p.quota_scope and c.wire_name = m.wire_name) c on true
     left join lateral (
       select l.limit_id, tidegate.limit_words_v1(l.dimension, l.window_kind) as what, tidegate.limit_opens_at_v2(l.limit_id, 1, now()) as opens_at
@@ -59,8 +59,8 @@ create or replace view tidegate.model_gates as
 create or replace view tidegate.model_status as
   select m.model, p.quota_scope, g.closed_by, g.until,
          extract(epoch from g.until - now())::float8 as wait_seconds,
-         (select count(*) from tidegate.running r where r.model_id = m.model_id) as in_flight,
-         (select count(*) from tidegate.calls k where k.model = m.model and k.started_at > now() - interval '60 s') as calls_last_minute,
+         (select count(*) from tidegate.running r where r.model_id = m.model_id and r.lead) as in_flight,
+         (select count(*) from tidegate.calls k where k.model = m.model and k.started_at > now() - interval '60 s' and k.lead) as calls_last_minute,
          z.requests_per_minute, z.tokens_per_minute, z.requests_per_day, z.max_concurrency,
          coalesce(c.strikes, 0) as strikes, m.parked, p.parked as provider_parked,
          m.input_price_microusd, m.output_price_microusd,
@@ -157,7 +157,9 @@ create or replace view tidegate.lane_waits as
 create or replace view tidegate.task_waits as
   select t.id as task_id, t.run_id, t.worker, t.item_id, t.tier, t.model, t.state,
          case t.state when 'scheduled' then case when t.error_class is null then 'its moment' else 'back-off after: ' || t.error_class end
-                      when 'blocked' then case when b.needs > 0 then 'tasks that it needs: ' || b.needs else 'its prompt to be rendered' end
+                      when 'blocked' then case when b.needs > 0 then 'tasks that it needs: ' || b.needs
+                                           when b.follows is not null then 'the answer of an equal task, which is being asked'
+                                           else 'its prompt to be rendered' end
                       else w.reason end as reason,
          case t.state when 'scheduled' then t.run_at when 'ready' then w.until end as until
     from tidegate.tasks t
@@ -173,7 +175,7 @@ create or replace view tidegate.wait_counts as
           union all
           select s.lane, 'scheduled', 'its moment, or back-off', min(s.run_at), count(*) from tidegate.scheduled s group by s.lane
           union all
-          select b.lane, 'blocked', case when b.needs > 0 then 'tasks that it needs' else 'its prompt to be rendered' end, null, count(*)
+          select b.lane, 'blocked', case when b.needs > 0 then 'tasks that it needs' when b.follows is not null then 'the answer of an equal task' else 'its prompt to be rendered' end, null, count(*)
             from tidegate.blocked b group by b.lane, 3) z
     join tidegate.lanes n on n.lane = z.lane
     join tidegate.runs u on u.id = n.run_id
@@ -187,10 +189,10 @@ create or replace view tidegate.failures as
 create or replace view tidegate.spend as
   select (c.started_at at time zone 'utc')::date as day, c.run_id, c.worker, c.tier, c.model,
          split_part(c.model, '/', 1) as provider,
-         count(*) filter (where c.sent) as calls,
-         count(*) filter (where c.outcome = 'ok') as calls_ok,
-         count(*) filter (where c.outcome = 'rate_limited') as calls_429,
-         count(*) filter (where c.ended_at is null and c.sent) as calls_unknown,
+         count(*) filter (where c.sent and c.lead) as calls,
+         count(*) filter (where c.outcome = 'ok' and c.lead) as calls_ok,
+         count(*) filter (where c.outcome = 'rate_limited' and c.lead) as calls_429,
+         count(*) filter (where c.ended_at is null and c.sent and c.lead) as calls_unknown,
          coalesce(sum(c.input_tokens), 0)::bigint as input_tokens,
          coalesce(sum(c.output_tokens + coalesce(c.thought_tokens, 0)), 0)::bigint as output_tokens,
          coalesce(sum(case when not c.sent then 0 when c.ended_at is null then c.est_cost_microusd else coalesce(c.cost_microusd, 0) end), 0)::bigint as cost_microusd,

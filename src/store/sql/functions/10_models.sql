@@ -17,7 +17,7 @@ create or replace function tidegate.seed_book_v1(p_limit int) returns void langu
     from tidegate.limits l
     cross join lateral (
       select sum(case l.dimension
-                   when 'requests' then 1
+                   when 'requests' then c.lead::int
                    when 'input_tokens' then coalesce(c.input_tokens, c.est_input_tokens)
                    when 'output_tokens' then coalesce(c.output_tokens + c.thought_tokens, c.est_output_tokens)
                    else coalesce(c.input_tokens + c.output_tokens + c.thought_tokens, c.est_input_tokens::bigint + coalesce(c.est_output_tokens, 0)) end)::bigint as used

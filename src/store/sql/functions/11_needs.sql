@@ -25,11 +25,11 @@ begin
     returning t.*
   ), later as (
     insert into tidegate.scheduled (id, run_at, lane, priority, est_input, attempts, epoch, tries, rescues, spent_ms)
-    select t.id, t.run_at, t.lane, t.priority, t.est_tokens, t.attempts, t.epoch, t.tries, 0, t.spent_ms from told t where t.state = 'scheduled'
+    select t.id, t.run_at, t.lane, t.priority, t.est_tokens, t.attempts, t.epoch, t.tries, t.rescues, t.spent_ms from told t where t.state = 'scheduled'
   ), event as (
     insert into tidegate.event_batches (kind, task_ids) select 'unblocked', array_agg(t.id) from told t having count(*) > 0
   )
-  select array_agg((t.lane, 0, t.priority, t.id, t.est_tokens, t.attempts, t.epoch, t.tries, 0, t.spent_ms)::tidegate.ready order by t.id)
+  select array_agg((t.lane, 0, t.priority, t.id, t.est_tokens, t.attempts, t.epoch, t.tries, t.rescues, t.spent_ms)::tidegate.ready order by t.id)
            filter (where t.state = 'ready'),
          array_agg(t.id) filter (where t.state = 'ready'), array_agg(t.id) filter (where t.state = 'scheduled')
     into v_rows, v_ready, v_later from told t;
@@ -144,6 +144,7 @@ begin
     perform tidegate.count_moves_v1(v_refused, 'blocked', 'failed');
     perform tidegate.mark_needs_v1(v_refused);
   end if;
+  perform tidegate.find_hits_v1(p_tasks);
   return tidegate.unblock_v1(p_tasks);
 end $$;
 

@@ -22,6 +22,8 @@ begin
     delete from tidegate.failed f using gone g where f.id = g.id
   ), forgotten as (
     delete from tidegate.needs n using gone g where n.task_id = g.id
+  ), inputs as (
+    delete from tidegate.task_inputs n using gone g where n.task_id = g.id
   ), bodies as (
     delete from tidegate.items i using gone g
      where g.item_id is not null and i.run_id = g.run_id and i.item_id = g.item_id

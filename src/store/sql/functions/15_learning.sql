@@ -44,7 +44,7 @@ begin
       cross join lateral (
         select count(*) filter (where c.outcome = 'ok') as ok, count(*) filter (where c.outcome = 'rate_limited') as refused
           from tidegate.calls c
-         where c.started_at > greatest(l.changed_at, now() - interval '10 min')
+         where c.started_at > greatest(l.changed_at, now() - interval '10 min') and c.lead
            and c.model in (select m.model from tidegate.models m join tidegate.model_limits ml on ml.model_id = m.model_id where ml.limit_id = l.limit_id)) k
      where k.refused = 0 and k.ok >= greatest(3, a.step)
   ), dared as (
@@ -191,7 +191,7 @@ begin
   v_since := case when v_marked then l.refused_at else coalesce((
     select min(c.started_at) from tidegate.calls c where c.started_at > now() - interval '60 s' and c.model = any (v_models)), now()) end;
   select count(*) into v_accepted from tidegate.calls c
-   where c.started_at >= v_since and c.model = any (v_models)
+   where c.started_at >= v_since and c.model = any (v_models) and c.lead
      -- what was granted with the refused call may be refused as well
      and (c.outcome = 'ok' or (c.outcome is null and c.started_at < p_granted_at));
   select * into l from tidegate.limits z where z.limit_id = l.limit_id for no key update;
@@ -268,7 +268,7 @@ begin
     return false;
   end if;
   select count(*) into v_flying from tidegate.running r
-   where r.model_id in (select ml.model_id from tidegate.model_limits ml where ml.limit_id = l.limit_id);
+   where r.lead and r.model_id in (select ml.model_id from tidegate.model_limits ml where ml.limit_id = l.limit_id);
   update tidegate.limits z set cut_at = clock_timestamp() where z.limit_id = l.limit_id;
   -- of those that are, since the limit itself may be far above; a lull does not make it nothing
   perform tidegate.adjust_limit_v1(l.limit_id, 'size',
@@ -305,12 +305,12 @@ begin
         join tidegate.models m on m.model_id = ml.model_id
         cross join lateral (
           select c.outcome, c.latency_ms, c.started_at from tidegate.calls c
-           where c.model = m.model and c.started_at > now() - interval '10 min' order by c.started_at desc limit 300) c
+           where c.model = m.model and c.started_at > now() - interval '10 min' and c.lead order by c.started_at desc limit 300) c
        where z.adaptive
        group by ml.limit_id
     )
     select z.limit_id, z.size, z.told, z.cut_at, z.changed_at, s.latency_ms, s.ok, s.bad,
-           (select count(*) from tidegate.running r where r.model_id in (select ml.model_id from tidegate.model_limits ml where ml.limit_id = z.limit_id)) as flying,
+           (select count(*) from tidegate.running r where r.lead and r.model_id in (select ml.model_id from tidegate.model_limits ml where ml.limit_id = z.limit_id)) as flying,
            k.rpm, k.burst
       from tidegate.limits z join seen s on s.limit_id = z.limit_id
       cross join lateral (

@@ -47,6 +47,7 @@ begin
     delete from tidegate.task_results r where r.task_id = any (v_ids);
     delete from tidegate.task_attempts_closed c where c.task_id = any (v_ids);
     delete from tidegate.needs n where n.task_id = any (v_ids);
+    delete from tidegate.task_inputs n where n.task_id = any (v_ids);
     update tidegate.needs n set due = true where n.need_id = any (v_ids);
     with gone as (
       delete from tidegate.tasks t where t.id = any (v_ids) returning t.tier, t.state

@@ -54,20 +54,6 @@ create or replace function tidegate.run_call_sums_v1(p_runs uuid[]) returns tabl
 ) language plpgsql stable as $$
 #variable_conflict use_column
 begin
-  -- before packs were made every call led
-  if not exists (select from pg_attribute a where a.attrelid = 'tidegate.calls'::regclass and a.attname = 'lead') then
-    return query
-    select c.model, c.process_id, case when c.ended_at is null then 'open' else coalesce(c.outcome, 'unknown') end,
-           count(*), count(*) filter (where c.attempt > 1),
-           0::bigint, 0::bigint,
-           sum(c.input_tokens), sum(c.cached_tokens), sum(c.output_tokens), sum(c.thought_tokens),
-           sum(case when c.ended_at is null then c.est_cost_microusd else c.cost_microusd end),
-           sum(case when c.ended_at is null then c.est_cost_microusd when c.cost_estimated then c.cost_microusd end),
-           sum(c.latency_ms)::bigint, count(c.latency_ms)
-      from tidegate.calls c where c.run_id = any (p_runs) and c.sent
-     group by 1, 2, 3;
-    return;
-  end if;
   return query
   select c.model, c.process_id, case when c.ended_at is null then 'open' else coalesce(c.outcome, 'unknown') end,
          count(*) filter (where c.lead), count(*) filter (where c.lead and c.attempt > 1),

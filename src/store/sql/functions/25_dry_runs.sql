@@ -22,18 +22,13 @@ create or replace function tidegate.lanes_outlook_v1(p_lanes int[], p_tasks bigi
     left join tidegate.models m on m.model_id = n.ladder[1]
 $$;
 
--- Those of these tasks whose answer is kept already, so that nothing would be asked. None where nothing is kept at all.
-create or replace function tidegate.kept_answers_v1(p_tasks uuid[]) returns setof uuid language plpgsql stable as $$
-begin
-  if to_regclass('tidegate.result_cache') is null then
-    return;
-  end if;
-  return query
+-- Those of these tasks whose answer is kept already, so that nothing would be asked.
+create or replace function tidegate.kept_answers_v1(p_tasks uuid[]) returns setof uuid language sql stable as $$
   select t.id from tidegate.tasks t
     join tidegate.lanes n on n.lane = t.lane and n.cache_s is not null
     join tidegate.result_cache c on c.key = t.cache_key and c.created_at > now() - make_interval(secs => n.cache_s)
-   where t.id = any (p_tasks);
-end $$;
+   where t.id = any (p_tasks)
+$$;
 
 -- What putting these tasks back would come to: how many of them would come back, how many would have their sink applied again.
 create or replace function tidegate.retry_outlook_v1(p_tasks uuid[]) returns jsonb language sql stable as $$

@@ -1,7 +1,7 @@
 //! Money: a run's and a day's, reserved at its worst, settled as it came.
 
 use super::{LEASE, a_process, a_store, answer, claim, count, say};
-use crate::support::work::{ONE_TIER, items, load_with, unanswered};
+use crate::support::work::{ONE_TIER, items, load_with, named, unanswered};
 use tidegate::store::settle::Fate;
 
 /// Micro-dollars per million tokens: an answer of at most 100 tokens costs 100,000, a prompt next to
@@ -101,7 +101,7 @@ async fn each_run_spends_its_own_budget_however_far_the_ids_of_limits_have_grown
     say(&db, PRICED).await;
     let mut runs = Vec::new();
     for (name, budget) in [("one", 150_000), ("two", 350_000), ("three", 250_000)] {
-        let worker = ONE_TIER.replace("name = \"small\"", &format!("name = \"{name}\""));
+        let worker = named(name);
         let run = load_with(&store, &worker, &items(9), &short()).await;
         let run = run.expect("a run").run;
         say(
@@ -173,7 +173,7 @@ async fn a_budget_set_beside_a_claim_counts_what_that_claim_took() {
     let run = run.expect("a run").run;
     let process = a_process(&store, LEASE).await;
     let mut claiming = db.pool().begin().await.expect("begun");
-    sqlx::query("select count(*) from tidegate.claim_v3($1, 3, 7, '{sim}')")
+    sqlx::query("select count(*) from tidegate.claim_v4($1, 3, 7, '{sim}')")
         .bind(process)
         .execute(&mut *claiming)
         .await

@@ -15,7 +15,7 @@ async fn claim_of_both(store: &Store, process: Uuid, slots: u32) -> Vec<Claimed>
         providers: vec!["sim".to_owned(), "other".to_owned()],
         workers: None,
     };
-    store.claim(&request).await.expect("a claim")
+    store.claim(&request).await.expect("a claim").tasks
 }
 
 async fn close(store: &Store, model: &str, seconds: u64) {
