@@ -98,7 +98,7 @@ create or replace function tidegate.run_calls_v1(p_runs uuid[]) returns jsonb la
     'by_model', (select coalesce(jsonb_agg(jsonb_build_object('model', s.model) || s.sum || jsonb_build_object('failed_by_class', (
                           select coalesce(jsonb_object_agg(f.outcome, f.n), '{}')
                             from (select k.outcome, sum(k.n)::bigint as n from counted k
-                                   where k.model = s.model and k.outcome not in ('ok', 'open') group by k.outcome) f)) order by s.model), '[]')
+                                   where k.model = s.model and k.outcome not in ('ok', 'open') group by k.outcome having sum(k.n) > 0) f)) order by s.model), '[]')
                    from summed s where not s.all_models),
     'by_process', (select coalesce(jsonb_agg(jsonb_build_object('process_id', z.process_id, 'calls', z.n) order by z.n desc, z.process_id), '[]')
                      from (select k.process_id, sum(k.n)::bigint as n from counted k group by k.process_id order by 2 desc, 1 limit 100) z))
