@@ -60,6 +60,7 @@ pub(super) enum Command {
     Tasks(tasks::Args),
     /// Look at runs; pause, cancel, export and delete them
     Runs(runs::Args),
+    Retry(tasks::RetryArgs),
     Reprocess(reprocess::Args),
     /// Look at models and their limits; close and open them
     Models(models::Args),
@@ -102,6 +103,7 @@ mod tests {
             "local stop",
             "migrate",
             "reprocess",
+            "retry",
             "models clear",
             "models cool",
             "models list",

@@ -41,6 +41,30 @@ pub(super) async fn run(opened: &Opened, text: &str) -> Result<Uuid, CliError> {
     }
 }
 
+/// Whether the run has this component.
+///
+/// # Errors
+/// When it has none of this name.
+pub(super) async fn component(opened: &Opened, run: Uuid, name: &str) -> Result<(), CliError> {
+    let known = opened.store.components_of(run).await?;
+    if known.iter().any(|it| it == name) {
+        return Ok(());
+    }
+    let named: Vec<&str> = known
+        .iter()
+        .map(String::as_str)
+        .filter(|it| !it.is_empty())
+        .collect();
+    let help = match named.as_slice() {
+        [] => "its worker is one step: leave out --component".to_owned(),
+        some => format!("its components are: {}", some.join(", ")),
+    };
+    Err(CliError::input(
+        format!("run {run} has no component {name:?}"),
+        help,
+    ))
+}
+
 /// The first and the last id that begin with this. `None`: no id does.
 fn span(text: &str) -> Option<(Uuid, Uuid)> {
     let digits: String = text.chars().filter(|c| *c != '-').collect();

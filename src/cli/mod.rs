@@ -40,6 +40,7 @@ mod stop;
 mod tasks;
 mod work;
 mod workers;
+mod would;
 
 use std::process::ExitCode;
 
@@ -106,6 +107,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Status(args) => status::run(args, context).await,
         Command::Tasks(args) => tasks::run(args, context).await,
         Command::Runs(args) => runs::run(args, context).await,
+        Command::Retry(args) => Box::pin(tasks::retry(args, context)).await,
         Command::Reprocess(args) => Box::pin(reprocess::run(args, context)).await,
         Command::Models(args) => models::run(args, context).await,
         Command::Simulate(args) => Box::pin(simulate::run(args, context)).await,

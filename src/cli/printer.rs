@@ -3,10 +3,10 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
-use comfy_table::{Cell, ContentArrangement, Table};
+use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Table};
 use serde::Serialize;
 
-use super::{CliError, talk::Talk};
+use super::{CliError, progress::Size, talk::Talk};
 
 /// Writes to stdout and stderr. Cheap to clone.
 ///
@@ -44,6 +44,22 @@ impl Printer {
     /// Whether stderr is a terminal: then progress is drawn, else it is told in lines.
     pub fn stderr_is_terminal(&self) -> bool {
         self.stderr_is_terminal
+    }
+
+    /// How large the terminal of stderr is; where it does not say, 80 by 24.
+    pub(super) fn stderr_size(&self) -> Size {
+        let told = rustix::termios::tcgetwinsize(io::stderr()).ok();
+        let told = told.filter(|it| it.ws_col > 0 && it.ws_row > 0);
+        told.map_or(
+            Size {
+                columns: 80,
+                rows: 24,
+            },
+            |it| Size {
+                columns: it.ws_col.into(),
+                rows: it.ws_row.into(),
+            },
+        )
     }
 
     /// A line of data for people.
@@ -116,11 +132,32 @@ impl Printer {
         for row in rows {
             table.add_row(row.iter().map(|cell| Cell::new(plain(cell))));
         }
+        // what names a row stays in one piece; others give way
+        if let Some(column) = table.column_mut(0) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
         let text = table.to_string();
         // The library pads each cell by a blank at both sides.
         let flush = |line: &str| line.strip_prefix(' ').unwrap_or(line).trim_end().to_owned();
         let lines: Vec<_> = text.lines().map(flush).collect();
         lines.join("\n")
+    }
+
+    /// A text set in lines, each this far in; on a terminal none is wider than it.
+    ///
+    /// # Errors
+    /// As [`line`](Self::line).
+    pub(super) fn indented(&self, text: &str, blanks: usize) -> Result<(), CliError> {
+        let mut table = Table::new();
+        table.load_style(comfy_table::presets::NOTHING);
+        table.set_content_arrangement(match self.stdout_is_terminal {
+            true => ContentArrangement::Dynamic,
+            false => ContentArrangement::Disabled,
+        });
+        table.add_row([Cell::new(" ".repeat(blanks)), Cell::new(plain(text))]);
+        let text = table.to_string();
+        let lines: Vec<_> = text.lines().map(str::trim_end).collect();
+        self.write(&format!("{}\n", lines.join("\n")))
     }
 
     /// Names and values, aligned, one pair a line. An empty value is left out.

@@ -2,14 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::{
     CliError, Context, Exit, Opened, fleet,
     run::{folder_of, loader_named, read},
+    would,
 };
 use crate::{
-    client::{Loaded, current_definition, selected},
+    client::{Loaded, Outlook, Planned, Would, current_definition, expected_with},
     definition::Definition,
     store::reprocess::Selection,
 };
@@ -37,6 +40,9 @@ pub(super) struct Args {
     /// In these states
     #[arg(long, value_name = "STATES", value_delimiter = ',', default_value = "done,failed,cancelled", value_parser = ["done", "failed", "cancelled"])]
     state: Vec<String>,
+    /// Of this component: a step of the worker
+    #[arg(long, value_name = "NAME")]
+    component: Option<String>,
     /// Made under this version of the worker
     #[arg(long = "version", id = "of_version", value_name = "VERSION")]
     of_version: Option<String>,
@@ -58,7 +64,7 @@ pub(super) struct Args {
     /// The newest so many tasks at most
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// Only say how many tasks and items it would be
+    /// Only say what it would come to; store and send nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -71,6 +77,9 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
 
 async fn again(args: Args, context: &Context, opened: &Opened) -> Result<Exit, CliError> {
     let (run, worker) = whose(&args, opened).await?;
+    if let (Some(run), Some(component)) = (run, &args.component) {
+        super::ids::component(opened, run, component).await?;
+    }
     let definition = match &args.folder {
         Some(folder) => of_folder(context, folder, &args.set, &worker)?,
         None => current_definition(&opened.store, &worker, run).await?,
@@ -80,13 +89,17 @@ async fn again(args: Args, context: &Context, opened: &Opened) -> Result<Exit, C
         run,
         worker: Some(worker),
         states: args.state,
+        component: args.component,
         version: args.of_version,
         condition: args.condition,
         ..Selection::default()
     };
-    let would = selected(&opened.store, &selection).await?;
-    if args.dry_run || would.tasks == 0 {
-        return tell_outlook(context, &definition, would, args.dry_run);
+    let would: Selected = opened.store.count_selected(&selection).await?;
+    if would.tasks == 0 {
+        return tell_nothing(context, &definition, args.dry_run);
+    }
+    if args.dry_run {
+        return tell_outlook(context, opened, &definition, would, args.limit).await;
     }
     fleet::sync(context, &opened.store).await?;
     let source = format!("again: {selection}");
@@ -134,25 +147,86 @@ fn of_folder(
     ))
 }
 
-fn tell_outlook(
+/// What a selection comes to.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+struct Selected {
+    tasks: i64,
+    items: i64,
+    /// Items that wait in another task: they are left out.
+    waiting: i64,
+    /// Of their prompts as they were.
+    input_tokens: i64,
+}
+
+fn tell_nothing(
     context: &Context,
     definition: &Definition,
-    would: crate::client::Selected,
     dry_run: bool,
 ) -> Result<Exit, CliError> {
     let printer = &context.printer;
     if printer.is_json() {
         printer.object(&json!({
             "run_id": null, "dry_run": dry_run, "worker": definition.name, "version": definition.version,
-            "tasks": would.tasks, "items": would.items, "waiting": would.waiting,
+            "tasks": 0, "items": 0, "waiting": 0,
         }))?;
-        return Ok(Exit::Ok);
     }
-    printer.line(format_args!(
+    printer.say(
+        "no task that has ended was selected: nothing was stored; `tidegate tasks list` shows what there is",
+    );
+    Ok(Exit::Ok)
+}
+
+/// By the tokens of the former prompts and the ladders of the definition as it is now.
+async fn tell_outlook(
+    context: &Context,
+    opened: &Opened,
+    definition: &Definition,
+    selected: Selected,
+    limit: Option<u64>,
+) -> Result<Exit, CliError> {
+    let fresh = (selected.items - selected.waiting).max(0).unsigned_abs();
+    let items = fresh.min(limit.unwrap_or(u64::MAX));
+    let tokens =
+        selected.input_tokens.unsigned_abs() * items / selected.items.max(1).unsigned_abs();
+    let outlook = Outlook::of(definition, items, tokens)
+        .map_err(|error| CliError::input(error.to_string(), "mend the shares of worker.toml"))?;
+    let models = context.config.models();
+    let asks = !definition.local && items > 0;
+    let expected = match asks {
+        false => None,
+        true => {
+            let planned = Planned {
+                definition,
+                outlook: &outlook,
+                models: &models,
+            };
+            Some(expected_with(&opened.store, &planned).await?)
+        }
+    };
+    let of_run = expected.as_ref().and_then(|it| it.run(Uuid::nil()));
+    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let would = Would {
+        tasks: signed(items),
+        calls: if asks { signed(items) } else { 0 },
+        input_tokens: if asks { signed(tokens) } else { 0 },
+        cost_microusd_expected: match &of_run {
+            Some(run) => run.cost_microusd.map(signed),
+            None => Some(0),
+        },
+        eta_seconds: of_run.and_then(|run| run.seconds),
+        binding: expected.as_ref().and_then(|it| it.binding.clone()),
+        calls_by_model: expected.map(|it| it.calls).unwrap_or_default(),
+        ..Would::default()
+    };
+    let act = json!({
+        "run_id": null, "worker": definition.name, "version": definition.version,
+        "selected": selected.tasks, "items": selected.items, "waiting": selected.waiting,
+    });
+    let head = format!(
         "{} tasks of {} items would be done anew by {} version {}; of these {} wait already and would be left out",
-        would.tasks, would.items, definition.name, definition.version, would.waiting
-    ))?;
-    printer.say("nothing was stored");
+        selected.tasks, selected.items, definition.name, definition.version, selected.waiting
+    );
+    would::tell(&context.printer, act, &head, &would)?;
     Ok(Exit::Ok)
 }
 

@@ -2,17 +2,19 @@
 //!
 //! Lines queue for a thread of their own. Where nobody takes them in time they are dropped and
 //! counted, and the count is told with the next line that gets through. A terminal is written to at
-//! once, so that what is drawn there keeps its order.
+//! once, so that what is drawn there keeps its order; while a bar is drawn, lines scroll above it.
 
 use std::{
     io::{self, IsTerminal, Write},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     time::Duration,
 };
+
+use indicatif::ProgressBar;
 
 /// Lines on their way at most.
 const QUEUE: usize = 1_024;
@@ -25,6 +27,8 @@ pub(super) struct Talk {
     /// `None`: stderr is a terminal, or no thread was to be had.
     queue: Option<SyncSender<Word>>,
     dropped: Arc<AtomicU64>,
+    /// What is drawn at the end of the terminal now.
+    bar: Arc<Mutex<Option<ProgressBar>>>,
 }
 
 #[derive(Debug)]
@@ -41,19 +45,38 @@ impl Talk {
         let queue = (!io::stderr().is_terminal())
             .then(|| start(io::stderr(), dropped.clone()))
             .flatten();
-        Self { queue, dropped }
+        Self {
+            queue,
+            dropped,
+            bar: Arc::default(),
+        }
     }
 
     /// Says a line, which ends in a newline.
     pub(super) fn say(&self, line: Vec<u8>) {
         let Some(queue) = &self.queue else {
             // where nobody listens, there is nobody to tell
-            let _ = io::stderr().lock().write_all(&line);
+            let write = || drop(io::stderr().lock().write_all(&line));
+            match self.bar() {
+                Some(bar) => bar.suspend(write),
+                None => write(),
+            }
             return;
         };
         if let Err(TrySendError::Full(_)) = queue.try_send(Word::Line(line)) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// From now on lines go above this bar; `None`: it is gone.
+    pub(super) fn above(&self, bar: Option<ProgressBar>) {
+        *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = bar;
+    }
+
+    /// The bar that is drawn now.
+    pub(super) fn bar(&self) -> Option<ProgressBar> {
+        let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        bar.clone()
     }
 
     /// Waits a moment for all that was said to get through.
@@ -140,6 +163,7 @@ mod tests {
         let talk = Talk {
             queue: start(reader.clone(), dropped.clone()),
             dropped,
+            bar: Arc::default(),
         };
         let said = QUEUE + 500;
         for n in 0..said {

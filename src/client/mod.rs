@@ -6,18 +6,21 @@ mod enqueue;
 mod expect;
 mod lanes;
 mod load;
+mod outlook;
 mod register;
 mod retier;
 mod retry;
 
 pub use enqueue::{EnqueueFate, Enqueued, PayloadError, Task, enqueue_all};
 pub use expect::{
-    BindingLimit, Expected, ExpectedRun, ModelCalls, Planned, expected, expected_with,
+    BindingLimit, Expected, ExpectedRun, ModelCalls, Planned, expected, expected_back,
+    expected_instead, expected_with,
 };
 pub use load::{
     Copied, LoadError, LoadOptions, Loaded, Loader, Outlook, Selected, StepOutlook,
     current_definition, selected,
 };
+pub use outlook::{Gathering, Would};
 pub use register::register;
-pub use retier::{Move, RetierError, Retiered, retier};
+pub use retier::{Move, RetierError, Retiered, retier, retiered_expected};
 pub use retry::{Retried, RetryError, retry};

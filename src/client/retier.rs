@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::lanes;
+use super::{Expected, Outlook, Planned, expected_instead, lanes};
 use crate::{
     definition::{Definition, DefinitionError, StoredDefinition},
     priority::{PriorityError, Shares},
     store::{
         Store, StoreError,
         load::NewLane,
+        model::ModelRow,
         retier::{Moved, RankEnds},
     },
 };
@@ -111,6 +112,56 @@ pub async fn retier(
     set: &[(String, String)],
     dry_run: bool,
 ) -> Result<Retiered, RetierError> {
+    let (definition, ends) = wanted(store, run, set).await?;
+    if dry_run {
+        outlook(store, run, &definition, &ends).await
+    } else {
+        act(store, run, &definition, &ends).await
+    }
+}
+
+/// What would be expected of what waits, if the run were retiered so; `models`: those of tidegate.toml.
+/// The run is the last, and has no id.
+///
+/// # Errors
+/// As [`retier`].
+pub async fn retiered_expected(
+    store: &Store,
+    run: Uuid,
+    set: &[(String, String)],
+    models: &[ModelRow],
+) -> Result<Expected, RetierError> {
+    let (definition, ends) = wanted(store, run, set).await?;
+    let mut outlook = Outlook {
+        tiers: vec![0; definition.tiers.len()],
+        ..Outlook::default()
+    };
+    for standing in store.retier_outlook(run, &ends).await? {
+        let tasks = standing.tasks.unsigned_abs();
+        outlook.items += tasks;
+        let tier = outlook
+            .tiers
+            .get_mut(usize::try_from(standing.to).unwrap_or_default());
+        if let Some(tier) = tier {
+            *tier += tasks;
+        }
+    }
+    let lanes = store.waiting_outlook(run).await?.lanes.unwrap_or_default();
+    outlook.input_tokens = lanes.iter().map(|it| it.input_tokens.unsigned_abs()).sum();
+    let planned = Planned {
+        definition: &definition,
+        outlook: &outlook,
+        models,
+    };
+    Ok(expected_instead(store, Some(run), &planned).await?)
+}
+
+/// The definition that the run would go on under, and where its tiers would end.
+async fn wanted(
+    store: &Store,
+    run: Uuid,
+    set: &[(String, String)],
+) -> Result<(Definition, RankEnds), RetierError> {
     if let Some((key, _)) = set.iter().find(|(key, _)| !is_of_tiers(key)) {
         return Err(RetierError::Key(key.clone()));
     }
@@ -134,11 +185,7 @@ pub async fn retier(
         .map(|end| i64::try_from(end).unwrap_or(i64::MAX))
         .collect();
     let ends = store.rank_ends(run, &ends).await?;
-    if dry_run {
-        outlook(store, run, &definition, &ends).await
-    } else {
-        act(store, run, &definition, &ends).await
-    }
+    Ok((definition, ends))
 }
 
 fn is_of_tiers(key: &str) -> bool {

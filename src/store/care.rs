@@ -42,16 +42,17 @@ impl Store {
         .await?)
     }
 
-    /// Ends active runs of which nothing is left. Returns how many.
+    /// Ends active runs of which nothing is left, and keeps the report of one that has ended. Returns how
+    /// many it ended.
     ///
     /// # Errors
     /// As every statement.
     pub async fn finish_runs(&self) -> Result<i32, StoreError> {
-        Ok(
-            sqlx::query_scalar!(r#"select tidegate.finish_runs_v1() as "n!""#)
-                .fetch_one(&self.pool)
-                .await?,
-        )
+        let ended = sqlx::query_scalar!(r#"select tidegate.finish_runs_v1() as "n!""#)
+            .fetch_one(&self.pool)
+            .await?;
+        self.keep_next_report().await?;
+        Ok(ended)
     }
 
     /// Sums up old counts of runs. Returns how many rows were summed.

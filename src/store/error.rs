@@ -143,6 +143,15 @@ impl StoreError {
             .is_some_and(|code| matches!(code.as_ref(), "53300" | "57P03"))
     }
 
+    /// Whether we may read here, but not write: a role without the right, a server that only reads.
+    pub(super) fn is_write_refused(&self) -> bool {
+        let Self::Database(error) = self else {
+            return matches!(self, Self::NoRights(_));
+        };
+        let code = error.as_database_error().and_then(|it| it.code());
+        code.as_deref() == Some("25006")
+    }
+
     /// Whether the failed statement took its whole transaction with it: lost connections, shutdowns,
     /// conflicts. Anything else can be undone to a savepoint.
     pub(super) fn ends_transaction(&self) -> bool {

@@ -191,7 +191,8 @@ impl Store {
                   and ($2::text is null or t.item_id >= $2) and ($2::text is null or (t.item_id, t.id) > ($2, $3))
                   and t.state = any($4) and ($5::text is null or t.worker = $5) and ($6::smallint is null or t.tier = $6)
                   and ($7::text is null or t.error_class = $7) and ($8::text is null or t.item_id = $8)
-                order by t.item_id, t.id limit $9"#,
+                  and ($9::text is null or t.component = $9)
+                order by t.item_id, t.id limit $10"#,
                 run,
                 item,
                 task,
@@ -200,6 +201,7 @@ impl Store {
                 filter.tier,
                 filter.error_class,
                 filter.item,
+                filter.component,
                 limit,
             )
             .fetch_all(&self.pool)
@@ -213,14 +215,15 @@ impl Store {
             r#"select t.item_id as item, t.id as task from tidegate.tasks t
                 where t.run_id = $1 and t.item_id is null and ($2::uuid is null or t.id > $2)
                   and t.state = any($3) and ($4::text is null or t.worker = $4) and ($5::smallint is null or t.tier = $5)
-                  and ($6::text is null or t.error_class = $6)
-                order by t.id limit $7"#,
+                  and ($6::text is null or t.error_class = $6) and ($7::text is null or t.component = $7)
+                order by t.id limit $8"#,
             run,
             task.filter(|_| item.is_none()),
             states,
             filter.worker,
             filter.tier,
             filter.error_class,
+            filter.component,
             limit,
         )
         .fetch_all(&self.pool)
@@ -243,14 +246,15 @@ impl Store {
             "select id from tidegate.tasks
               where ($1::uuid is null or id < $1) and state = any($2) and ($3::text is null or worker = $3)
                 and ($4::smallint is null or tier = $4) and ($5::text is null or error_class = $5)
-                and ($6::text is null or item_id = $6)
-              order by id desc limit $7",
+                and ($6::text is null or item_id = $6) and ($7::text is null or component = $7)
+              order by id desc limit $8",
             before,
             states,
             filter.worker,
             filter.tier,
             filter.error_class,
             filter.item,
+            filter.component,
             limit,
         )
         .fetch_all(&self.pool)

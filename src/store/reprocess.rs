@@ -20,6 +20,8 @@ pub struct Selection {
     pub states: Vec<String>,
     /// Made under this version of the worker.
     pub version: Option<String>,
+    /// Of this component.
+    pub component: Option<String>,
     /// Of this tier.
     pub tier: Option<i16>,
     /// With this error class.
@@ -39,6 +41,9 @@ impl std::fmt::Display for Selection {
             (None, None) => write!(out, "all")?,
         }
         write!(out, ", {}", self.states.join(" or "))?;
+        if let Some(component) = &self.component {
+            write!(out, ", component {component}")?;
+        }
         if let Some(version) = &self.version {
             write!(out, ", version {version}")?;
         }
@@ -70,6 +75,10 @@ impl Selection {
         if let Some(worker) = &self.worker {
             let added = arguments.add(worker.clone());
             clause(" and t.worker = ?", added, arguments.len())?;
+        }
+        if let Some(component) = &self.component {
+            let added = arguments.add(component.clone());
+            clause(" and t.component = ?", added, arguments.len())?;
         }
         if let Some(tier) = self.tier {
             let added = arguments.add(tier);
@@ -132,7 +141,7 @@ impl Store {
         &self,
         selection: &Selection,
     ) -> Result<T, StoreError> {
-        let head = "select json_build_object('tasks', count(*), 'items', count(distinct coalesce(t.item_id, t.id::text)),
+        let head = "select json_build_object('tasks', count(*), 'input_tokens', coalesce(sum(t.est_tokens), 0), 'items', count(distinct coalesce(t.item_id, t.id::text)),
             'waiting', count(distinct coalesce(t.item_id, t.id::text)) filter (where exists (select from tidegate.open_keys k
               where k.worker = t.worker and k.component = t.component and k.item_id = coalesce(t.item_id, t.id::text))))::text";
         let (text, arguments) = selection.statement(head, "")?;

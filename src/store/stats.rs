@@ -1,31 +1,12 @@
-//! Numbers for progress and summaries: one statement each, for the runs that are watched.
+//! Numbers for screens: who works, what waits for what, and what reports count by.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Store, StoreError};
 
-/// Where the tasks of some runs stand, by tier.
-#[derive(Clone, Debug, Serialize)]
-pub struct TierCount {
-    /// The tier.
-    pub tier: i16,
-    /// Its tasks.
-    pub total: i64,
-    /// Blocked, scheduled or ready.
-    pub waiting: i64,
-    /// Running or in a batch.
-    pub running: i64,
-    /// Answered.
-    pub done: i64,
-    /// Failed.
-    pub failed: i64,
-    /// Cancelled.
-    pub cancelled: i64,
-}
-
 /// How often each model answered, by tier.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelCount {
     /// The tier.
     pub tier: i16,
@@ -38,20 +19,31 @@ pub struct ModelCount {
 }
 
 /// What the calls of some runs came to.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CallCount {
     /// Calls sent.
     pub calls: i64,
     /// Calls that brought an accepted answer.
     pub ok: i64,
+    /// Calls that failed, refusals by a limit left out.
+    pub calls_failed: i64,
     /// Calls refused by a limit.
     pub rate_limited: i64,
     /// Calls whose outcome is not known (yet).
     pub open: i64,
     /// Attempts beyond the first.
     pub retries: i64,
+    /// Calls that asked for several items at once.
+    pub packs: i64,
+    /// Items of those.
+    pub packed: i64,
+    /// Items a pack. `None`: there was none.
+    pub items_per_pack: Option<f64>,
     /// Tokens asked.
     pub input_tokens: i64,
+    /// The part of them that came from the provider's prompt cache.
+    pub cached_tokens: i64,
     /// Tokens answered, thinking included.
     pub output_tokens: i64,
     /// Micro-dollars, estimates included.
@@ -60,88 +52,11 @@ pub struct CallCount {
     pub cost_estimated_microusd: i64,
     /// Some call went to a model without a known price.
     pub price_unknown: bool,
+    /// Mean milliseconds of the calls that brought an answer. `None`: none did.
+    pub latency_ms_mean: Option<f64>,
 }
 
 impl Store {
-    /// Where the tasks of these runs stand, by tier.
-    ///
-    /// # Errors
-    /// As every statement.
-    pub async fn tier_counts(&self, runs: &[Uuid]) -> Result<Vec<TierCount>, StoreError> {
-        Ok(sqlx::query_as!(
-            TierCount,
-            r#"select tier, count(*) as "total!",
-                      count(*) filter (where state in ('blocked', 'scheduled', 'ready')) as "waiting!",
-                      count(*) filter (where state in ('running', 'in_batch')) as "running!",
-                      count(*) filter (where state = 'done') as "done!",
-                      count(*) filter (where state = 'failed') as "failed!",
-                      count(*) filter (where state = 'cancelled') as "cancelled!"
-                 from tidegate.tasks where run_id = any($1) group by tier order by tier"#,
-            runs
-        )
-        .fetch_all(&self.pool)
-        .await?)
-    }
-
-    /// Which models answered the tasks of these runs.
-    ///
-    /// # Errors
-    /// As every statement.
-    pub async fn model_counts(&self, runs: &[Uuid]) -> Result<Vec<ModelCount>, StoreError> {
-        Ok(sqlx::query_as!(
-            ModelCount,
-            r#"select tier, model_used as "model!", count(*) as "done!", (model_used = model) as "primary!"
-                 from tidegate.tasks where run_id = any($1) and state = 'done' and model_used is not null
-                group by tier, model_used, model order by tier, count(*) desc"#,
-            runs
-        )
-        .fetch_all(&self.pool)
-        .await?)
-    }
-
-    /// What the calls of these runs came to.
-    ///
-    /// # Errors
-    /// As every statement.
-    pub async fn call_counts(&self, runs: &[Uuid]) -> Result<CallCount, StoreError> {
-        Ok(sqlx::query_as!(
-            CallCount,
-            r#"select count(*) filter (where c.sent) as "calls!",
-                      count(*) filter (where c.outcome = 'ok') as "ok!",
-                      count(*) filter (where c.outcome = 'rate_limited') as "rate_limited!",
-                      count(*) filter (where c.ended_at is null and c.sent) as "open!",
-                      count(*) filter (where c.attempt > 1 and c.sent) as "retries!",
-                      coalesce(sum(c.input_tokens), 0)::bigint as "input_tokens!",
-                      coalesce(sum(c.output_tokens + coalesce(c.thought_tokens, 0)), 0)::bigint as "output_tokens!",
-                      coalesce(sum(case when not c.sent then 0 when c.ended_at is null then c.est_cost_microusd
-                                        else coalesce(c.cost_microusd, 0) end), 0)::bigint as "cost_microusd!",
-                      coalesce(sum(case when c.sent and c.ended_at is null then c.est_cost_microusd
-                                        when c.cost_estimated then c.cost_microusd else 0 end), 0)::bigint as "cost_estimated_microusd!",
-                      coalesce(bool_or(m.input_price_microusd is null), false) as "price_unknown!"
-                 from tidegate.calls c join tidegate.models m on m.model = c.model
-                where c.run_id = any($1)"#,
-            runs
-        )
-        .fetch_one(&self.pool)
-        .await?)
-    }
-
-    /// Failed tasks of these runs, grouped by cause, most first.
-    ///
-    /// # Errors
-    /// As every statement.
-    pub async fn failures(&self, runs: &[Uuid]) -> Result<Vec<Failure>, StoreError> {
-        Ok(sqlx::query_as!(
-            Failure,
-            r#"select coalesce(error_class, '') as "class!", sum(tasks)::bigint as "tasks!", coalesce(min(example), '') as "example!",
-                      (array_agg(example_task))[1] as "task!"
-                 from tidegate.failures where run_id = any($1) group by error_class order by sum(tasks) desc limit 10"#,
-            runs
-        )
-        .fetch_all(&self.pool)
-        .await?)
-    }
-
     /// How many tasks wait for what, by run and tier.
     ///
     /// # Errors
@@ -176,15 +91,15 @@ impl Store {
 }
 
 /// Failed tasks of one cause.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// A fixed word.
     pub class: String,
     /// How many.
     pub tasks: i64,
-    /// The reason of one of them.
+    /// The reason of the newest of them.
     pub example: String,
-    /// One of them.
+    /// The newest of them.
     pub task: Uuid,
 }
 

@@ -16,6 +16,8 @@ pub struct TaskFilter {
     pub run: Option<Uuid>,
     /// Of this worker.
     pub worker: Option<String>,
+    /// Of this component.
+    pub component: Option<String>,
     /// Of this tier.
     pub tier: Option<i16>,
     /// With this error class.
@@ -33,6 +35,8 @@ pub struct TaskRow {
     pub run_id: Uuid,
     /// The worker's name.
     pub worker: String,
+    /// The step of the worker it belongs to; empty: the worker is one step.
+    pub component: String,
     /// Its item.
     pub item_id: Option<String>,
     /// Its category.
@@ -165,19 +169,21 @@ impl Store {
     pub async fn tasks(&self, filter: &TaskFilter, limit: i64) -> Result<Vec<TaskRow>, StoreError> {
         Ok(sqlx::query_as!(
             TaskRow,
-            "select id, run_id, worker, item_id, category, tier, priority, model, fallback_models, model_used, state, attempts,
+            "select id, run_id, worker, component, item_id, category, tier, priority, model, fallback_models, model_used, state, attempts,
                     max_attempts, deferrals, rescues, claims, generation, run_at, created_at, started_at, finished_at, error_class,
                     last_error, est_tokens
                from tidegate.tasks
               where ($1::text is null or state = $1) and ($2::uuid is null or run_id = $2) and ($3::text is null or worker = $3)
                 and ($4::smallint is null or tier = $4) and ($5::text is null or error_class = $5) and ($6::text is null or item_id = $6)
-              order by id desc limit $7",
+                and ($7::text is null or component = $7)
+              order by id desc limit $8",
             filter.state,
             filter.run,
             filter.worker,
             filter.tier,
             filter.error_class,
             filter.item,
+            filter.component,
             limit,
         )
         .fetch_all(&self.pool)
@@ -191,7 +197,7 @@ impl Store {
     pub async fn task(&self, id: Uuid) -> Result<Option<TaskRow>, StoreError> {
         Ok(sqlx::query_as!(
             TaskRow,
-            "select id, run_id, worker, item_id, category, tier, priority, model, fallback_models, model_used, state, attempts,
+            "select id, run_id, worker, component, item_id, category, tier, priority, model, fallback_models, model_used, state, attempts,
                     max_attempts, deferrals, rescues, claims, generation, run_at, created_at, started_at, finished_at, error_class,
                     last_error, est_tokens
                from tidegate.tasks where id = $1",

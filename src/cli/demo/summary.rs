@@ -55,7 +55,7 @@ impl Summary {
 
     /// Whether every article has its entities.
     pub(super) fn is_whole(&self) -> bool {
-        self.articles_waiting == 0 && self.report.failed == 0
+        self.articles_waiting == 0 && self.report.figures.groups.sum.failed == 0
     }
 
     pub(super) fn tell(

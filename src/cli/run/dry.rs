@@ -16,6 +16,8 @@ struct DryRun {
     refused: u64,
     first_refused: Option<String>,
     calls: u64,
+    /// `None`: nobody can say before the prompts are kept.
+    cache_hits_expected: Option<u64>,
     input_tokens: u64,
     output_tokens_max: Option<u64>,
     cost_microusd_max: Option<i64>,
@@ -165,6 +167,7 @@ pub(super) async fn run(
         refused: outlook.refused,
         first_refused: outlook.first_refused,
         calls,
+        cache_hits_expected: None,
         input_tokens: outlook.input_tokens,
         output_tokens_max: output,
         cost_microusd_max: cost,

@@ -6,21 +6,19 @@ mod known;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
     CliError, Context, Exit, Opened, budget, expect, fleet,
     progress::{EVERY, Progress},
-    report::Report,
+    report::Shown,
     sample, stop,
 };
 use crate::{
     client::{BindingLimit, LoadOptions, Loaded, Loader, expected},
     definition::{Definition, Folder, SourceFrom},
     engine::{Engine, Registry},
-    store::run::RunFilter,
 };
 
 /// Check a worker folder, load its source, and make a run of it.
@@ -254,7 +252,7 @@ async fn tell(context: &Context, opened: &Opened, loaded: &Loaded) -> Result<(),
     Ok(())
 }
 
-/// Waits until the run has ended, or this process is stopped.
+/// Waits until the run has ended, or this process is stopped; then tells what it came to.
 async fn wait(
     context: &Context,
     opened: &Opened,
@@ -262,10 +260,11 @@ async fn wait(
     run: Uuid,
     stop: &CancellationToken,
 ) -> Result<Exit, CliError> {
-    let started = Instant::now();
+    let (printer, store) = (&context.printer, &opened.store);
     let models = definition.models();
-    let mut progress = Progress::of(&context.printer, &opened.store, vec![run], models);
+    let mut progress = Progress::or_stream(printer, store, vec![run], models);
     let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -275,28 +274,30 @@ async fn wait(
             Err(CliError::Store(error)) if error.is_passing() => continue,
             other => other?,
         }
-        let state = opened.store.runs(&RunFilter::only(run), 1).await?;
-        if state
-            .iter()
-            .all(|run| run.state == "done" || run.state == "cancelled")
-        {
+        if store.have_ended(&[run]).await? {
             break;
         }
     }
     progress.finish();
-    let report = Report::gather(&opened.store, &[run], started.elapsed().as_secs_f64(), 0).await?;
-    if context.printer.is_json() {
-        context.printer.object(&report)?;
+    let shown = Shown::of(store, run).await?.ok_or_else(|| {
+        CliError::input(
+            format!("the run {run} is gone: somebody deleted it"),
+            "see `tidegate runs list`",
+        )
+    })?;
+    if printer.is_json() {
+        printer.object(&shown)?;
     } else {
-        report.print(&context.printer)?;
+        shown.print(printer)?;
     }
-    if report.unfinished > 0 {
-        context.printer.say(format_args!(
-            "{} tasks have not ended: `tidegate work` goes on with them",
-            report.unfinished
+    let sum = shown.sum();
+    let unfinished = sum.total - sum.ended();
+    if unfinished > 0 {
+        printer.say(format_args!(
+            "{unfinished} tasks have not ended: `tidegate work` goes on with them"
         ));
     }
-    Ok(if report.failed > 0 || report.unfinished > 0 {
+    Ok(if sum.failed > 0 || unfinished > 0 {
         Exit::Partial
     } else {
         Exit::Ok

@@ -115,10 +115,12 @@ impl Which {
 
 async fn row(opened: &Opened, id: Uuid) -> Result<RunRow, CliError> {
     let mut rows = opened.store.runs(&RunFilter::only(id), 1).await?;
-    rows.pop().ok_or_else(|| {
-        CliError::input(
-            format!("no run has the id {id}"),
-            "see `tidegate runs list`",
-        )
-    })
+    rows.pop().ok_or_else(|| no_such(id))
+}
+
+fn no_such(id: Uuid) -> CliError {
+    CliError::input(
+        format!("no run has the id {id}"),
+        "see `tidegate runs list`",
+    )
 }

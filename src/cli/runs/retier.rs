@@ -1,10 +1,11 @@
 //! `tidegate runs retier`: tiers, models and fallbacks anew for what waits of a run.
 
 use serde_json::json;
+use uuid::Uuid;
 
 use super::Which;
-use crate::cli::{CliError, Context, Exit, Opened, fleet};
-use crate::client::retier;
+use crate::cli::{CliError, Context, Exit, Opened, expect, fleet};
+use crate::client::{retier, retiered_expected};
 
 /// Give what waits of a run tiers, models, fallbacks, routing and pacing anew; what runs or has ended
 /// keeps its own
@@ -38,9 +39,20 @@ pub(super) async fn run(context: &Context, opened: &Opened, args: Args) -> Resul
     }
     let retiered = retier(&opened.store, run, &args.set, args.dry_run).await?;
     let (printer, moved) = (&context.printer, retiered.moved());
+    let expected = match args.dry_run {
+        true => {
+            let models = context.config.models();
+            Some(retiered_expected(&opened.store, run, &args.set, &models).await?)
+        }
+        false => None,
+    };
+    let of_run = expected.as_ref().and_then(|it| it.run(Uuid::nil()));
     if printer.is_json() {
         printer.object(&json!({
             "run": run, "dry_run": args.dry_run, "moved": moved, "stay": retiered.stay, "moves": retiered.moves,
+            "eta_seconds": of_run.and_then(|it| it.seconds), "cost_microusd_expected": of_run.and_then(|it| it.cost_microusd),
+            "binding": expected.as_ref().and_then(|it| it.binding.clone()),
+            "calls_by_model": expected.as_ref().map(|it| &it.calls),
         }))?;
         return Ok(Exit::Ok);
     }
@@ -61,6 +73,10 @@ pub(super) async fn run(context: &Context, opened: &Opened, args: Args) -> Resul
         printer.line(format_args!(
             "what was set of routing and pacing {verb} for all of them"
         ))?;
+    }
+    if let Some(expected) = &expected {
+        printer.line(expect::words(expected, Uuid::nil()))?;
+        printer.say("nothing was stored or sent");
     }
     Ok(Exit::Ok)
 }

@@ -6,7 +6,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{Which, row};
-use crate::cli::{CliError, Context, Exit, Opened, Printer};
+use crate::cli::{CliError, Context, Exit, Opened, Printer, would};
+use crate::client::{Gathering, expected};
 use crate::store::run::RunRow;
 use crate::store::task::TaskFilter;
 
@@ -84,17 +85,7 @@ pub(super) async fn cancel(
     let printer = &context.printer;
     let left = run.waiting + run.running;
     if dry_run {
-        if printer.is_json() {
-            printer.object(&json!({
-                "run": run.run_id, "would_cancel": left, "waiting": run.waiting, "running": run.running,
-            }))?;
-        } else {
-            printer.line(format_args!(
-                "would cancel {left} tasks: {} waiting, {} running",
-                run.waiting, run.running
-            ))?;
-        }
-        return Ok(Exit::Ok);
+        return would_cancel(printer, opened, &run).await;
     }
     let bar = bar(printer, left);
     let cancelled = end(opened, &run, &bar).await;
@@ -109,6 +100,23 @@ pub(super) async fn cancel(
             run.state
         ))?;
     }
+    Ok(Exit::Ok)
+}
+
+/// What would be cancelled, and what would then not be asked.
+async fn would_cancel(printer: &Printer, opened: &Opened, run: &RunRow) -> Result<Exit, CliError> {
+    let mut gathering = Gathering::default();
+    gathering.add(opened.store.waiting_outlook(run.run_id).await?);
+    let spared = gathering.would(Some(&expected(&opened.store).await?));
+    let left = run.waiting + run.running;
+    let act = json!({
+        "run": run.run_id, "would_cancel": left, "waiting": run.waiting, "running": run.running,
+    });
+    let head = format!(
+        "would cancel {left} tasks: {} waiting, {} running; of those that wait nothing would be asked:",
+        run.waiting, run.running
+    );
+    would::tell(printer, act, &head, &spared)?;
     Ok(Exit::Ok)
 }
 

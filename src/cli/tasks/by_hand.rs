@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::super::{CliError, Context, Exit, Opened};
-use super::{Which, no_such};
-use crate::client::{self, Retried};
+use super::super::{CliError, Context, Exit, Opened, Printer, would};
+use super::{Acting, Which, no_such};
+use crate::client::{self, Gathering, Retried};
 use crate::store::{reprocess::Selection, task::TaskFilter};
 
 /// Tasks moved by one statement.
@@ -19,8 +19,12 @@ const OPEN: [&str; 4] = ["blocked", "scheduled", "ready", "running"];
 pub(super) async fn retry(
     context: &Context,
     opened: &Opened,
-    which: &Which,
+    acting: &Acting,
 ) -> Result<Exit, CliError> {
+    let which = &acting.which;
+    if acting.dry_run {
+        return would_retry(context, opened, which).await;
+    }
     let (mut sum, mut seen) = (Retried::default(), 0);
     each_chunk(opened, which, &ENDED, async |ids| {
         let retried = client::retry(&opened.store, ids).await?;
@@ -54,6 +58,9 @@ pub(super) async fn retry(
             printer.line(format_args!("{task}: the sink refused again: {words}"))?;
         }
     }
+    if seen == 0 {
+        nothing(printer, "failed or cancelled");
+    }
     if left > 0 {
         printer.say(format_args!(
             "{} left as they are: not failed or cancelled, or their item waits in another task",
@@ -67,12 +74,51 @@ pub(super) async fn retry(
     })
 }
 
+/// What putting them back would come to.
+async fn would_retry(context: &Context, opened: &Opened, which: &Which) -> Result<Exit, CliError> {
+    let (mut gathering, mut seen) = (Gathering::default(), 0);
+    each_chunk(opened, which, &ENDED, async |ids| {
+        gathering.add(opened.store.retry_outlook(ids).await?);
+        seen += ids.len();
+        Ok(())
+    })
+    .await?;
+    let printer = &context.printer;
+    let would = gathering.put_back(&opened.store).await?;
+    let back = usize::try_from(would.tasks + gathering.by_sink).unwrap_or_default();
+    let left = seen.saturating_sub(back);
+    let mut head = format!("would put {} back", tasks(seen - left));
+    if gathering.by_sink > 0 {
+        head.push_str(&format!(
+            ", of which {} keep their answer: only the sink is applied again",
+            gathering.by_sink
+        ));
+    }
+    if seen == 0 {
+        nothing(printer, "failed or cancelled");
+    }
+    let act = json!({"would_retry": back, "would_apply_sink": gathering.by_sink, "left": left});
+    would::tell(printer, act, &head, &would)?;
+    Ok(Exit::Ok)
+}
+
+/// A selection without a task is no mistake, but nobody should take it for a success.
+fn nothing(printer: &Printer, states: &str) {
+    printer.say(format_args!(
+        "no task that is {states} was selected; `tidegate tasks list` with the same flags shows what there is"
+    ));
+}
+
 pub(super) async fn cancel(
     context: &Context,
     opened: &Opened,
-    which: &Which,
+    acting: &Acting,
 ) -> Result<Exit, CliError> {
+    let which = &acting.which;
     let (mut cancelled, mut seen) = (0, 0);
+    if acting.dry_run {
+        return would_cancel(context, opened, which).await;
+    }
     each_chunk(opened, which, &OPEN, async |ids| {
         cancelled += count(opened.store.cancel(ids).await?);
         seen += ids.len();
@@ -85,11 +131,44 @@ pub(super) async fn cancel(
     } else {
         printer.line(format_args!("{} cancelled", tasks(cancelled)))?;
     }
+    if seen == 0 {
+        nothing(printer, "waiting or running");
+    }
     if seen > cancelled {
         printer.say(format_args!(
             "{} left as they are: they had ended",
             tasks(seen - cancelled)
         ));
+    }
+    Ok(Exit::Ok)
+}
+
+/// How many would be cancelled.
+async fn would_cancel(context: &Context, opened: &Opened, which: &Which) -> Result<Exit, CliError> {
+    let (mut open, mut seen) = (0, 0);
+    each_chunk(opened, which, &OPEN, async |ids| {
+        seen += ids.len();
+        // by filter they are open; by ids they may be anything
+        if which.ids.is_empty() {
+            open += ids.len();
+            return Ok(());
+        }
+        for id in ids {
+            let task = opened.store.task(*id).await?;
+            open += usize::from(task.is_some_and(|task| OPEN.contains(&task.state.as_str())));
+        }
+        Ok(())
+    })
+    .await?;
+    let printer = &context.printer;
+    if printer.is_json() {
+        printer.object(&json!({"dry_run": true, "would_cancel": open, "left": seen - open}))?;
+    } else {
+        printer.line(format_args!("would cancel {}", tasks(open)))?;
+        printer.say("nothing was stored or sent");
+    }
+    if seen == 0 {
+        nothing(printer, "waiting or running");
     }
     Ok(Exit::Ok)
 }
@@ -119,10 +198,13 @@ async fn each_chunk(
     if which.is_empty() {
         return Err(CliError::input(
             "no task is named",
-            "give ids, or say which: --run, --worker, --state, --class, --tier, --item, --version or --where",
+            "give ids, or say which: --run, --worker, --component, --state, --class, --tier, --item, --version or --where",
         ));
     }
     let filter = which.filter.of_store(opened).await?;
+    if let (Some(run), Some(component)) = (filter.run, &filter.component) {
+        super::super::ids::component(opened, run, component).await?;
+    }
     let states = match &filter.state {
         Some(state) if !states.contains(&state.as_str()) => {
             return Err(CliError::input(
@@ -141,6 +223,7 @@ async fn each_chunk(
         worker: filter.worker,
         states,
         version: which.of_version.clone(),
+        component: filter.component,
         tier: filter.tier,
         error_class: filter.error_class,
         item: filter.item,

@@ -46,15 +46,15 @@ enum Action {
     /// without a call
     #[command(
         disable_version_flag = true,
-        after_help = "Examples:\n  tidegate tasks retry 0198c7f0-...\n  tidegate tasks retry --run RUN --state failed\n  tidegate tasks retry --worker tag_space --class sink"
+        after_help = "Examples:\n  tidegate tasks retry 0198c7f0-...\n  tidegate tasks retry --run RUN --state failed --dry-run\n  tidegate tasks retry --worker tag_space --class sink"
     )]
-    Retry(Which),
+    Retry(Acting),
     /// Cancel tasks that have not ended; a call under way is not cut off, its answer is dropped
     #[command(
         disable_version_flag = true,
         after_help = "Examples:\n  tidegate tasks cancel 0198c7f0-...\n  tidegate tasks cancel --run RUN\n  tidegate tasks cancel --worker tag_space --state scheduled"
     )]
-    Cancel(Which),
+    Cancel(Acting),
 }
 
 /// Which tasks, by what they are.
@@ -69,6 +69,9 @@ struct Filter {
     /// Of this worker
     #[arg(long, value_name = "NAME")]
     worker: Option<String>,
+    /// Of this component: a step of the worker
+    #[arg(long, value_name = "NAME")]
+    component: Option<String>,
     /// Of this tier
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i16).range(0..))]
     tier: Option<i16>,
@@ -84,7 +87,7 @@ struct Filter {
 #[derive(clap::Args, Clone, Debug)]
 struct Which {
     /// The tasks' ids
-    #[arg(value_name = "ID", value_parser = super::values::id, conflicts_with_all = ["state", "run", "worker", "tier", "class", "item", "of_version", "condition"])]
+    #[arg(value_name = "ID", value_parser = super::values::id, conflicts_with_all = ["state", "run", "worker", "component", "tier", "class", "item", "of_version", "condition"])]
     ids: Vec<Uuid>,
     #[command(flatten)]
     filter: Filter,
@@ -94,6 +97,35 @@ struct Which {
     /// For which this SQL holds, over tidegate.tasks t
     #[arg(long = "where", value_name = "SQL")]
     condition: Option<String>,
+}
+
+/// Which tasks are acted upon.
+#[derive(clap::Args, Clone, Debug)]
+struct Acting {
+    #[command(flatten)]
+    which: Which,
+    /// Only say what it would come to; store and send nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Put failed or cancelled tasks back; one that failed by its sink gets its answer applied again, without
+/// a call. The same as `tidegate tasks retry`
+#[derive(clap::Args, Clone, Debug)]
+#[command(
+    disable_version_flag = true,
+    after_help = "Examples:\n  tidegate retry --run RUN\n  tidegate retry --run RUN --component names --class timeout --dry-run\n  tidegate retry --worker tag_space --state cancelled"
+)]
+pub(super) struct RetryArgs {
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// `tidegate retry`.
+pub(super) async fn retry(args: RetryArgs, context: &Context) -> Result<Exit, CliError> {
+    context
+        .with_store(async |opened| by_hand::retry(context, opened, &args.acting).await)
+        .await
 }
 
 impl Which {
@@ -113,6 +145,7 @@ impl Filter {
             state: self.state.clone(),
             run,
             worker: self.worker.clone(),
+            component: self.component.clone(),
             tier: self.tier,
             error_class: self.class.clone(),
             item: self.item.clone(),
@@ -124,6 +157,7 @@ impl Filter {
         self.state.is_none()
             && self.run.is_none()
             && self.worker.is_none()
+            && self.component.is_none()
             && self.tier.is_none()
             && self.class.is_none()
             && self.item.is_none()
@@ -136,8 +170,8 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
             Action::List { filter, limit } => look::list(context, opened, &filter, limit).await,
             Action::Show { id } => look::show(context, opened, id).await,
             Action::Why { id } => why::run(context, opened, id).await,
-            Action::Retry(which) => by_hand::retry(context, opened, &which).await,
-            Action::Cancel(which) => by_hand::cancel(context, opened, &which).await,
+            Action::Retry(acting) => by_hand::retry(context, opened, &acting).await,
+            Action::Cancel(acting) => by_hand::cancel(context, opened, &acting).await,
         })
         .await
 }

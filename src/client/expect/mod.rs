@@ -10,7 +10,12 @@ use uuid::Uuid;
 use crate::{
     definition::Definition,
     route::forecast::{Forecast, forecast},
-    store::{Store, StoreError, model::ModelRow},
+    store::{
+        Store, StoreError,
+        dry_run::LaneOutlook,
+        forecast::{LaneRow, RunRow},
+        model::ModelRow,
+    },
 };
 
 use super::Outlook;
@@ -83,9 +88,57 @@ pub async fn expected(store: &Store) -> Result<Expected, StoreError> {
 /// # Errors
 /// As every statement.
 pub async fn expected_with(store: &Store, planned: &Planned<'_>) -> Result<Expected, StoreError> {
-    let mut gathered = Gathered::of(store.ahead(&planned.definition.models()).await?);
+    expected_instead(store, None, planned).await
+}
+
+/// The same, where what is planned takes the place of what waits of this run.
+///
+/// # Errors
+/// As every statement.
+pub async fn expected_instead(
+    store: &Store,
+    run: Option<Uuid>,
+    planned: &Planned<'_>,
+) -> Result<Expected, StoreError> {
+    let mut rows = store.ahead(&planned.definition.models()).await?;
+    rows.lanes.retain(|lane| Some(lane.run) != run);
+    rows.runs.retain(|it| Some(it.id) != run);
+    let mut gathered = Gathered::of(rows);
     gathered.plan(planned);
     Ok(Expected::of(&gathered))
+}
+
+/// The same, with these tasks put back where they were.
+///
+/// # Errors
+/// As every statement.
+pub async fn expected_back(store: &Store, lanes: &[LaneOutlook]) -> Result<Expected, StoreError> {
+    let names: Vec<String> = lanes.iter().flat_map(|lane| lane.models.clone()).collect();
+    let mut rows = store.ahead(&names).await?;
+    let asking = lanes.iter().filter(|lane| !lane.ladder.is_empty());
+    for lane in asking.filter(|lane| lane.tasks > lane.cached) {
+        if !rows.runs.iter().any(|run| run.id == lane.run) {
+            rows.runs.push(RunRow {
+                id: lane.run,
+                worker: lane.worker.clone(),
+                weight: lane.weight,
+                mix: lane.mix.clone(),
+                in_flight: 0,
+            });
+        }
+        rows.lanes.push(LaneRow {
+            run: lane.run,
+            tier: lane.tier,
+            component_priority: lane.component_priority,
+            ladder: lane.ladder.clone(),
+            policy: lane.policy.clone(),
+            patience_ms: lane.patience_ms,
+            tasks: (lane.tasks - lane.cached).unsigned_abs(),
+            input: Some(lane.input_tokens as f64 / lane.tasks as f64),
+            output: lane.output.clone(),
+        });
+    }
+    Ok(Expected::of(&Gathered::of(rows)))
 }
 
 impl Expected {

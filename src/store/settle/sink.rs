@@ -69,6 +69,14 @@ impl Store {
         sink: &str,
     ) -> Result<(Vec<Uuid>, Vec<(Uuid, String)>), StoreError> {
         let mut transaction = self.pool.begin().await?;
+        // the runs first, as a retry does
+        sqlx::query!(
+            "select u.id from tidegate.runs u
+              where u.id in (select t.run_id from tidegate.tasks t where t.id = any($1)) order by u.id for no key update",
+            tasks
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
         let rows = sqlx::query!(
             r#"select t.id, t.item_id, i.version as "version?", r.answer, r.model, r.finished_at
                  from tidegate.tasks t
@@ -102,6 +110,14 @@ impl Store {
         sqlx::query!("select tidegate.sink_applied_v1($1)", &done)
             .execute(&mut *transaction)
             .await?;
+        // a run that had ended ends now: its report is made anew
+        sqlx::query!(
+            "update tidegate.runs u set finished_at = clock_timestamp()
+              where u.id in (select t.run_id from tidegate.tasks t where t.id = any($1)) and u.finished_at is not null",
+            &done
+        )
+        .execute(&mut *transaction)
+        .await?;
         transaction.commit().await?;
         Ok((done, refused))
     }

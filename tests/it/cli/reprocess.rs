@@ -78,10 +78,22 @@ async fn ended_tasks_are_done_anew_by_the_folder_as_it_is_now_and_what_waits_is_
         .ok();
     let more = ["--run", &run, "--version", "1", "--folder", "small"];
     let dry = reprocess(&program, &[&more[..], &["--dry-run"]].concat());
-    assert_eq!(
-        dry,
-        json!({"run_id": null, "dry_run": true, "worker": "small", "version": "2", "tasks": 1_148, "items": 1_148, "waiting": 0})
-    );
+    for (key, value) in [
+        ("run_id", Value::Null),
+        ("dry_run", json!(true)),
+        ("worker", json!("small")),
+        ("version", json!("2")),
+        ("selected", json!(1_148)),
+        ("items", json!(1_148)),
+        ("waiting", json!(0)),
+        ("tasks", json!(1_148)),
+        ("calls", json!(1_148)),
+    ] {
+        assert_eq!(dry[key], value, "{key}: {dry}");
+    }
+    assert!(dry["input_tokens"].as_i64() > Some(1_148), "{dry}");
+    assert!(dry["cost_microusd_expected"].as_i64() > Some(0), "{dry}");
+    assert!(dry["eta_seconds"].as_f64() > Some(0.0), "{dry}");
     let told = reprocess(&program, &more);
     assert_eq!(
         (&told["items"], &told["enqueued"], &told["skipped"]),

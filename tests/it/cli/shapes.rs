@@ -65,7 +65,10 @@ async fn a_list_is_one_object_a_line_and_a_screen_is_one_object() {
             "total",
             "tiers",
             "models",
-            "counts",
+            "calls",
+            "calls_by_model",
+            "processes",
+            "final",
             "cost_microusd",
         ],
     );

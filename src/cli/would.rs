@@ -1,0 +1,73 @@
+//! What a dry run tells: tasks, calls, tokens, money and time, before anything is sent or stored.
+
+use serde::Serialize;
+
+use super::progress::{dollars, span, thousands};
+use super::{CliError, Printer, expect};
+use crate::client::Would;
+
+/// The object of a dry run: what the act tells besides, and what it would come to.
+#[derive(Serialize)]
+pub(super) struct Dry<'a, T: Serialize> {
+    dry_run: bool,
+    #[serde(flatten)]
+    act: T,
+    #[serde(flatten)]
+    would: &'a Would,
+}
+
+/// Tells it; `head`: what would be done, for people.
+pub(super) fn tell(
+    printer: &Printer,
+    act: impl Serialize,
+    head: &str,
+    would: &Would,
+) -> Result<(), CliError> {
+    if printer.is_json() {
+        return printer.object(&Dry {
+            dry_run: true,
+            act,
+            would,
+        });
+    }
+    printer.line(head)?;
+    let unknown = || "unknown".to_owned();
+    let cost = match would.cost_microusd_expected {
+        _ if would.calls == 0 => String::new(),
+        Some(cost) => format!("about {}", dollars(cost, false).unwrap_or_default()),
+        None => "unknown (a price is not set)".to_owned(),
+    };
+    let time = match would.eta_seconds {
+        Some(seconds) => format!("about {} under present limits", span(seconds)),
+        None if would.calls == 0 => String::new(),
+        None => "no end under present limits: somebody must act".to_owned(),
+    };
+    printer.pairs(&[
+        ("tasks", thousands(would.tasks)),
+        ("calls", thousands(would.calls)),
+        (
+            "from the cache",
+            would.cache_hits_expected.map_or_else(unknown, thousands),
+        ),
+        (
+            "tokens",
+            format!(
+                "about {} in, {} out",
+                thousands(would.input_tokens),
+                would.output_tokens_expected.map_or_else(unknown, thousands)
+            ),
+        ),
+        ("cost", cost),
+        ("time", time),
+        (
+            "held back",
+            would
+                .binding
+                .as_ref()
+                .map(expect::held_back)
+                .unwrap_or_default(),
+        ),
+    ])?;
+    printer.say("nothing was stored or sent");
+    Ok(())
+}
