@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use tidegate::{
     definition::{Definition, Folder, LocalTemplate, StoredDefinition, TemplateHandler},
-    task::{Answer, Handler, Item},
+    llm::{Reply, Request},
+    task::{Answer, Handler, HandlerError, Item, Judgement},
 };
 
 use super::check;
@@ -312,3 +313,22 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "worker.toml:13: \"template\" is nobody's: each component of this worker has its own; write it into each [[component]] (template: NAME.md unless set), or leave \"template\" out",
     ),
 ];
+
+#[test]
+fn a_handler_of_ones_own_is_told_the_component_and_sees_its_results() {
+    struct Own;
+    impl Handler for Own {
+        fn request(&self, item: &Item) -> Result<Request, HandlerError> {
+            Ok(Request {
+                prompt: format!("{}: {}", item.component, item.results["draft"].get()),
+                ..Request::default()
+            })
+        }
+
+        fn judge(&self, _: &Item, reply: &Reply) -> Judgement {
+            Judgement::Accept(Answer::text(&reply.text))
+        }
+    }
+    let item = an_item("title", &[("draft", Answer::text("x"))]);
+    assert_eq!(Own.request(&item).expect("asked").prompt, "title: \"x\"");
+}

@@ -90,3 +90,23 @@ async fn a_step_whose_need_fails_does_not_start_and_the_run_ends() {
     assert_eq!(state(2), ("title", "cancelled"));
     assert_eq!(fleet.count("select count(*) from parts").await, 9);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_that_waits_in_another_run_is_asked_once_and_read_by_both() {
+    let fleet = a_fleet().await;
+    let draft = Picked {
+        only: &["draft"],
+        ..Picked::default()
+    };
+    let first = draft.load(&fleet.store).await.expect("a run");
+    let whole = Picked::default().load(&fleet.store).await.expect("a run");
+    assert_eq!((whole.sum.enqueued, whole.sum.skipped), (8, 4));
+    let stop = CancellationToken::new();
+    let process = fleet.process(&stop);
+    fleet.until_done(first.run).await;
+    fleet.until_done(whole.run).await;
+    stop.cancel();
+    process.await.expect("it ends");
+    assert_eq!(fleet.count("select count(*) from parts").await, 12);
+    assert_eq!(fleet.simulator.log().len(), 8);
+}
