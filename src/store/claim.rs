@@ -181,7 +181,7 @@ async fn claim<'e>(
     request: &ClaimRequest,
 ) -> Result<Claim, StoreError> {
     // a row without a task tells only that some were put aside
-    let rows = sqlx::query_as!(
+    let mut rows = sqlx::query_as!(
     ClaimRow,
     r#"select o_task as task, o_run as run, o_item as item, o_generation as generation, o_lane as lane, o_tier as tier,
               o_model as model, o_model_id as model_id, o_rung as rung, o_ladder_len as ladder_len, o_priority as priority,
@@ -189,7 +189,7 @@ async fn claim<'e>(
               o_tries as tries, o_rescues as rescues, o_spent_ms as spent_ms, o_est_output as est_output, o_call as call,
               o_granted_at as granted_at, o_call_timeout_ms as call_timeout_ms, o_input_price as input_price,
               o_output_price as output_price, o_definition as definition, o_expired as expired,
-              o_worker as worker, o_component as component, o_pack as pack, o_put_aside as "put_aside!"
+              o_worker as worker, o_component as component, o_pack as pack, o_put_aside as "put_aside!", o_place as place
          from tidegate.claim_v4($1, $2, $3, $4, $5)"#,
     request.process,
     i32::try_from(request.slots).unwrap_or(i32::MAX),
@@ -200,12 +200,17 @@ async fn claim<'e>(
 .fetch_all(executor)
 .await?;
     let put_aside = rows.first().map_or(0, |row| row.put_aside.unsigned_abs());
-    let mut tasks: Vec<Claimed> = rows
+    // in the order of the choice, those of a pack together
+    rows.sort_by_key(|row| {
+        (
+            row.place,
+            row.pack.is_some_and(|pack| Some(pack) != row.call),
+        )
+    });
+    let tasks = rows
         .into_iter()
         .filter_map(|row| row.claimed(request.nonce))
         .collect();
-    // numbers of calls ascend in the order of the choice
-    tasks.sort_by_key(|task| (task.pack.unwrap_or(task.call), !task.leads()));
     Ok(Claim { tasks, put_aside })
 }
 
@@ -304,6 +309,7 @@ struct ClaimRow {
     component: Option<String>,
     pack: Option<Uuid>,
     put_aside: i32,
+    place: Option<i64>,
 }
 
 impl ClaimRow {

@@ -1,6 +1,6 @@
 //! Laws of packs at the claim: what travels together is one call, and no more than may.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use tidegate::store::{
     Store,
@@ -39,11 +39,8 @@ async fn count(db: &TestDb, sql: &'static str) -> i64 {
 
 /// Items of each call, in the order of the calls.
 fn packs(claimed: &[Claimed]) -> Vec<usize> {
-    let mut packs: BTreeMap<Uuid, usize> = BTreeMap::new();
-    for task in claimed {
-        *packs.entry(task.pack.unwrap_or(task.call)).or_default() += 1;
-    }
-    packs.into_values().collect()
+    let same = |one: &Claimed, next: &Claimed| one.pack.is_some() && one.pack == next.pack;
+    claimed.chunk_by(same).map(<[Claimed]>::len).collect()
 }
 
 #[tokio::test]
@@ -66,9 +63,10 @@ async fn a_slot_takes_a_pack_and_a_pack_is_one_request() {
 async fn the_best_travel_first() {
     let (_db, store, process) = by_five(&[("a", None), ("b", None)], 30).await;
     let taken = claim(&store, process, 2).await;
-    let mut scores: Vec<i64> = taken.iter().map(|task| task.priority as i64).collect();
-    scores.sort_unstable();
-    assert_eq!(scores, (21..=30).collect::<Vec<_>>());
+    let mut scores: Vec<f64> = taken.iter().map(|task| task.priority).collect();
+    scores.sort_unstable_by(f64::total_cmp);
+    let best: Vec<f64> = (21..=30_i32).map(f64::from).collect();
+    assert_eq!(scores, best);
 }
 
 #[tokio::test]

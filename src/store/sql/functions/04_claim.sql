@@ -35,7 +35,7 @@ create or replace function tidegate.claim_v4(
   o_task uuid, o_run uuid, o_item text, o_generation int, o_lane int, o_tier smallint, o_model text, o_model_id int, o_rung smallint,
   o_ladder_len smallint, o_priority float8, o_est_input int, o_attempt int, o_max_attempts int, o_epoch int, o_tries smallint[], o_rescues smallint,
   o_spent_ms bigint, o_est_output int, o_call uuid, o_granted_at timestamptz, o_call_timeout_ms int, o_input_price bigint, o_output_price bigint,
-  o_definition bytea, o_expired boolean, o_worker text, o_component text, o_pack uuid, o_put_aside int
+  o_definition bytea, o_expired boolean, o_worker text, o_component text, o_pack uuid, o_put_aside int, o_place bigint
 ) language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -584,7 +584,7 @@ begin
       -- nothing is taken, but what stood in front is out of the way: the caller asks again at once
       return query select null::uuid, null::uuid, null::text, null::int, null::int, null::smallint, null::text, null::int, null::smallint,
         null::smallint, null::float8, null::int, null::int, null::int, null::int, null::smallint[], null::smallint, null::bigint, null::int, null::uuid,
-        null::timestamptz, null::int, null::bigint, null::bigint, null::bytea, null::boolean, null::text, null::text, null::uuid, v_aside;
+        null::timestamptz, null::int, null::bigint, null::bigint, null::bytea, null::boolean, null::text, null::text, null::uuid, v_aside, null::bigint;
       return;
     end if;
     -- so many used-up segments stood before those that hold something: they are closed now
@@ -602,7 +602,7 @@ begin
     delete from tidegate.ready w where w.ctid = any (array(select l.tid from locked l)) returning w.*
   ), numbered as materialized (
     select t.*, c.model_id, c.rung, c.est_output, c.pack, c.n, tidegate.uuid_v7() as call_id,
-           row_number() over (partition by c.pack order by c.n) = 1 as lead, count(*) over (partition by c.pack) as items
+           row_number() over (partition by c.pack order by c.n) = 1 as lead, count(*) over (partition by c.pack) as items, min(c.n) over (partition by c.pack) as place
       from taken t
       join unnest(v_ids, v_picked_models, v_picked_rungs, v_picked_outs, v_picked_packs) with ordinality c (id, model_id, rung, est_output, pack, n) on c.id = t.id
   ), now_running as (
@@ -682,8 +682,9 @@ begin
   select r.id, t.run_id, t.item_id, t.generation, r.lane, t.tier, m.model, r.model_id, r.rung, array_length(n.ladder, 1)::smallint,
          r.priority, r.est_input, r.attempts, t.max_attempts, r.epoch, r.tries, r.rescues, r.spent_ms, r.est_output, r.call_id, r.granted_at, n.call_timeout_ms,
          m.input_price_microusd, m.output_price_microusd, u.definition_hash, t.expired,
-         t.worker, t.component, k.pack_id, v_aside
+         t.worker, t.component, k.pack_id, v_aside, o.place
     from now_running r
+    join numbered o on o.id = r.id
     left join packs k on k.id = r.id
     join told t on t.id = r.id
     join tidegate.models m on m.model_id = r.model_id

@@ -125,7 +125,10 @@ begin
                                 cache_key, est_tokens, lane, finished_at, error_class, last_error, reprocess_of)
     select g.id, p_run, v_run.worker, g.component, g.item_id, g.category, g.tier, g.priority,
            w.names[1], coalesce(w.names[2:], '{}'),
-           case when g.error is not null then 'failed' when v_mine and exists (select from waits z where z.task_id = g.id) then 'blocked' else 'ready' end,
+           case when g.error is not null then 'failed'
+                when v_mine and exists (select from waits z where z.task_id = g.id) then 'blocked'
+                -- all that it needs is done, but not by tasks of this load: its prompt is still to be rendered
+                when coalesce(g.cache_key, '') = '' and n.ladder <> '{}' then 'blocked' else 'ready' end,
            4 * greatest(1, cardinality(n.ladder)),
            nullif(g.cache_key, ''), g.est, g.lane, case when g.error is not null then clock_timestamp() end,
            case when g.error is not null then 'input' end, g.error, g.of_task
