@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    bench, completions, config, demo, doctor, init, local, models, reprocess, run, runs, simulate,
-    status, tasks, work, workers,
+    ask, bench, completions, config, demo, doctor, init, local, models, reprocess, run, runs,
+    simulate, status, tasks, work, workers,
 };
 
 /// A durable queue for LLM work in your own Postgres.
@@ -53,6 +53,7 @@ pub(super) enum Command {
     Migrate,
     Run(run::Args),
     Work(work::Args),
+    Ask(ask::Args),
     /// Workers that tasks may be enqueued for by name; pause them
     Workers(workers::Args),
     Status(status::Args),

@@ -16,6 +16,7 @@ mod times;
 mod values;
 mod watch;
 
+mod ask;
 mod bench;
 mod budget;
 mod completions;
@@ -103,6 +104,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Migrate => migrate::run(context).await,
         Command::Run(args) => Box::pin(run::run(args, context)).await,
         Command::Work(args) => Box::pin(work::run(args, context)).await,
+        Command::Ask(args) => Box::pin(ask::run(args, context)).await,
         Command::Workers(args) => workers::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Tasks(args) => tasks::run(args, context).await,

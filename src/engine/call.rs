@@ -9,7 +9,7 @@ use super::{
     GRANT_TTL, Shared,
     heartbeat::Lease,
     inputs,
-    member::{Failed, Member, failure_of},
+    member::{Failed, Member, failure_of, rejected},
     registry::{Compiled, guarded},
     settle::{Outcome, Packed},
 };
@@ -258,7 +258,8 @@ fn judged(
             usage,
             ..reply.clone()
         };
-        let verdict = text.and_then(|_| it.member.judged(compiled, &it.item, &own));
+        let verdict =
+            text.and_then(|_| it.member.judged(compiled.handler.as_ref(), &it.item, &own));
         let mut spent = it.member.spent(usage, true, latency);
         if let Some(cost) = cost {
             spent = Spent {
@@ -267,7 +268,9 @@ fn judged(
             };
         }
         outcomes.push(match verdict {
-            Ok(answer) => it.member.answered(compiled, answer, &own, spent),
+            Ok(answer) => it
+                .member
+                .answered(compiled.sink.clone(), answer, &own, spent),
             Err(why) if items > 1 => {
                 lost += 1;
                 it.member.torn(&why, most, Some(200), spent)
@@ -317,20 +320,6 @@ fn costs_of(lead: &Member, whole: Option<Usage>, parts: &[Option<Usage>]) -> Vec
         .into_iter()
         .map(|part| i64::try_from(part).ok())
         .collect()
-}
-
-fn rejected(why: &str, usage: Option<Usage>) -> Failed {
-    Failed {
-        class: "rejected_answer".to_owned(),
-        words: format!("the answer does not do: {why}"),
-        brief: String::new(),
-        verdict: Verdict::Retry { after: None },
-        sign: super::throttle::Sign::None,
-        sent: true,
-        status: Some(200),
-        usage,
-        may_have_cost: true,
-    }
 }
 
 /// Of all outcomes of a call the first stands for it: the others say nothing of the model.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     ProcessId,
-    registry::{Compiled, guarded},
+    registry::guarded,
     settle::{Closing, Outcome},
     throttle::Sign,
 };
@@ -17,7 +17,7 @@ use crate::{
         needed::Needed,
         settle::{Answered, ClaimKey, Fate, Spent, Unanswered},
     },
-    task::{Answer, Item, Judgement},
+    task::{Answer, Handler, Item, Judgement},
 };
 
 /// One claimed task.
@@ -44,6 +44,23 @@ pub(super) struct Failed {
     pub(super) may_have_cost: bool,
 }
 
+impl Failed {
+    /// Nothing was sent, for this reason.
+    pub(super) fn unsent(words: &str) -> Self {
+        Self {
+            class: "not_sent".to_owned(),
+            words: words.to_owned(),
+            brief: String::new(),
+            verdict: Verdict::GiveUp,
+            sign: Sign::None,
+            sent: false,
+            status: None,
+            usage: None,
+            may_have_cost: false,
+        }
+    }
+}
+
 impl Member {
     /// Its item. `None`: it is gone, or is not JSON.
     pub(super) fn item(&self) -> Option<Item> {
@@ -55,11 +72,11 @@ impl Member {
     /// Judges its own answer: accepted, or the reason why not. `spent` is its part of the call.
     pub(super) fn judged(
         &self,
-        compiled: &Compiled,
+        handler: &dyn Handler,
         item: &Item,
         reply: &Reply,
     ) -> Result<Answer, String> {
-        match guarded(|| compiled.handler.judge(item, reply)) {
+        match guarded(|| handler.judge(item, reply)) {
             Ok(Judgement::Accept(answer)) => Ok(answer),
             Ok(Judgement::Reject(reason)) | Err(reason) => Err(reason),
         }
@@ -68,7 +85,7 @@ impl Member {
     /// Done, with this answer.
     pub(super) fn answered(
         self,
-        compiled: &Compiled,
+        sink: Option<String>,
         answer: Answer,
         reply: &Reply,
         spent: Spent,
@@ -84,7 +101,7 @@ impl Member {
                 response_id: reply.response_id.clone(),
             },
             definition: self.claimed.definition,
-            sink: compiled.sink.clone(),
+            sink,
         };
         Outcome::of(self.process, closing)
     }
@@ -286,5 +303,20 @@ pub(super) fn failure_of(error: &CallError) -> Failed {
         status,
         usage: error.usage(),
         may_have_cost: error.may_have_cost(),
+    }
+}
+
+/// An answer that the handler does not take.
+pub(super) fn rejected(why: &str, usage: Option<Usage>) -> Failed {
+    Failed {
+        class: "rejected_answer".to_owned(),
+        words: format!("the answer does not do: {why}"),
+        brief: String::new(),
+        verdict: Verdict::Retry { after: None },
+        sign: Sign::None,
+        sent: true,
+        status: Some(200),
+        usage,
+        may_have_cost: true,
     }
 }

@@ -10,6 +10,7 @@ mod fallback;
 mod fetch;
 mod heartbeat;
 mod inputs;
+mod interactive;
 mod local;
 mod maintenance;
 mod member;
@@ -21,6 +22,7 @@ mod status;
 mod throttle;
 mod wake;
 
+pub use interactive::{AskError, Interactive, Question, Told};
 pub use registry::{Program, Registry};
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -212,6 +214,8 @@ impl Engine {
         while !ending.is_cancelled() {
             match Life::begin(&shared, &self.database).await {
                 Ok(mut life) => {
+                    let slots = shared.settings.slots;
+                    tracing::info!(process.id = %life.id, process.slots = slots, "working");
                     result = life.claim(&shared, &outcomes, &ending).await;
                     if ending.is_cancelled() {
                         last = Some(life);
@@ -278,7 +282,6 @@ impl Life {
                 .register_worker(&program.to_worker(name))
                 .await?;
         }
-        tracing::info!(process.id = %process.id, process.slots = process.slots, "working");
         let (ended, beating) = (CancellationToken::new(), CancellationToken::new());
         let lease = heartbeat::Lease::new(shared.settings.lease, asked_at);
         let heart = heartbeat::Heart::new(

@@ -18,6 +18,7 @@ mod error;
 pub mod export;
 pub mod forecast;
 pub mod health;
+pub mod interactive;
 pub mod learn;
 pub mod limit;
 mod link;

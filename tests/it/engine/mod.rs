@@ -2,6 +2,7 @@
 
 mod enqueued;
 mod fallback;
+mod interactive;
 mod local;
 mod packs;
 mod steps;

@@ -213,6 +213,7 @@ async fn a_process_without_a_lease_takes_nothing() {
         nonce: 1,
         providers: vec!["sim".to_owned()],
         workers: None,
+        task: None,
     };
     assert!(matches!(
         store.claim(&request).await,
@@ -231,6 +232,7 @@ async fn a_process_takes_only_what_it_has_a_key_for() {
         nonce: 1,
         providers: vec!["other".to_owned()],
         workers: None,
+        task: None,
     };
     assert!(
         store

@@ -30,7 +30,8 @@ create or replace function tidegate.claim_v4(
   p_workers text[] default null,             -- null: all
   p_offset float8 default null,              -- tests: the sampling offset in [0, 1)
   p_now timestamptz default null,            -- tests: the moment
-  p_interactive boolean default false        -- may use what is reserved for interactive calls
+  p_interactive boolean default false,       -- may use what is reserved for interactive calls
+  p_task uuid default null                   -- this one only: an interactive call of the caller's own
 ) returns table (
   o_task uuid, o_run uuid, o_item text, o_generation int, o_lane int, o_tier smallint, o_model text, o_model_id int, o_rung smallint,
   o_ladder_len smallint, o_priority float8, o_est_input int, o_attempt int, o_max_attempts int, o_epoch int, o_tries smallint[], o_rescues smallint,
@@ -141,6 +142,7 @@ begin
     from tidegate.lanes n
     join tidegate.runs u on u.id = n.run_id
    where n.open and n.ladder <> '{}' and u.state = 'active'
+     and case when p_task is null then not n.interactive else n.lane = (select t.lane from tidegate.tasks t where t.id = p_task) end
      and (p_workers is null or u.worker = any (p_workers))
      and not exists (select from tidegate.worker_pauses z where z.worker = u.worker)
      and not exists (select from tidegate.run_pacing z where z.run_id = u.id and z.next_at > coalesce(p_now, clock_timestamp()))
@@ -344,6 +346,7 @@ begin
                  cross join lateral (
                    select w.ctid as tid, w.id, w.priority, w.est_input, w.tries, w.rescues from tidegate.ready w
                     where w.lane = n.lane and w.seg = s.seg and w.ctid <> all (v_tids) and (w.rescues < 2 or v_suspect_free)
+                      and (p_task is null or w.id = p_task)
                       -- rows that no open model may have, too large or tried too often, must not stand before those that can be served
                       and w.est_input <= n.max_input
                       and (w.tries = '{}' or exists (
@@ -359,6 +362,7 @@ begin
                  cross join lateral (
                    select w.ctid as tid, w.id, w.priority, w.est_input, w.tries, w.rescues from tidegate.ready w
                     where w.lane = n.lane and w.seg = s.seg and w.ctid <> all (v_tids) and (w.rescues < 2 or v_suspect_free)
+                      and (p_task is null or w.id = p_task)
                       -- rows that no open model may have, too large or tried too often, must not stand before those that can be served
                       and w.est_input <= n.max_input
                       and (w.tries = '{}' or exists (
@@ -541,7 +545,7 @@ begin
     v_closed := tidegate.close_segments_v1(v_dirty);
   end if;
   -- what is answered already, or is being asked by an equal task, goes out of the way: it needs no call of its own
-  if v_ids <> '{}' and exists (select from tidegate.lanes n where n.lane = any (v_pack_lane) and n.cache_s is not null) then
+  if v_ids <> '{}' and exists (select from tidegate.lanes n where n.lane = any (v_pack_lane) and n.cache_s is not null and not n.interactive) then
     select array_agg(z.tid), array_agg(z.id), array_agg(z.hit) into v_aside_tids, v_aside_ids, v_aside_hits
       from (select g.tid, g.id, exists (select from tidegate.result_cache c where c.key = t.cache_key and c.created_at > v_now - make_interval(secs => n.cache_s)) as hit,
                    exists (select from tidegate.running r where r.cache_key = t.cache_key) as asked,
@@ -589,11 +593,18 @@ begin
     end if;
     -- so many used-up segments stood before those that hold something: they are closed now
     if v_closed >= 30 then
-      return query select * from tidegate.claim_v4(p_process, p_slots, p_nonce, p_providers, p_workers, p_offset, p_now, p_interactive);
+      return query select * from tidegate.claim_v4(p_process, p_slots, p_nonce, p_providers, p_workers, p_offset, p_now, p_interactive, p_task);
     end if;
     return;
   end if;
 
+  if p_interactive then
+    -- a little stays reserved for those who wait, for ten minutes from now
+    update tidegate.limits l set interactive_at = v_now
+      from tidegate.model_limits ml
+     where ml.model_id = any (v_picked_models) and l.limit_id = ml.limit_id and l.limit_id = any (v_limits)
+       and (l.interactive_at is null or l.interactive_at < v_now - interval '10 s');
+  end if;
   -- 4. lock exactly those, move, debit, write the intents, report: one statement
   return query
   with locked as materialized (
@@ -611,7 +622,7 @@ begin
     select t.id, t.lane, t.priority, t.est_input, t.est_output, t.attempts + 1, t.epoch + 1, t.tries, t.rescues, t.spent_ms,
            p_nonce, p_process, t.model_id, t.rung, t.call_id, v_now,
            v_now + make_interval(secs => n.call_timeout_ms / 1000.0 + 60), t.lead,
-           case when n.cache_s is not null then (select k.cache_key from tidegate.tasks k where k.id = t.id) end
+           case when n.cache_s is not null and not n.interactive then (select k.cache_key from tidegate.tasks k where k.id = t.id) end
       from numbered t
       join tidegate.lanes n on n.lane = t.lane
     returning *

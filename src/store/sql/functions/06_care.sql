@@ -56,8 +56,9 @@ begin
   ), taken as (
     delete from tidegate.running r using dead where r.id = dead.id returning r.*
   ), judged as (
-    select k.*, k.rescues + 1 >= c_deaths as poison, k.rescues + 1 >= c_deaths or k.attempts >= t.max_attempts as ends
-      from taken k join tidegate.tasks t on t.id = k.id
+    select k.*, k.rescues + 1 >= c_deaths as poison, k.rescues + 1 >= c_deaths or k.attempts >= t.max_attempts or n.interactive as ends
+      -- who waited for an interactive call died with it
+      from taken k join tidegate.tasks t on t.id = k.id join tidegate.lanes n on n.lane = k.lane
   ), told as (
     update tidegate.tasks t
        set state = case when k.ends then 'failed' else 'ready' end,
