@@ -25,19 +25,20 @@ pub struct LimitNotice {
     pub resets_in: Option<Duration>,
 }
 
-/// What came of one call: the answer, and what was told of limits beside it.
+/// What came of one call: the answer, and what was told of limits beside it. `T` is what a good
+/// answer is: [`Reply`], or [`EmbedReply`](super::EmbedReply).
 #[derive(Clone, Debug, PartialEq)]
-pub struct Exchange {
+pub struct Exchange<T = Reply> {
     /// The reply, or why there is none.
-    pub answer: Result<Reply, CallError>,
+    pub answer: Result<T, CallError>,
     /// At most one for each of requests and tokens per minute and per day.
     pub notices: Vec<LimitNotice>,
 }
 
-impl Exchange {
+impl<T> Exchange<T> {
     /// An exchange whose notices are those given, and where these are silent the quotas that the
     /// refusal names. Of several notices of one limit the tightest stays: all of them bind.
-    pub fn new(answer: Result<Reply, CallError>, told: Vec<LimitNotice>) -> Self {
+    pub fn new(answer: Result<T, CallError>, told: Vec<LimitNotice>) -> Self {
         let quotas = match &answer {
             Err(CallError::RateLimited { quotas, .. }) => quotas.as_slice(),
             _ => &[],

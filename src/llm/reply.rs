@@ -16,6 +16,14 @@ pub struct Reply {
     pub response_id: Option<String>,
 }
 
+/// A piece of an answer that is still being written: text that follows what came before it. Never
+/// empty; all chunks of an answer in a row are its [`text`](Reply::text).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// The text that is added.
+    pub text: String,
+}
+
 /// Tokens of one call, as the provider counted them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {

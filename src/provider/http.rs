@@ -1,6 +1,7 @@
 //! One HTTP exchange: bounded, not redirected, not retried.
 //!
-//! Owns: the client, the difference between "not sent" and "sent", the caps on time and bytes.
+//! Owns: the client, the difference between "not sent" and "sent". The body's caps on time and bytes
+//! are `flow`'s.
 //! Never: a vendor's path, header or body.
 
 use std::time::Duration;
@@ -13,14 +14,13 @@ use rustix::io::Errno;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
+    flow::Flow,
     retry_after,
     settings::{CallLimits, ProviderError, ProviderSettings, is_loopback},
     words::Veil,
 };
 use crate::llm::CallError;
 
-/// Most bytes read of an answer that is an error.
-const ERROR_BODY_MAX: usize = 64 << 10;
 /// HTTP/2 asks a silent server for a sign of life, so that a dead connection is not shared on.
 const PING_EVERY: Duration = Duration::from_secs(20);
 
@@ -108,6 +108,22 @@ impl Door {
         limits: &CallLimits,
         veil: &Veil<'_>,
     ) -> Result<Answer, CallError> {
+        let (mut answer, mut flow) = self.begin(request, limits, veil).await?;
+        let read = flow.whole(&mut answer.body, veil).await;
+        match answer.status {
+            200..=299 => read.map(|()| answer),
+            _ => Ok(answer),
+        }
+    }
+
+    /// Sends once and reads the head of the answer; its body is still to be read. The deadline of
+    /// the whole call runs on.
+    pub(super) async fn begin(
+        &self,
+        request: Request,
+        limits: &CallLimits,
+        veil: &Veil<'_>,
+    ) -> Result<(Answer, Flow), CallError> {
         let limits = limits.bounded();
         let deadline = Instant::now() + limits.timeout;
         let response = match timeout_at(deadline, self.client.execute(request)).await {
@@ -115,7 +131,7 @@ impl Door {
             Ok(Err(error)) => return Err(not_answered(error, veil)),
             Err(_) => return Err(out_of_time(&limits)),
         };
-        let mut answer = Answer {
+        let answer = Answer {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             retry_after: retry_after::from_headers(response.headers()),
@@ -123,66 +139,11 @@ impl Door {
             redirect_host: redirect_host(&response),
             body: Vec::new(),
         };
-        let read = read_body(response, &mut answer.body, deadline, &limits, veil).await;
-        match answer.status {
-            200..=299 => read.map(|()| answer),
-            _ => Ok(answer),
-        }
+        Ok((answer, Flow::new(response, deadline, limits)))
     }
 }
 
-/// Reads the body into `body`, as far as the limits allow.
-async fn read_body(
-    mut response: Response,
-    body: &mut Vec<u8>,
-    deadline: Instant,
-    limits: &CallLimits,
-    veil: &Veil<'_>,
-) -> Result<(), CallError> {
-    let success = response.status().is_success();
-    let cap = if success {
-        limits.max_body_bytes
-    } else {
-        limits.max_body_bytes.min(ERROR_BODY_MAX)
-    };
-    let too_big = || CallError::Damaged {
-        message: format!("the answer is larger than {cap} bytes"),
-        usage: None,
-    };
-    if success
-        && response
-            .content_length()
-            .is_some_and(|length| length > cap as u64)
-    {
-        return Err(too_big());
-    }
-    loop {
-        let patience = deadline.min(Instant::now() + limits.idle);
-        match timeout_at(patience, response.chunk()).await {
-            Ok(Ok(Some(chunk))) => {
-                let room = cap - body.len();
-                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-                if chunk.len() > room {
-                    return Err(too_big());
-                }
-            }
-            Ok(Ok(None)) => return Ok(()),
-            Ok(Err(error)) => {
-                let message = format!("the answer was cut: {}", chain(&error.without_url()));
-                return Err(CallError::Unknown {
-                    message: veil.words(&message),
-                });
-            }
-            Err(_) if patience == deadline => return Err(out_of_time(limits)),
-            Err(_) => {
-                let message = format!("the answer paused for more than {:?}", limits.idle);
-                return Err(CallError::Unknown { message });
-            }
-        }
-    }
-}
-
-fn out_of_time(limits: &CallLimits) -> CallError {
+pub(super) fn out_of_time(limits: &CallLimits) -> CallError {
     CallError::Unknown {
         message: format!("no complete answer within {:?}", limits.timeout),
     }
@@ -215,7 +176,7 @@ fn is_ours(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// An error and what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes
         .map(ToString::to_string)

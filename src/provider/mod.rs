@@ -1,8 +1,8 @@
 //! Doors to the providers of models.
 //!
 //! Owns: the [`Provider`] trait and everything of a vendor: wire format, HTTP, keys, the meaning of
-//! its errors. One call in, one [`Reply`](crate::llm::Reply) or [`CallError`] out, and
-//! beside it what was told of limits. Never: a retry, a wait between
+//! its errors. One call in, one [`Reply`](crate::llm::Reply), [`EmbedReply`] or [`CallError`] out, and
+//! beside it what was told of limits; on the way, if wanted, the answer as it is written. Never: a retry, a wait between
 //! calls, a price, the database, a clock.
 //!
 //! What every provider holds to, and the conformance suite checks:
@@ -18,9 +18,13 @@
 mod settings;
 mod words;
 
+mod events;
+mod flow;
 mod http;
 mod retry_after;
 mod spans;
+mod stream;
+mod vectors;
 
 mod gemini;
 mod openai;
@@ -29,7 +33,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::llm::{CallError, Exchange, Request};
+use crate::llm::{CallError, Chunk, EmbedReply, EmbedRequest, Exchange, Request};
 
 pub use settings::{CallLimits, Kind, ProviderError, ProviderSettings};
 
@@ -48,6 +52,51 @@ pub trait Provider: Send + Sync {
     /// A dropped call is cut off. Unless it was dropped before the first poll, the provider may have
     /// received it and may bill it: count it as [`CallError::Unknown`].
     async fn generate(&self, wire_name: &str, request: &Request, limits: &CallLimits) -> Exchange;
+
+    /// Asks once, and hands out the answer while it is written: `chunks` is called with each piece as
+    /// it arrives, in order, never after this has returned. It must return at once: while it runs
+    /// nothing is read. All pieces in a row are the reply's text.
+    ///
+    /// A reply is as complete as that of [`generate`](Self::generate), with the same text and
+    /// counts. A stream that is cut, falls silent, holds an error object or ends without the
+    /// vendor's word that it is the end is a [`CallError`] which says after how many characters;
+    /// the pieces handed out are then part of no answer. A server that answers whole although it was
+    /// asked for a stream makes one piece.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`generate`](Self::generate).
+    async fn stream(
+        &self,
+        wire_name: &str,
+        request: &Request,
+        limits: &CallLimits,
+        chunks: &(dyn Fn(Chunk) + Send + Sync),
+    ) -> Exchange;
+
+    /// Makes a vector of each text, by one call.
+    ///
+    /// A reply has one vector for each text, in their order, of the length asked for. Anything else
+    /// under a 200 is [`CallError::Damaged`]: fewer or more vectors, one of another length, one that
+    /// is empty or holds what is no number. No text, more than [`embeds_at_once`](Self::embeds_at_once)
+    /// or 0 dimensions are [`CallError::Rejected`], and nothing is sent.
+    ///
+    /// Gemini cuts a text that is longer than its model takes and does not say so. OpenAI has no task
+    /// types: it is not told of one. It refuses an empty text, and more than 300,000 tokens in all.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`generate`](Self::generate).
+    async fn embed(
+        &self,
+        wire_name: &str,
+        request: &EmbedRequest,
+        limits: &CallLimits,
+    ) -> Exchange<EmbedReply>;
+
+    /// Most texts in one call of [`embed`](Self::embed): 100 of Gemini, 2,048 of OpenAI. Copies of
+    /// OpenAI may take fewer.
+    fn embeds_at_once(&self) -> usize;
 
     /// The vendor's fixed word, for metrics and columns: `gemini` or `openai`.
     fn kind(&self) -> &'static str;

@@ -33,9 +33,9 @@ pub struct ProviderSettings {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Kind {
-    /// Google's Gemini API, v1beta (`generateContent`).
+    /// Google's Gemini API, v1beta (`generateContent`, embeddings).
     Gemini,
-    /// OpenAI's API, v1 (chat completions), and the servers that copy it.
+    /// OpenAI's API, v1 (chat completions, embeddings), and the servers that copy it.
     OpenAi,
 }
 
@@ -47,9 +47,12 @@ pub struct CallLimits {
     /// Longest silence inside the answer's body, within `timeout`. Default: 30 s; 1 ms to 1 h.
     ///
     /// Does not bound the wait for the answer to begin: a model that thinks is silent until it is
-    /// done.
+    /// done. In a stream it is the longest silence after the first text.
     pub idle: Duration,
     /// Largest answer, in bytes after decompression. Default: 8 MiB; 1 KiB to 256 MiB.
+    ///
+    /// Of a stream: its text, and each piece; the whole may be 32 times as large, for each piece has
+    /// an envelope. Of embeddings: 128 KiB more for each text.
     pub max_body_bytes: usize,
 }
 
@@ -201,6 +204,15 @@ impl CallLimits {
         Self {
             timeout: Duration::from_secs(20),
             ..Self::default()
+        }
+    }
+
+    /// For a call whose answer is a vector for each of so many texts.
+    pub(super) fn for_vectors(self, texts: usize) -> Self {
+        let more = texts.saturating_mul(128 << 10);
+        Self {
+            max_body_bytes: self.max_body_bytes.saturating_add(more),
+            ..self
         }
     }
 

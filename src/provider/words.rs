@@ -3,7 +3,7 @@
 //! Owns: hiding what we sent, escaping, cutting. Providers do quote: a suspended key comes back as
 //! "Consumer 'api_key:...' has been suspended", a malformed request with its text.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -21,7 +21,7 @@ const SHORTEST: usize = 8;
 /// What must not be repeated of one call.
 pub(super) struct Veil<'a> {
     key: &'a str,
-    texts: [&'a str; 2],
+    texts: Vec<&'a str>,
 }
 
 impl<'a> Veil<'a> {
@@ -29,18 +29,26 @@ impl<'a> Veil<'a> {
     pub(super) fn new(key: &'a SecretString) -> Self {
         Self {
             key: key.expose_secret().trim(),
-            texts: [""; 2],
+            texts: Vec::new(),
         }
     }
 
     /// For a call that sends this request.
     pub(super) fn over(key: &'a SecretString, request: &'a Request) -> Self {
-        let texts = [
-            request.prompt.as_str(),
-            request.system.as_deref().unwrap_or_default(),
-        ];
+        let system = request.system.as_deref();
         Self {
-            texts,
+            texts: system
+                .into_iter()
+                .chain([request.prompt.as_str()])
+                .collect(),
+            ..Self::new(key)
+        }
+    }
+
+    /// For a call that sends these texts.
+    pub(super) fn over_texts(key: &'a SecretString, texts: &'a [String]) -> Self {
+        Self {
+            texts: texts.iter().map(String::as_str).collect(),
             ..Self::new(key)
         }
     }
@@ -56,8 +64,16 @@ impl<'a> Veil<'a> {
                 hidden[at..at + found.len()].fill(true);
             }
         }
-        for text in self.texts {
-            hide_quotes(raw, text.trim(), &mut hidden);
+        // one look for all texts of a width, and there are few widths
+        let mut by_width: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+        for text in self.texts.iter().map(|text| text.trim()) {
+            by_width
+                .entry(QUOTE.min(text.len()))
+                .or_default()
+                .push(text);
+        }
+        for (width, texts) in by_width.range(SHORTEST..) {
+            hide_quotes(raw, texts, *width, &mut hidden);
         }
         cut(&escaped(raw, &hidden))
     }
@@ -69,12 +85,8 @@ pub(super) fn plain(raw: &str) -> String {
     cut(&escaped(raw, &vec![false; raw.len()]))
 }
 
-/// Marks the runs of `raw` that also stand in `text`. Linear in both.
-fn hide_quotes(raw: &str, text: &str, hidden: &mut [bool]) {
-    let width = QUOTE.min(text.len());
-    if width < SHORTEST {
-        return;
-    }
+/// Marks the runs of `width` bytes of `raw` that also stand in one of `texts`. Linear in all.
+fn hide_quotes(raw: &str, texts: &[&str], width: usize, hidden: &mut [bool]) {
     let mut places: HashMap<&[u8], Vec<usize>> = HashMap::new();
     // Spares most hashing: a prompt has megabytes, and we are on an async thread.
     let mut begins = vec![false; 1 << 16];
@@ -83,11 +95,8 @@ fn hide_quotes(raw: &str, text: &str, hidden: &mut [bool]) {
         places.entry(window).or_default().push(at);
         begins[first_two(window)] = true;
     }
-    for window in text
-        .as_bytes()
-        .windows(width)
-        .filter(|window| begins[first_two(window)])
-    {
+    let windows = texts.iter().flat_map(|text| text.as_bytes().windows(width));
+    for window in windows.filter(|window| begins[first_two(window)]) {
         // Taken out, so that a text of one repeated letter does not mark the same places again.
         for at in places.remove(window).into_iter().flatten() {
             hidden[at..at + width].fill(true);

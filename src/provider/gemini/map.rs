@@ -65,14 +65,7 @@ pub(super) fn reply(body: &[u8], veil: &Veil<'_>) -> Result<Reply, CallError> {
             .unwrap_or_else(|| "no candidates".to_owned());
         return Err(filtered(&reason, usage, veil));
     };
-    let text: String = candidate
-        .content
-        .and_then(|content| content.parts)
-        .into_iter()
-        .flatten()
-        .filter(|part| part.thought != Some(true))
-        .filter_map(|part| part.text)
-        .collect();
+    let text = said(candidate.content);
     ended(candidate.finish_reason.as_deref(), &text, usage, veil)?;
     Ok(Reply {
         text,
@@ -82,8 +75,17 @@ pub(super) fn reply(body: &[u8], veil: &Veil<'_>) -> Result<Reply, CallError> {
     })
 }
 
+/// The texts of a candidate, thoughts left out.
+pub(super) fn said(content: Option<wire::ToldContent>) -> String {
+    let parts = content.and_then(|content| content.parts);
+    let own = parts.into_iter().flatten();
+    own.filter(|part| part.thought != Some(true))
+        .filter_map(|part| part.text)
+        .collect()
+}
+
 /// What the finish reason says of the answer.
-fn ended(
+pub(super) fn ended(
     reason: Option<&str>,
     text: &str,
     usage: Option<Usage>,
@@ -117,7 +119,7 @@ fn ended(
     }
 }
 
-fn filtered(reason: &str, usage: Option<Usage>, veil: &Veil<'_>) -> CallError {
+pub(super) fn filtered(reason: &str, usage: Option<Usage>, veil: &Veil<'_>) -> CallError {
     CallError::Filtered {
         reason: veil.words(reason),
         usage,
@@ -148,7 +150,7 @@ pub(super) fn unreadable(body: &[u8], veil: &Veil<'_>) -> CallError {
 }
 
 /// The counts; `None` if there are none.
-fn usage(raw: &RawValue) -> Option<Usage> {
+pub(super) fn usage(raw: &RawValue) -> Option<Usage> {
     let counts: wire::UsageMetadata = serde_json::from_str(raw.get()).ok()?;
     let [prompt, cached, candidates, thoughts, tools, total] = [
         counts.prompt_token_count,

@@ -56,7 +56,40 @@ pub(super) struct ThinkingConfig {
     pub(super) thinking_budget: i32,
 }
 
-/// Body of an answer with status 200.
+/// Body of `embedContent`, and one request of `batchEmbedContents`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EmbedAsk<'a> {
+    /// The whole name, `models/...`: in a batch each names it again.
+    pub(super) model: &'a str,
+    pub(super) content: Content<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) task_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) output_dimensionality: Option<u32>,
+}
+
+/// Body of `batchEmbedContents`.
+#[derive(Serialize)]
+pub(super) struct EmbedAsks<'a> {
+    pub(super) requests: Vec<EmbedAsk<'a>>,
+}
+
+/// Body of an embedding answer with status 200: `embedding` of one, `embeddings` of a batch.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EmbedTold {
+    pub(super) embedding: Option<Vector>,
+    pub(super) embeddings: Option<Vec<Vector>>,
+    pub(super) usage_metadata: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Vector {
+    pub(super) values: Option<Vec<f32>>,
+}
+
+/// Body of an answer with status 200, and of each event of a stream.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Told {

@@ -1,19 +1,25 @@
 //! Calling OpenAI, or a copy of it.
 
 use async_trait::async_trait;
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{
+    RequestBuilder,
+    header::{AUTHORIZATION, HeaderValue},
+};
 use secrecy::SecretString;
 use serde_json::Value;
 
 use super::{
-    error, limits,
-    map::{self, Dialect},
+    embed, error, limits,
+    map::{self, Dialect, Spoiled},
+    stream::Hearing,
 };
 use crate::{
-    llm::{CallError, Exchange, Request, parse_lenient},
+    llm::{CallError, Chunk, EmbedReply, EmbedRequest, Exchange, Reply, Request, parse_lenient},
     provider::{
         CallLimits, Provider, ProviderError, ProviderSettings,
         http::{Answer, Door},
+        stream::{self, Listener},
+        vectors,
         words::Veil,
     },
 };
@@ -39,19 +45,72 @@ impl OpenAi {
         })
     }
 
-    async fn exchange(
-        &self,
-        request: reqwest::RequestBuilder,
-        limits: &CallLimits,
-        veil: &Veil<'_>,
-    ) -> Result<Answer, CallError> {
-        let request = request
+    fn post(&self, path: &[&str]) -> RequestBuilder {
+        let url = self.door.url(path.iter().copied());
+        self.door.client().post(url)
+    }
+
+    fn keyed(&self, request: RequestBuilder) -> Result<reqwest::Request, CallError> {
+        request
             .header(AUTHORIZATION, self.key_header.clone())
             .build()
             .map_err(|_| CallError::Unreachable {
                 message: "no request could be built".into(),
-            })?;
+            })
+    }
+
+    async fn exchange(
+        &self,
+        request: RequestBuilder,
+        limits: &CallLimits,
+        veil: &Veil<'_>,
+    ) -> Result<Answer, CallError> {
+        let request = self.keyed(request)?;
         self.door.exchange(request, limits, veil).await
+    }
+
+    /// Sends once, and reads the answer by `read`.
+    async fn exchanged<T>(
+        &self,
+        request: RequestBuilder,
+        limits: &CallLimits,
+        veil: &Veil<'_>,
+        read: impl FnOnce(&[u8]) -> Result<T, Spoiled>,
+    ) -> Exchange<T> {
+        match self.exchange(request, limits, veil).await {
+            Err(error) => Exchange::failed(error),
+            Ok(answer) if (200..300).contains(&answer.status) => {
+                let told = limits::told(&answer.headers);
+                match read(&answer.body) {
+                    Ok(reply) => Exchange::new(Ok(reply), told),
+                    Err(Spoiled::Answer(error)) => Exchange::new(Err(error), told),
+                    // an error object after all
+                    Err(Spoiled::Fault { status, fault }) => {
+                        error::refused(status, &fault, &answer, veil)
+                    }
+                }
+            }
+            Ok(answer) => error::of_answer(&answer, veil),
+        }
+    }
+
+    async fn listened(
+        &self,
+        request: RequestBuilder,
+        limits: &CallLimits,
+        told: Listener<'_>,
+        veil: &Veil<'_>,
+    ) -> Result<Exchange, CallError> {
+        let request = self.keyed(request)?;
+        let (mut answer, mut flow) = self.door.begin(request, limits, veil).await?;
+        if !(200..300).contains(&answer.status) {
+            // a refusal is definite, even if its body is cut
+            let _ = flow.whole(&mut answer.body, veil).await;
+            return Ok(error::of_answer(&answer, veil));
+        }
+        let mut hearing = Hearing::new(&answer, limits::told(&answer.headers), veil);
+        let reply = stream::listen(flow, &mut hearing, told, veil).await;
+        Ok(Exchange::new(reply, hearing.told))
     }
 }
 
@@ -59,26 +118,45 @@ impl OpenAi {
 impl Provider for OpenAi {
     async fn generate(&self, wire_name: &str, request: &Request, limits: &CallLimits) -> Exchange {
         let veil = Veil::over(&self.key, request);
-        let post = self
-            .door
-            .client()
-            .post(self.door.url(["chat", "completions"]))
-            .json(&map::ask(wire_name, request, self.dialect));
-        match self.exchange(post, limits, &veil).await {
-            Err(error) => Exchange::failed(error),
-            Ok(answer) if (200..300).contains(&answer.status) => {
-                let told = limits::told(&answer.headers);
-                match map::reply(&answer.body, &veil) {
-                    Ok(reply) => Exchange::new(Ok(reply), told),
-                    Err(map::Spoiled::Answer(error)) => Exchange::new(Err(error), told),
-                    // an error object after all
-                    Err(map::Spoiled::Fault { status, fault }) => {
-                        error::refused(status, &fault, &answer, &veil)
-                    }
-                }
-            }
-            Ok(answer) => error::of_answer(&answer, &veil),
+        let ask = map::ask(wire_name, request, self.dialect);
+        let post = self.post(&["chat", "completions"]).json(&ask);
+        let read = |body: &[u8]| map::reply(body, &veil);
+        self.exchanged(post, limits, &veil, read).await
+    }
+
+    async fn stream(
+        &self,
+        wire_name: &str,
+        request: &Request,
+        limits: &CallLimits,
+        chunks: &(dyn Fn(Chunk) + Send + Sync),
+    ) -> Exchange {
+        let veil = Veil::over(&self.key, request);
+        let ask = map::ask_for_stream(wire_name, request, self.dialect);
+        let post = self.post(&["chat", "completions"]).json(&ask);
+        let listened = self.listened(post, limits, chunks, &veil).await;
+        listened.unwrap_or_else(Exchange::failed)
+    }
+
+    async fn embed(
+        &self,
+        wire_name: &str,
+        request: &EmbedRequest,
+        limits: &CallLimits,
+    ) -> Exchange<EmbedReply> {
+        if let Err(error) = vectors::may_send(request, embed::AT_ONCE) {
+            return Exchange::failed(error);
         }
+        let veil = Veil::over_texts(&self.key, &request.texts);
+        let ask = embed::ask(wire_name, request, self.dialect);
+        let post = self.post(&["embeddings"]).json(&ask);
+        let limits = limits.for_vectors(request.texts.len());
+        let read = |body: &[u8]| embed::reply(body, request, &veil);
+        self.exchanged(post, &limits, &veil, read).await
+    }
+
+    fn embeds_at_once(&self) -> usize {
+        embed::AT_ONCE
     }
 
     fn kind(&self) -> &'static str {
@@ -90,7 +168,7 @@ impl Provider for OpenAi {
         let get = self.door.client().get(self.door.url(["models"]));
         let answer = self.exchange(get, &CallLimits::check(), &veil).await?;
         if !(200..300).contains(&answer.status) {
-            let refused = error::of_answer(&answer, &veil).answer;
+            let refused = error::of_answer::<Reply>(&answer, &veil).answer;
             return match refused.err() {
                 Some(CallError::ModelGone { message }) => Err(CallError::Rejected {
                     status: 404,
@@ -110,8 +188,8 @@ impl Provider for OpenAi {
             return Ok(());
         }
         match map::unreadable(&answer.body, &veil) {
-            map::Spoiled::Answer(error) => Err(error),
-            map::Spoiled::Fault { status, fault } => Err(error::classify(
+            Spoiled::Answer(error) => Err(error),
+            Spoiled::Fault { status, fault } => Err(error::classify(
                 status,
                 &fault,
                 answer.retry_after,

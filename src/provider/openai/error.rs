@@ -21,12 +21,12 @@ use serde_json::Value;
 
 use super::{limits, wire::Fault};
 use crate::{
-    llm::{CallError, Exchange, Quota, parse_lenient},
+    llm::{CallError, Exchange, LimitNotice, Quota, parse_lenient},
     provider::{http::Answer, spans, words::Veil},
 };
 
 /// What an answer with another status than 2xx means.
-pub(super) fn of_answer(answer: &Answer, veil: &Veil<'_>) -> Exchange {
+pub(super) fn of_answer<T>(answer: &Answer, veil: &Veil<'_>) -> Exchange<T> {
     let body = parse_lenient::<Value>(&answer.body).ok();
     let fault = body
         .as_ref()
@@ -39,7 +39,23 @@ pub(super) fn of_answer(answer: &Answer, veil: &Veil<'_>) -> Exchange {
 }
 
 /// What an error object means that stands for `status`, and what was told beside it.
-pub(super) fn refused(status: u16, fault: &Fault, answer: &Answer, veil: &Veil<'_>) -> Exchange {
+pub(super) fn refused<T>(
+    status: u16,
+    fault: &Fault,
+    answer: &Answer,
+    veil: &Veil<'_>,
+) -> Exchange<T> {
+    let (error, told) = refusal(status, fault, answer, veil);
+    Exchange::new(Err(error), told)
+}
+
+/// The same in its two parts.
+pub(super) fn refusal(
+    status: u16,
+    fault: &Fault,
+    answer: &Answer,
+    veil: &Veil<'_>,
+) -> (CallError, Vec<LimitNotice>) {
     let mut told = limits::told(&answer.headers);
     let quotas = limits::quotas(&fault.message, &told, veil);
     let mut wish = answer
@@ -56,7 +72,7 @@ pub(super) fn refused(status: u16, fault: &Fault, answer: &Answer, veil: &Veil<'
         let named = limits::in_words(&fault.message);
         told.extend(named.filter(|notice| notice.size.is_some()));
     }
-    Exchange::new(Err(error), told)
+    (error, told)
 }
 
 pub(super) fn classify(

@@ -69,6 +69,23 @@ pub(super) fn ask<'a>(wire_name: &'a str, request: &'a Request, dialect: Dialect
                 schema,
             },
         }),
+        stream: None,
+        stream_options: None,
+    }
+}
+
+/// The body that asks `request` and wants the answer while it is written, its counts at the end.
+pub(super) fn ask_for_stream<'a>(
+    wire_name: &'a str,
+    request: &'a Request,
+    dialect: Dialect,
+) -> wire::Ask<'a> {
+    wire::Ask {
+        stream: Some(true),
+        stream_options: Some(wire::StreamOptions {
+            include_usage: true,
+        }),
+        ..ask(wire_name, request, dialect)
     }
 }
 
@@ -157,7 +174,7 @@ pub(super) fn reply(body: &[u8], veil: &Veil<'_>) -> Result<Reply, Spoiled> {
 }
 
 /// A text, or the texts of a list of parts.
-fn content(content: Option<&Value>) -> String {
+pub(super) fn content(content: Option<&Value>) -> String {
     match content {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Array(parts)) => {
@@ -174,7 +191,7 @@ fn content(content: Option<&Value>) -> String {
 }
 
 /// What the finish reason says of the answer. Copies write it in capitals, or by names of their own.
-fn ended(
+pub(super) fn ended(
     reason: Option<&str>,
     text: &str,
     usage: Option<Usage>,
@@ -199,7 +216,7 @@ fn ended(
     }
 }
 
-fn filtered(reason: &str, usage: Option<Usage>) -> CallError {
+pub(super) fn filtered(reason: &str, usage: Option<Usage>) -> CallError {
     CallError::Filtered {
         reason: reason.to_owned(),
         usage,
@@ -234,7 +251,7 @@ pub(super) fn unreadable(body: &[u8], veil: &Veil<'_>) -> Spoiled {
 }
 
 /// An error object that came under a 200.
-fn of_fault(fault: Fault, veil: &Veil<'_>) -> Spoiled {
+pub(super) fn of_fault(fault: Fault, veil: &Veil<'_>) -> Spoiled {
     match error::status_of(&fault) {
         Some(status) => Spoiled::Fault { status, fault },
         None => Spoiled::Answer(CallError::Damaged {
@@ -245,7 +262,7 @@ fn of_fault(fault: Fault, veil: &Veil<'_>) -> Spoiled {
 }
 
 /// The counts; `None` if there are none.
-fn usage(raw: &RawValue) -> Option<Usage> {
+pub(super) fn usage(raw: &RawValue) -> Option<Usage> {
     let counts: wire::Counts = serde_json::from_str(raw.get()).ok()?;
     let [prompt, completion, total] = [
         counts.prompt_tokens,

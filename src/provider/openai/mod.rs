@@ -1,13 +1,15 @@
-//! OpenAI's API, v1: chat completions; and the many servers that copy it.
+//! OpenAI's API, v1: chat completions, whole or as a stream, and embeddings; and the many servers that copy it.
 //!
 //! Owns: its JSON, its errors, its rate-limit headers, its key header. Copies leave fields out and
 //! put other types in, so nothing that comes in is relied on. Facts are in the recorded bodies of
 //! `testdata/` and the tables of [`error`], [`limits`] and [`map`].
 
 mod client;
+mod embed;
 mod error;
 mod limits;
 mod map;
+mod stream;
 mod strict;
 mod wire;
 

@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-/// Body of `chat/completions`. One choice and no stream, which are the defaults, and not every copy
-/// knows them.
+/// Body of `chat/completions`. One choice, which is the default, and not every copy knows the word.
 #[derive(Serialize)]
 pub(super) struct Ask<'a> {
     pub(super) model: &'a str,
@@ -26,6 +25,26 @@ pub(super) struct Ask<'a> {
     pub(super) reasoning_effort: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) response_format: Option<ResponseFormat<'a>>,
+    /// Left out of what is answered whole: that is the default, and not every copy knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stream: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stream_options: Option<StreamOptions>,
+}
+
+#[derive(Serialize)]
+pub(super) struct StreamOptions {
+    pub(super) include_usage: bool,
+}
+
+/// Body of `embeddings`.
+#[derive(Serialize)]
+pub(super) struct EmbedAsk<'a> {
+    pub(super) model: &'a str,
+    pub(super) input: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) dimensions: Option<u32>,
+    pub(super) encoding_format: &'static str,
 }
 
 #[derive(Serialize)]
@@ -69,11 +88,53 @@ pub(super) struct Choice {
     pub(super) error: Option<Value>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub(super) struct ToldMessage {
     /// A text, or a list of parts.
     pub(super) content: Option<Value>,
     pub(super) refusal: Option<Value>,
+}
+
+/// One event of a stream.
+#[derive(Deserialize)]
+pub(super) struct ToldChunk {
+    pub(super) choices: Option<Vec<ToldDelta>>,
+    /// `null` in all but the last.
+    pub(super) usage: Option<Box<RawValue>>,
+    pub(super) model: Option<Value>,
+    pub(super) id: Option<Value>,
+    pub(super) error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ToldDelta {
+    pub(super) index: Option<Value>,
+    pub(super) delta: Option<ToldMessage>,
+    pub(super) finish_reason: Option<Value>,
+    pub(super) error: Option<Value>,
+}
+
+/// Body of an answer of `embeddings`.
+#[derive(Deserialize)]
+pub(super) struct EmbedTold {
+    pub(super) data: Option<Vec<ToldVector>>,
+    pub(super) usage: Option<Box<RawValue>>,
+    pub(super) model: Option<Value>,
+    pub(super) error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ToldVector {
+    pub(super) index: Option<u64>,
+    pub(super) embedding: Option<Numbers>,
+}
+
+/// A vector, as either format writes it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Numbers {
+    List(Vec<f32>),
+    Text(String),
 }
 
 /// Token counts.

@@ -1,0 +1,104 @@
+//! Texts to be made into vectors, and the vectors.
+
+use serde::{Deserialize, Serialize};
+
+/// Texts of which each is to become a vector, by one call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmbedRequest {
+    /// The texts, in order; at least one, none of them empty.
+    pub texts: Vec<String>,
+    /// What the vectors are for. `None`: the model's default. A vendor that has no such thing is not
+    /// told of it.
+    pub task_type: Option<TaskType>,
+    /// Length of each vector. `None`: the model's default (Gemini 3,072, OpenAI 1,536 or 3,072).
+    pub dimensions: Option<u32>,
+}
+
+/// What a vector is for. Vectors of a query and of a document are made to be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskType {
+    /// A search query.
+    RetrievalQuery,
+    /// A document that is searched.
+    RetrievalDocument,
+    /// How alike texts are.
+    SemanticSimilarity,
+    /// Classes given beforehand.
+    Classification,
+    /// Groups yet to be found.
+    Clustering,
+    /// A question whose answer is searched.
+    QuestionAnswering,
+    /// A claim whose proof is searched.
+    FactVerification,
+    /// A search for code, in words.
+    CodeRetrievalQuery,
+}
+
+/// All task types, in the order of their declaration.
+pub const TASK_TYPES: [TaskType; 8] = [
+    TaskType::RetrievalQuery,
+    TaskType::RetrievalDocument,
+    TaskType::SemanticSimilarity,
+    TaskType::Classification,
+    TaskType::Clustering,
+    TaskType::QuestionAnswering,
+    TaskType::FactVerification,
+    TaskType::CodeRetrievalQuery,
+];
+
+impl TaskType {
+    /// Its word in files and columns.
+    ///
+    /// ```
+    /// # use tidegate::llm::TaskType;
+    /// assert_eq!(TaskType::RetrievalQuery.as_str(), "retrieval_query");
+    /// ```
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RetrievalQuery => "retrieval_query",
+            Self::RetrievalDocument => "retrieval_document",
+            Self::SemanticSimilarity => "semantic_similarity",
+            Self::Classification => "classification",
+            Self::Clustering => "clustering",
+            Self::QuestionAnswering => "question_answering",
+            Self::FactVerification => "fact_verification",
+            Self::CodeRetrievalQuery => "code_retrieval_query",
+        }
+    }
+}
+
+/// One vector, as the model gave it: never empty, every number finite. Its length in space need not
+/// be 1: Gemini's is not where fewer than 3,072 dimensions are asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Embedding {
+    /// The numbers.
+    pub values: Vec<f32>,
+}
+
+/// The vectors of all texts of one call. Whatever else came back is a
+/// [`CallError`](super::CallError).
+#[derive(Clone, Debug, PartialEq)]
+pub struct EmbedReply {
+    /// One for each text, in the order of the texts; all of one length, which is the one asked for.
+    pub embeddings: Vec<Embedding>,
+    /// Tokens counted by the provider, of all texts together. `None`: it did not say.
+    pub usage: Option<super::Usage>,
+    /// The exact model that answered, where the provider names it.
+    pub model_version: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_types_word_is_what_files_hold() {
+        for task in TASK_TYPES {
+            let written = serde_json::to_value(task).unwrap();
+            assert_eq!(written, task.as_str());
+            assert_eq!(serde_json::from_value::<TaskType>(written).unwrap(), task);
+        }
+    }
+}
