@@ -11,6 +11,9 @@ use super::{
     needed::{Needed, needed},
 };
 
+/// A claim that met another at an equal task is said again so often, at once.
+const KEY_RACES_MAX: u32 = 3;
+
 /// What a process asks for.
 #[derive(Clone, Debug)]
 pub struct ClaimRequest {
@@ -118,7 +121,13 @@ impl Store {
     /// [`StoreError::LeaseLost`] when the process was declared lost. When the connection broke, it
     /// is not known whether tasks were taken: see [`release_unheard`](Self::release_unheard).
     pub async fn claim(&self, request: &ClaimRequest) -> Result<Claim, StoreError> {
-        claim(&self.pool, request).await
+        let mut lost = 0;
+        loop {
+            match claim(&self.pool, request).await {
+                Err(error) if error.is_key_race() && lost < KEY_RACES_MAX => lost += 1,
+                said => return said,
+            }
+        }
     }
 
     /// The same, and the connection that it came over: what was taken is read over it, since a grant
@@ -131,7 +140,13 @@ impl Store {
         request: &ClaimRequest,
     ) -> Result<(Claim, Reading), StoreError> {
         let mut connection = self.pool.acquire().await?;
-        let claim = claim(&mut connection, request).await?;
+        let mut lost = 0;
+        let claim = loop {
+            match claim(&mut connection, request).await {
+                Err(error) if error.is_key_race() && lost < KEY_RACES_MAX => lost += 1,
+                said => break said?,
+            }
+        };
         Ok((claim, Reading(connection)))
     }
 

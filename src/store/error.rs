@@ -104,7 +104,7 @@ impl StoreError {
     /// Whether the same may succeed in a moment: lost connections, restarts, deadlocks, timeouts of
     /// locks. Nothing of the failed transaction stands.
     pub fn is_passing(&self) -> bool {
-        if matches!(self, Self::NoAnswer) {
+        if matches!(self, Self::NoAnswer) || self.is_key_race() {
             return true;
         }
         let (Self::Database(error) | Self::Connect(error)) = self else {
@@ -178,8 +178,21 @@ impl StoreError {
         matches!(code.as_deref(), Some("40001" | "40P01" | "55P03"))
     }
 
+    /// Whether a claim met another, under other limits, that was just taking an equal task: said again,
+    /// it sees that one, and puts its own aside.
+    pub(super) fn is_key_race(&self) -> bool {
+        let Self::Database(error) = self else {
+            return false;
+        };
+        let constraint = error.as_database_error().and_then(|it| it.constraint());
+        constraint == Some("running_once_a_key")
+    }
+
     /// Whether the data itself is at fault, so that writing it again cannot help.
     pub fn is_about_data(&self) -> bool {
+        if self.is_key_race() {
+            return false;
+        }
         let error = match self {
             Self::Database(error) => error,
             // our own settle panicked over it

@@ -90,13 +90,14 @@ impl State {
             (Scheduled, Event::Due) => Ready,
             (Ready, Event::Claimed) => Running,
             (Running, Event::Submitted) => InBatch,
-            // Scheduled and Ready: a late paid answer completes a task that waits again.
-            (Running | InBatch | Scheduled | Ready, Event::Succeeded) => Done,
+            // Scheduled, Ready and Blocked (by an equal task that is asked): a late paid answer completes a
+            // task that waits again.
+            (Running | InBatch | Scheduled | Ready | Blocked, Event::Succeeded) => Done,
             (Running | InBatch, Event::Rescheduled) => Scheduled,
             (Running | InBatch, Event::Released | Event::Rescued) => Ready,
             (Blocked | Running | InBatch, Event::Exhausted | Event::Rejected) => Failed,
             (Running | InBatch, Event::Quarantined) => Failed,
-            (Running | InBatch | Scheduled | Ready, Event::SinkRefused) => Failed,
+            (Running | InBatch | Scheduled | Ready | Blocked, Event::SinkRefused) => Failed,
             (Failed, Event::SinkApplied) => Done,
             (Blocked | Scheduled | Ready | Running | InBatch, Event::Cancelled) => Cancelled,
             (Blocked | Scheduled | Ready | Running, Event::Expired) => Cancelled,

@@ -622,9 +622,12 @@ begin
     select t.id, t.lane, t.priority, t.est_input, t.est_output, t.attempts + 1, t.epoch + 1, t.tries, t.rescues, t.spent_ms,
            p_nonce, p_process, t.model_id, t.rung, t.call_id, v_now,
            v_now + make_interval(secs => n.call_timeout_ms / 1000.0 + 60), t.lead,
-           case when n.cache_s is not null and not n.interactive then (select k.cache_key from tidegate.tasks k where k.id = t.id) end
+           k.cache_key
       from numbered t
       join tidegate.lanes n on n.lane = t.lane
+      left join tidegate.tasks k on n.cache_s is not null and not n.interactive and k.id = t.id
+     -- in one order: claims under other limits may take equal tasks, and never wait for each other in a circle
+     order by k.cache_key
     returning *
   ), packs as materialized (
     select m.id, l.call_id as pack_id from numbered m join numbered l on l.pack = m.pack and l.lead where m.items > 1

@@ -36,6 +36,10 @@ declare
   v_turn int;
   v_dirty int[] := '{}';
   v_closed int := 0;
+  v_hits uuid[] := '{}';                     -- those whose answer is kept, and that answer
+  v_answers text[];
+  v_models text[];
+  v_versions text[];
   i int;
 begin
   if p_slots <= 0 then
@@ -153,16 +157,24 @@ begin
     return;
   end if;
 
-  -- 2. what was answered, and is forgotten since, goes back to where it asks a model
+  -- 2. what was answered, and is forgotten since, goes back to where it asks a model. The answers are read once: one that is forgotten
+  -- a moment later is given all the same
   if exists (select from unnest(v_rows) r join tidegate.lanes n on n.lane = r.lane and n.hits) then
+    select coalesce(array_agg(r.id), '{}'), array_agg(c.answer), array_agg(c.model), array_agg(c.model_version)
+      into v_hits, v_answers, v_models, v_versions
+      from unnest(v_rows) r
+      join tidegate.lanes n on n.lane = r.lane and n.hits
+      join tidegate.tasks t on t.id = r.id
+      join tidegate.result_cache c on c.key = t.cache_key and c.created_at > now() - make_interval(secs => n.cache_s);
     select array_agg((tidegate.home_lane_v1(r.id), 0, r.priority, r.id, r.est_input, r.attempts, r.epoch, r.tries, r.rescues, r.spent_ms)::tidegate.ready order by r.id)
       into v_some
       from unnest(v_rows) r
       join tidegate.lanes n on n.lane = r.lane and n.hits
-      join tidegate.tasks t on t.id = r.id
-     where not exists (select from tidegate.result_cache c where c.key = t.cache_key and c.created_at > now() - make_interval(secs => n.cache_s));
+     where r.id not in (select h from unnest(v_hits) h);
     if v_some is not null then
       update tidegate.tasks t set lane = s.lane from unnest(v_some) s where t.id = s.id;
+      -- it may have been closed when the run had ended, and not opened with the lane of what was put back
+      update tidegate.lanes n set open = true where n.lane in (select s.lane from unnest(v_some) s) and not n.open;
       perform tidegate.make_ready_v2(v_some);
       perform tidegate.wake_v1('ready');
       v_rows := array(select r from unnest(v_rows) r where r.id not in (select s.id from unnest(v_some) s));
@@ -198,7 +210,7 @@ begin
            started_at = v_now, run_at = null
       from taken k
      where t.id = k.id
-    returning t.id, t.run_id, t.item_id, t.tier, t.generation, t.max_attempts, t.expires_at <= v_now as expired, t.component, t.cache_key,
+    returning t.id, t.run_id, t.item_id, t.tier, t.generation, t.max_attempts, t.expires_at <= v_now as expired, t.component,
               case when octet_length(t.payload) <= c_small then t.payload end as payload
   ), counted as (
     insert into tidegate.run_counts (run_id, tier, state, n)
@@ -211,13 +223,13 @@ begin
   )
   select k.id, t.run_id, t.item_id, t.generation, k.lane, t.tier, k.priority, k.attempts + 1, t.max_attempts, k.epoch + 1, k.rescues,
          k.spent_ms, v_now, n.call_timeout_ms, u.definition_hash, u.worker, coalesce(t.expired, false), t.payload,
-         t.component, c.answer, c.model, c.model_version,
+         t.component, h.answer, h.model, h.model_version,
          case when n.hits then (select i.version from tidegate.items i where i.run_id = t.run_id and i.item_id = t.item_id) end
     from taken k
     join told t on t.id = k.id
     join tidegate.lanes n on n.lane = k.lane
     join tidegate.runs u on u.id = n.run_id
-    left join tidegate.result_cache c on n.hits and c.key = t.cache_key;
+    left join unnest(v_hits, v_answers, v_models, v_versions) h (id, answer, model, model_version) on h.id = k.id;
 end $$;
 alter function tidegate.claim_local_v2 set plan_cache_mode = force_generic_plan;
 alter function tidegate.claim_local_v2 set jit = off;

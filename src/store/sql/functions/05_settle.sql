@@ -49,10 +49,14 @@ begin
     returning w.id, g.n
   ), from_scheduled as (
     delete from tidegate.scheduled s using late g where g.fits and s.id = g.task returning s.id, g.n
+  ), from_followers as (
+    -- it waits for the answer of an equal task, and here is its own
+    delete from tidegate.blocked b using late g where g.fits and b.id = g.task and b.follows is not null returning b.id, g.n
   ), fates as materialized (
     select f.id, f.n, 'done' as fate, 'running' as was from fenced f
     union all select id, n, 'salvaged', 'ready' from from_ready
     union all select id, n, 'salvaged', 'scheduled' from from_scheduled
+    union all select id, n, 'salvaged', 'blocked' from from_followers
   ), told as (
     update tidegate.tasks t
        set state = 'done', finished_at = clock_timestamp(), model_used = g.model, error_class = null, last_error = null, run_at = null,

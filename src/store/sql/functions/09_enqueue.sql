@@ -67,6 +67,7 @@ declare
   v_from int[];
   v_to int[];
   v_mine boolean := p_need_tasks <> '{}';
+  v_others uuid[];
 begin
   update tidegate.runs u set ranked = u.ranked + p_ranked
    where u.id = p_run and u.state = 'loading' and u.loader_id = p_loader and u.ranked = p_from
@@ -80,23 +81,37 @@ begin
   select v_run.worker, g.component, g.item_id, g.id from unnest(p_ids, p_components, p_items, p_errors) as g (id, component, item_id, error)
    where g.error is null order by g.component, g.item_id
   on conflict do nothing;
-  delete from tidegate.open_keys k
-   where k.worker = v_run.worker and k.item_id = any (p_items) and k.task_id = any (p_ids)
-     and exists (
-       select from tidegate.runs u
-         join tidegate.tasks t on t.run_id = u.id and t.item_id = k.item_id and t.component = k.component
-        where u.worker = v_run.worker and u.id <> p_run and (u.finished_at is null or u.finished_at > v_run.created_at - interval '1 h')
-          -- done by a transaction that the run could not see as it began: its source may have been read without that answer.
-          -- The moment alone does not tell: it is stamped before its commit is seen
-          and t.state = 'done' and t.finished_at > v_run.created_at - interval '1 h'
-          and not pg_visible_in_snapshot(tidegate.full_xid_v1(t.xmin, v_run.begun), v_run.begun));
+  -- each key is looked up by all of its columns, and so that no plan can read all keys of the worker (a table that was just
+  -- filled has no statistics): hence the limits
+  v_others := array(select u.id from tidegate.runs u where u.worker = v_run.worker and u.id <> p_run
+                       and (u.finished_at is null or u.finished_at > v_run.created_at - interval '1 h'));
+  if v_others <> '{}' then
+    with answered as materialized (
+      select k.tid
+        from unnest(p_ids, p_components, p_items) as g (id, component, item_id)
+        cross join lateral (
+          select k.ctid as tid from tidegate.open_keys k
+           where k.worker = v_run.worker and k.component = g.component and k.item_id = g.item_id and k.task_id = g.id limit 1) k
+        cross join lateral (
+          select true from unnest(v_others) u (id)
+           cross join lateral (
+             select t.xmin as xid from tidegate.tasks t
+              where t.run_id = u.id and t.item_id = g.item_id and t.component = g.component
+                -- done by a transaction that the run could not see as it began: its source may have been read without that answer.
+                -- The moment alone does not tell: it is stamped before its commit is seen
+                and t.state = 'done' and t.finished_at > v_run.created_at - interval '1 h' limit 1) t
+           where not pg_visible_in_snapshot(tidegate.full_xid_v1(t.xid, v_run.begun), v_run.begun) limit 1) d
+    )
+    delete from tidegate.open_keys k where k.ctid = any (array(select a.tid from answered a));
+  end if;
   -- the lanes of what is answered already
   if exists (select from tidegate.lanes n where n.lane = any (p_lanes) and n.cache_s is not null)
      and exists (select from tidegate.result_cache c where c.key = any (p_cache_keys)) then
     select array_agg(z.lane), array_agg(tidegate.hit_lane_v1(z.lane)) into v_from, v_to
       from (select distinct g.lane from unnest(p_lanes, p_cache_keys) g (lane, cache_key)
               join tidegate.lanes n on n.lane = g.lane and n.cache_s is not null
-              join tidegate.result_cache c on c.key = g.cache_key and c.created_at > now() - make_interval(secs => n.cache_s)) z;
+              join tidegate.result_cache c on c.key = g.cache_key and c.created_at > now() - make_interval(secs => n.cache_s)
+             order by g.lane) z;
   end if;
   with given as materialized (
     select g.id, g.item_id, g.component, g.tier, g.lane as home, coalesce(f.hits, g.lane) as lane, g.priority, g.est, g.cache_key, g.category, g.error, g.of_task
@@ -106,8 +121,10 @@ begin
       left join unnest(v_from, v_to) f (lane, hits) on f.lane = g.lane
        and exists (select from tidegate.result_cache c where c.key = g.cache_key and c.created_at > now() - make_interval(secs => n.cache_s))
   ), keyed as materialized (
-    select k.component, k.item_id, k.task_id from tidegate.open_keys k
-     where k.worker = v_run.worker and k.item_id = any (p_items) and k.task_id = any (p_ids)
+    select g.component, g.item_id, g.id as task_id from given g
+     cross join lateral (
+       select from tidegate.open_keys k
+        where k.worker = v_run.worker and k.component = g.component and k.item_id = g.item_id and k.task_id = g.id limit 1) k
   ), needed as materialized (
     -- of a step that waits in another run, or was answered there meanwhile, the answer of that one
     select u.task_id, u.component,
@@ -117,9 +134,13 @@ begin
       from unnest(p_need_tasks, p_need_components, p_need_of, p_need_settled) as u (task_id, component, of_task, settled)
       left join given g on v_mine and g.id = u.of_task
       left join keyed k on v_mine and k.task_id = u.of_task
-      left join tidegate.open_keys o on v_mine and not u.settled and k.task_id is null and o.worker = v_run.worker and o.component = u.component and o.item_id = g.item_id
+      left join lateral (
+        select o.task_id from tidegate.open_keys o
+         where v_mine and not u.settled and k.task_id is null and o.worker = v_run.worker and o.component = u.component and o.item_id = g.item_id limit 1) o on true
   ), waits as materialized (
-    select z.task_id, z.of_task, z.due from needed z left join tidegate.tasks s on s.id = z.of_task where s.state is distinct from 'done'
+    select z.task_id, z.of_task, z.due
+      from needed z left join lateral (select s.state from tidegate.tasks s where s.id = z.of_task limit 1) s on true
+     where s.state is distinct from 'done'
   ), born as (
     insert into tidegate.tasks (id, run_id, worker, component, item_id, category, tier, priority, model, fallback_models, state, max_attempts,
                                 cache_key, est_tokens, lane, finished_at, error_class, last_error, reprocess_of)
@@ -191,3 +212,4 @@ begin
   update tidegate.runs u set state = 'cancelled', loader_id = null, finished_at = clock_timestamp() where u.id = any (v_runs);
   return array_length(v_runs, 1);
 end $$;
+alter function tidegate.enqueue_ranked_v2 set jit = off;
