@@ -8,6 +8,7 @@ use super::{CliError, Context, Exit, fleet, stop};
 use crate::{
     definition::{Definition, Folder},
     engine::{AskError, Interactive, Question, Registry, Told},
+    llm::Chunk,
     model::ModelId,
     task::Item,
 };
@@ -41,6 +42,9 @@ pub(super) struct Args {
     /// Tokens of the answer at most
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_output_tokens: Option<u32>,
+    /// Show the answer as it is written; with --json an object a piece, the last one whole
+    #[arg(long)]
+    stream: bool,
     /// Take no kept answer, and keep none
     #[arg(long)]
     no_cache: bool,
@@ -67,13 +71,13 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
             let asking =
                 Interactive::open(opened.store.clone(), opened.settings.clone(), providers).await?;
             let told = tokio::select! {
-                told = asking.ask(&question) => Some(told),
+                told = answered(&asking, &question, args.stream, context) => Some(told),
                 () = stopped.cancelled() => None,
             };
             // what was paid for is written down, whatever came of it
             asking.close().await?;
             match told {
-                Some(told) => tell(context, told, args.schema.is_some()),
+                Some(told) => tell(context, told, &args),
                 None => Err(CliError::input(
                     "stopped before there was an answer",
                     "ask again",
@@ -161,7 +165,28 @@ fn from_stdin() -> Result<String, CliError> {
     Ok(text)
 }
 
-fn tell(context: &Context, told: Result<Told, AskError>, is_json: bool) -> Result<Exit, CliError> {
+/// The answer; where it is streamed, its pieces are written as they come.
+async fn answered(
+    asking: &Interactive,
+    question: &Question,
+    stream: bool,
+    context: &Context,
+) -> Result<Told, AskError> {
+    if !stream {
+        return asking.ask(question).await;
+    }
+    let printer = &context.printer;
+    let write = |chunk: Chunk| {
+        // whoever closed stdout reads no more; the answer is kept all the same
+        let _ = match printer.is_json() {
+            true => printer.object(&json!({ "chunk": chunk.text })),
+            false => printer.text(&chunk.text),
+        };
+    };
+    asking.stream(question, &write).await
+}
+
+fn tell(context: &Context, told: Result<Told, AskError>, args: &Args) -> Result<Exit, CliError> {
     let told = told.map_err(|error| match error {
         AskError::Store(error) => CliError::from(error),
         AskError::Input(words) => CliError::input(words, "ask in another way"),
@@ -191,10 +216,15 @@ fn tell(context: &Context, told: Result<Told, AskError>, is_json: bool) -> Resul
         }))?;
         return Ok(Exit::Ok);
     }
-    match text {
-        Some(text) if !is_json => printer.line(text.trim_end_matches('\n'))?,
-        _ => printer.line(told.answer.get())?,
+    if args.stream {
+        printer.line("")?;
+        return Ok(Exit::Ok);
     }
+    match text {
+        Some(text) if args.schema.is_none() => printer.text(text.trim_end_matches('\n'))?,
+        _ => printer.text(told.answer.get())?,
+    }
+    printer.line("")?;
     Ok(Exit::Ok)
 }
 

@@ -168,6 +168,20 @@ impl Printer {
         self.write(&pairs_text(pairs))
     }
 
+    /// Text of somebody else's: on a terminal its control characters are shown escaped, but for those that
+    /// end lines and tabs; to a file or a pipe it goes as it is.
+    ///
+    /// # Errors
+    /// As [`line`](Self::line).
+    pub(super) fn text(&self, text: &str) -> Result<(), CliError> {
+        match self.stdout_is_terminal {
+            true => self.write(&escape(text, |c| {
+                c.is_control() && !matches!(c, '\n' | '\t')
+            })),
+            false => self.write(text),
+        }
+    }
+
     /// Text as it is, for screens that are redrawn: the caller has made it plain.
     ///
     /// # Errors

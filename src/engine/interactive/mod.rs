@@ -12,11 +12,13 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
+mod listening;
 mod tries;
 mod words;
 
 pub use words::{AskError, Question, Told};
 
+use listening::Listening;
 use tries::Tries;
 
 use super::{
@@ -30,7 +32,7 @@ use super::{
 use crate::{
     cache,
     definition::estimated_request_tokens,
-    llm::{Exchange, Reply, Request},
+    llm::{Chunk, Exchange, Reply, Request},
     provider::{CallLimits, Provider},
     store::{
         self, Store, StoreError,
@@ -105,6 +107,27 @@ impl Interactive {
     /// # Errors
     /// [`AskError`] says whose fault it is.
     pub async fn ask(&self, question: &Question) -> Result<Told, AskError> {
+        self.told(question, None).await
+    }
+
+    /// Asks, and hands on each piece of the answer as it arrives. A kept answer is one piece. What breaks
+    /// before the first piece is asked again; after it the pieces are part of no answer, and that is told.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub async fn stream(
+        &self,
+        question: &Question,
+        chunks: &(dyn Fn(Chunk) + Send + Sync),
+    ) -> Result<Told, AskError> {
+        self.told(question, Some(&Listening::new(chunks))).await
+    }
+
+    async fn told(
+        &self,
+        question: &Question,
+        listening: Option<&Listening<'_>>,
+    ) -> Result<Told, AskError> {
         let request = guarded(|| question.handler.request(&question.item))
             .and_then(|made| made.map_err(|error| error.0))
             .map_err(AskError::Input)?;
@@ -123,6 +146,10 @@ impl Interactive {
             && let Some(hit) = self.shared.store.kept_answer(&key, age_s, WORKER).await?
         {
             let answer = Answer::json(hit.answer).map_err(|it| AskError::Input(it.to_string()))?;
+            if let Some(listening) = listening {
+                let text = serde_json::from_str(answer.get());
+                listening.hear(text.unwrap_or_else(|_| answer.get().to_owned()));
+            }
             return Ok(Told {
                 answer,
                 model: hit.model,
@@ -139,7 +166,9 @@ impl Interactive {
             .new_ask(question, &request, &names, &key, age_s)
             .await?;
         self.shared.store.ask(&ask).await?;
-        let told = self.until_answered(question, &request, ask.task).await;
+        let told = self
+            .until_answered(question, &request, ask.task, listening)
+            .await;
         if told.is_err() {
             // whatever stands of it is over; one that ended already stays as it is
             self.shared.store.cancel(&[ask.task]).await?;
@@ -179,6 +208,7 @@ impl Interactive {
         question: &Question,
         request: &Request,
         task: Uuid,
+        listening: Option<&Listening<'_>>,
     ) -> Result<Told, AskError> {
         let began = Instant::now();
         let mut calling = Duration::ZERO;
@@ -205,7 +235,7 @@ impl Interactive {
             let rung = claimed.rung;
             let member = tried.member(self.life.read().await.id, claimed, &question.item);
             let sent_at = Instant::now();
-            let called = self.call(question, request, &member).await;
+            let called = self.call(question, request, &member, listening).await;
             let latency = sent_at.elapsed();
             calling += latency;
             let failed = match called {
@@ -229,7 +259,10 @@ impl Interactive {
                 Err(failed) => failed,
             };
             let mut outcome = member.failed(failed.clone(), latency);
-            let step = tried.after(&mut outcome, rung);
+            let step = match listening.is_some_and(Listening::has_heard) {
+                true => tries::give_up(&mut outcome),
+                false => tried.after(&mut outcome, rung),
+            };
             self.hand_on(outcome).await?;
             match step {
                 None => {
@@ -249,6 +282,7 @@ impl Interactive {
         question: &Question,
         request: &Request,
         member: &Member,
+        listening: Option<&Listening<'_>>,
     ) -> Result<(Answer, Reply), Failed> {
         let (entry, wire_name) = member.claimed.model.split_once('/').unwrap_or_default();
         let Some(provider) = self.shared.providers.get(entry) else {
@@ -258,7 +292,14 @@ impl Interactive {
             timeout: question.timeout,
             ..CallLimits::default()
         };
-        let Exchange { answer, .. } = provider.generate(wire_name, request, &limits).await;
+        let exchange = match listening {
+            None => provider.generate(wire_name, request, &limits).await,
+            Some(listening) => {
+                let hear = |chunk: Chunk| listening.hear_chunk(chunk);
+                provider.stream(wire_name, request, &limits, &hear).await
+            }
+        };
+        let Exchange { answer, .. } = exchange;
         let reply = answer.map_err(|error| failure_of(&error))?;
         match member.judged(question.handler.as_ref(), &question.item, &reply) {
             Ok(answer) => Ok((answer, reply)),

@@ -67,3 +67,11 @@ impl Tries {
         }
     }
 }
+
+/// It is over: who listened has heard a part of an answer that does not come.
+pub(super) fn give_up(outcome: &mut Outcome) -> Option<Duration> {
+    if let Closing::Open { attempt, .. } = &mut outcome.closing {
+        attempt.fate = Fate::Fail;
+    }
+    None
+}
