@@ -6,6 +6,7 @@ mod cache;
 mod care;
 mod claim;
 mod enqueue;
+mod equal;
 mod forecast;
 mod limits;
 mod load;

@@ -120,7 +120,7 @@ create or replace view tidegate.lane_waits as
     from tidegate.lanes n
     join tidegate.runs u on u.id = n.run_id
     left join tidegate.worker_pauses z on z.worker = u.worker
-    left join tidegate.run_pacing y on y.run_id = u.id and y.next_at > now()
+    left join tidegate.run_pacing y on y.run_id = u.id and y.next_at > now() and n.ladder <> '{}'
     left join lateral (
       -- less is left than one answer of its cheapest model may cost; a model without a price is not asked under a budget
       select l.limit_id, l.window_kind, q.least
@@ -241,10 +241,11 @@ create or replace view tidegate.scaling as
          coalesce(sum(z.tasks) filter (where z.state = 'ready' and z.can_start), 0)::bigint as startable,
          max(z.oldest_seconds) as oldest_ready_seconds
     from (select u.worker, c.state, c.tasks,
-                 -- some lane of the tier has an open model, or asks none
+                 -- some lane of the tier has an open model, or asks none and holds something
                  exists (select from tidegate.lanes n
                           where n.run_id = u.id and n.tier = c.tier and n.open
-                            and (n.ladder = '{}' or exists (select from tidegate.model_gates g where g.model_id = any (n.ladder) and g.closed_by is null))) as can_start,
+                            and (n.ladder = '{}' and exists (select from tidegate.segments s where s.lane = n.lane and s.open)
+                                 or exists (select from tidegate.model_gates g where g.model_id = any (n.ladder) and g.closed_by is null))) as can_start,
                  -- the oldest waiting row's segment tells within seconds
                  (select extract(epoch from now() - min(s.created_at)) from tidegate.lanes n join tidegate.segments s on s.lane = n.lane and s.open
                    where n.run_id = u.id and n.tier = c.tier and c.state = 'ready')::float8 as oldest_seconds

@@ -272,7 +272,7 @@ begin
              max_attempts = coalesce(g.attempts, p_worker.max_attempts), run_at = case when v_state <> 'ready' then g.run_at end,
              run_id = p_worker.run_id, lane = p_worker.lanes[coalesce(g.tier, 0) + 1], state = v_state, cache_key = null,
              model = z.names[1], fallback_models = coalesce(z.names[2:], '{}'),
-             attempts = 0, tries = '{}', spent_ms = 0, error_class = null, last_error = null,
+             attempts = 0, tries = '{}', spent_ms = 0, rescues = 0, error_class = null, last_error = null,
              claims = 0                      -- from here on: late answers to the former payload are none to this
         from (select array_agg(m.model order by r.rung) as names
                 from tidegate.lanes n cross join lateral unnest(n.ladder) with ordinality r (model_id, rung)

@@ -31,6 +31,23 @@ create or replace function tidegate.audit_v1() returns table (o_what text, o_n b
     select 'blocked by needs that are not there', b.id from tidegate.blocked b
      where b.needs <> (select count(*) from tidegate.needs n where n.task_id = b.id)
     union all
+    select 'waits for an equal task, and for something else', b.id from tidegate.blocked b
+     where b.follows is not null and (b.needs > 0 or b.unrendered)
+    union all
+    -- nothing lets it go: it needs nothing, is rendered, and follows nobody
+    select 'blocked by nothing', b.id from tidegate.blocked b where b.follows is null and b.needs = 0 and not b.unrendered
+    union all
+    select 'a pack that not one call leads', min(c.task_id::text)::uuid from tidegate.calls c
+     where c.pack_id is not null group by c.pack_id
+    having count(*) filter (where c.lead) > 1 or (count(*) filter (where c.lead) = 0 and bool_and(c.ended_at is not null))
+    union all
+    select 'in a pack of others', c.task_id from tidegate.calls c
+      join tidegate.calls l on l.id = c.pack_id and l.started_at = c.started_at
+     where (c.worker, c.component, c.run_id, c.tier, c.model, c.process_id) is distinct from (l.worker, l.component, l.run_id, l.tier, l.model, l.process_id)
+    union all
+    select 'its call is led by none', r.id from tidegate.running r
+     where not r.lead and not exists (select from tidegate.calls c where c.id = r.call_id and c.started_at = r.granted_at and c.pack_id is not null)
+    union all
     select 'failed, but not in its book', t.id from tidegate.tasks t
      where t.state = 'failed' and not exists (select from tidegate.failed r where r.id = t.id)
     union all

@@ -1,6 +1,6 @@
 -- Answers that are kept, and tasks that need no call of their own: what they would ask is answered already, or an equal task is asking.
 
--- The lane of tasks whose answer is kept already, beside this one: it asks no model.
+-- The lane of tasks whose answer is kept already, beside this one: it asks no model. Of several lanes it is asked in their order.
 create or replace function tidegate.hit_lane_v1(p_lane int) returns int language plpgsql as $$
 declare
   v_lane int;
@@ -54,7 +54,7 @@ begin
     into v_tids, v_ids, v_hits
     from more m where (m.hit or m.asked) and m.id <> all (p_ids);
   select array_agg(z.lane), array_agg(tidegate.hit_lane_v1(z.lane)) into v_from, v_to
-    from (select distinct t.lane from unnest(v_ids, v_hits) g (id, hit) join tidegate.tasks t on t.id = g.id where g.hit) z;
+    from (select distinct t.lane from unnest(v_ids, v_hits) g (id, hit) join tidegate.tasks t on t.id = g.id where g.hit order by t.lane) z;
   with locked as materialized (
     select w.ctid as tid from tidegate.ready w where w.ctid = any (v_tids) for update skip locked
   ), taken as (
@@ -115,7 +115,7 @@ begin
   select array_agg(r.id) filter (where r.hit), array_agg(r.id) filter (where not r.hit and r.nth = 1) into v_hit, v_next from ranked r;
   if v_hit is not null then
     select array_agg(z.lane), array_agg(tidegate.hit_lane_v1(z.lane)) into v_from, v_to
-      from (select distinct t.lane from tidegate.tasks t where t.id = any (v_hit)) z;
+      from (select distinct t.lane from tidegate.tasks t where t.id = any (v_hit) order by t.lane) z;
     update tidegate.blocked b set lane = f.home from unnest(v_from, v_to) f (lane, home) where b.id = any (v_hit) and b.lane = f.lane;
     update tidegate.tasks t set lane = f.home from unnest(v_from, v_to) f (lane, home) where t.id = any (v_hit) and t.lane = f.lane;
   end if;
@@ -139,7 +139,7 @@ begin
     return;
   end if;
   select array_agg(z.lane), array_agg(tidegate.hit_lane_v1(z.lane)) into v_from, v_to
-    from (select distinct t.lane from tidegate.tasks t where t.id = any (v_hit)) z;
+    from (select distinct t.lane from tidegate.tasks t where t.id = any (v_hit) order by t.lane) z;
   update tidegate.blocked b set lane = f.home from unnest(v_from, v_to) f (lane, home) where b.id = any (v_hit) and b.lane = f.lane;
   update tidegate.tasks t set lane = f.home from unnest(v_from, v_to) f (lane, home) where t.id = any (v_hit) and t.lane = f.lane;
 end $$;
@@ -175,9 +175,13 @@ begin
   select date_trunc('day', g.at), g.worker, sum(g.hits), sum(g.misses), sum(g.entries), sum(g.bytes) from gone g group by 1, 2;
   select coalesce(sum(c.entries), 0), coalesce(sum(c.bytes), 0) into v_entries, v_bytes from tidegate.cache_uses c;
   if v_entries > p_entries or v_bytes > p_bytes then
-    with old as materialized (
-      select c.key from tidegate.result_cache c order by c.used_at
-       limit case when v_bytes > p_bytes then p_limit else least(p_limit, v_entries - p_entries) end for update skip locked
+    with oldest as materialized (
+      select c.key, c.bytes, c.used_at from tidegate.result_cache c order by c.used_at limit p_limit for update skip locked
+    ), old as materialized (
+      -- no more than it must
+      select z.key
+        from (select o.key, row_number() over w as nth, sum(o.bytes) over w - o.bytes as before from oldest o window w as (order by o.used_at, o.key)) z
+       where z.nth <= v_entries - p_entries or z.before < v_bytes - p_bytes
     ), gone as (
       delete from tidegate.result_cache c using old o where c.key = o.key returning c.worker, c.bytes
     ), counted as (

@@ -66,11 +66,13 @@ begin
         from tidegate.tasks t
        where t.id = any (v_left) and t.run_id = p_run and t.state in ('blocked', 'scheduled', 'ready')
     ), wanted as materialized (
+      -- what is answered already stands in a lane beside its own, and stays there where its own does
       select d.id, d.lane, d.priority, d.tier, d.tier_now, n.lane as lane_now, n.ladder as ladder_now, n.ladder <> o.ladder as other_ladder
         from due d
         join tidegate.lanes n on n.lane = p_lanes[d.tier_now + 1]
-        join tidegate.lanes o on o.lane = d.lane
-       where n.lane <> d.lane
+        join tidegate.lanes h on h.lane = d.lane
+        join tidegate.lanes o on o.lane = case when h.hits then tidegate.home_lane_v1(d.id) else d.lane end
+       where n.lane <> o.lane
     ), from_ready as (
       delete from tidegate.ready w using wanted o
        where w.lane = o.lane and w.priority = o.priority and w.id = o.id
@@ -88,6 +90,8 @@ begin
       update tidegate.tasks t
          set tier = o.tier_now, lane = o.lane_now, model = z.names[1], fallback_models = coalesce(z.names[2:], '{}'),
              tries = case when o.other_ladder then '{}' else t.tries end,
+             -- the key names the models of the former ladder: an answer of others is none to it
+             cache_key = case when o.other_ladder then null else t.cache_key end,
              -- a task that came with its own number of attempts keeps it
              max_attempts = case when o.other_ladder and t.payload is null and o.ladder_now <> '{}'
                                  then t.attempts + c_calls_per_model * array_length(o.ladder_now, 1) else t.max_attempts end
@@ -131,7 +135,8 @@ end $$;
 create or replace function tidegate.retier_outlook_v1(p_run uuid, p_priorities float8[], p_items text[], p_ids uuid[])
 returns table (o_from smallint, o_ladder int[], o_to smallint, o_n bigint) language sql stable as $$
   select z.tier, n.ladder, z.tier_now, count(*)
-    from (select t.tier, t.lane, tidegate.tier_of_v1(t.priority, t.item_id, t.id, p_priorities, p_items, p_ids) as tier_now
+    from (select t.tier, case when (select h.hits from tidegate.lanes h where h.lane = t.lane) then tidegate.home_lane_v1(t.id) else t.lane end as lane,
+                 tidegate.tier_of_v1(t.priority, t.item_id, t.id, p_priorities, p_items, p_ids) as tier_now
             from tidegate.tasks t where t.run_id = p_run and t.state in ('blocked', 'scheduled', 'ready')) z
     join tidegate.lanes n on n.lane = z.lane
    group by 1, 2, 3 order by 1, 3
