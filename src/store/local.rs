@@ -18,6 +18,8 @@ pub struct LocalRequest {
     pub programs: Vec<String>,
     /// Workers it serves. `None`: all.
     pub workers: Option<Vec<String>>,
+    /// Only tasks whose answer is kept already: there is nothing to do for them, so that they need no slot.
+    pub kept: bool,
 }
 
 /// One local task taken.
@@ -220,12 +222,13 @@ impl Store {
                       o_call_timeout_ms as "timeout_ms!", o_definition as "definition!", o_worker as "worker!",
                       o_expired as "expired!", o_payload as payload, o_component as "component!", o_answer as answer, o_model as model,
                       o_model_version as model_version, o_version as version
-                 from tidegate.claim_local_v2($1, $2, $3, $4, $5)"#,
+                 from tidegate.claim_local_v3($1, $2, $3, $4, $5, $6)"#,
             request.process,
             i32::try_from(request.slots).unwrap_or(i32::MAX),
             request.nonce,
             &request.programs,
             request.workers.as_deref(),
+            request.kept,
         )
         .fetch_all(&self.pool)
         .await?;

@@ -1,10 +1,13 @@
 //! `tidegate bench`: how fast it is on this machine and this server, beside a raw SQL control.
 
 mod fleet;
+mod folder;
 mod latency;
 mod limits;
 mod queue;
 mod report;
+mod saving;
+mod workers;
 
 use clap::Subcommand;
 
@@ -43,6 +46,18 @@ enum Action {
                       tidegate bench limits --claims --processes 16"
     )]
     Limits(limits::Args),
+    /// Measure what is not asked: answers kept, packs, equal work, the time of a few hundred pages, the
+    /// cache at a million entries; by the provider's own log
+    #[command(
+        after_help = "Everything happens in databases of their own on the same server, dropped afterwards. The provider\n\
+                      is our simulator. Each figure is told with its bar, and whether it is met. Exit 3: a number of\n\
+                      calls is not what it must be (a time depends on the machine, and changes no exit code).\n\n\
+                      Examples:\n  \
+                      tidegate bench saving\n  \
+                      tidegate bench saving --case again,packs --json\n  \
+                      tidegate bench saving --case again --items 1000000"
+    )]
+    Saving(saving::Args),
     /// A process of a bench
     #[command(hide = true)]
     Worker(fleet::Args),
@@ -52,6 +67,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
     match args.action {
         Action::Queue(args) => Box::pin(queue::run(args, context)).await,
         Action::Limits(args) => Box::pin(limits::run(args, context)).await,
+        Action::Saving(args) => Box::pin(saving::run(args, context)).await,
         Action::Worker(args) => Box::pin(fleet::run(args, context)).await,
     }
 }

@@ -59,7 +59,7 @@ async fn a_provider_that_is_not_ours_is_asked_or_it_is_said_how_to_get_it() {
 }
 
 /// Databases of benches on the server; a killed one may have left its own.
-async fn scratches(db: &TestDb) -> Vec<String> {
+pub(super) async fn scratches(db: &TestDb) -> Vec<String> {
     sqlx::query_scalar(
         "select datname::text from pg_database where datname like 'tidegate_bench_%'",
     )

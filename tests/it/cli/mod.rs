@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bench_limits;
+mod bench_saving;
 mod budget;
 mod by_hand;
 mod content_generation;

@@ -199,7 +199,7 @@ async fn f34_hot_statements_read_a_bounded_number_of_pages_of_a_big_history() {
         .expect("registered");
     script(&fleet, "select tidegate.enqueue_many_v1('w', array_agg(tidegate.uuid_v7()), array_agg(n::text)) from generate_series(1, 30000) n").await;
 
-    let local = format!("select * from tidegate.claim_local_v2('{process}', 10, 7, '{{w}}', null)");
+    let local = format!("select * from tidegate.claim_local_v3('{process}', 10, 7, '{{w}}', null)");
     let settle = format!(
         "select * from tidegate.settle_done_v1('{process}', {})",
         settled(&held[..20])
@@ -212,7 +212,7 @@ async fn f34_hot_statements_read_a_bounded_number_of_pages_of_a_big_history() {
     for statistics in ["of empty tables", "true ones"] {
         for (what, statement, pages, fetched) in [
             ("claim_v4", a_claim(process, 10), 1_500, 1_500),
-            ("claim_local_v2", local.clone(), 1_500, 1_500),
+            ("claim_local_v3", local.clone(), 1_500, 1_500),
             ("settle_done_v1", settle.clone(), 4_000, 1_500),
             ("settle_open_v1", open.clone(), 4_000, 1_500),
             (

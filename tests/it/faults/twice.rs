@@ -55,6 +55,7 @@ async fn take(store: &Store, slots: u32) -> (uuid::Uuid, Vec<LocalTask>) {
         nonce: rand::random(),
         programs: vec!["w".to_owned()],
         workers: None,
+        kept: false,
     };
     (process, store.claim_local(&request).await.expect("a claim"))
 }

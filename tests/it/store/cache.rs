@@ -38,6 +38,7 @@ async fn hits(store: &Store, process: Uuid) -> Vec<LocalTask> {
         nonce: rand::random(),
         programs: Vec::new(),
         workers: None,
+        kept: false,
     };
     store.claim_local(&request).await.expect("a claim")
 }

@@ -44,6 +44,7 @@ async fn take(store: &Store, process: Uuid, slots: u32) -> Vec<LocalTask> {
         nonce: rand::random(),
         programs: vec!["thumbs".to_owned()],
         workers: None,
+        kept: false,
     };
     store.claim_local(&request).await.expect("a claim")
 }

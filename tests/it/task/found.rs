@@ -50,6 +50,7 @@ async fn take(world: &World<'_>) -> Vec<LocalTask> {
         nonce: rand::random(),
         programs: vec![world.workers[1].clone()],
         workers: None,
+        kept: false,
     };
     world.store.claim_local(&request).await.expect("a claim")
 }

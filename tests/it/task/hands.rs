@@ -114,6 +114,7 @@ impl World<'_> {
                     nonce,
                     programs: vec![worker],
                     workers: None,
+                    kept: false,
                 };
                 let taken = self.store.claim_local(&request).await.expect("a claim");
                 let claim = |task: tidegate::store::local::LocalTask| {

@@ -6,16 +6,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    folder::Folder,
     measure::{Halved, measure},
     provider::Provider,
     report::Measured,
     scenario::{Known, Scene},
-    told::{ITEMS, WORKER, provider as provider_row},
-    workers::Fleet,
+    told::{ITEMS, WORKER, provider as provider_row, settings},
 };
 use crate::{
-    cli::{CliError, Printer},
+    cli::{
+        CliError, Printer,
+        bench::{folder::Folder, workers::Fleet},
+    },
     client::{LoadOptions, Loader},
     definition::Definition,
     engine::Registry,
@@ -123,10 +124,9 @@ impl Case {
             let mut fleet = Fleet::start(
                 &world.store,
                 &world.url,
-                &world.provider.base_url(),
                 &world.folder.0,
+                &settings(&world.provider.base_url(), lease_s),
                 (self.processes, self.slots),
-                lease_s,
             )
             .await?;
             let ran = Box::pin(self.once(world, &mut fleet)).await;

@@ -8,13 +8,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     case::loader,
     claimer::{Claim, SLOTS, at, claim_all, sorted},
-    folder::Folder,
     optimum::{Quota, last_start},
     scenario::{Known, Scene, Window},
     told::provider,
 };
 use crate::{
-    cli::{CliError, Printer},
+    cli::{CliError, Printer, bench::folder::Folder},
     store::{self, Store, bench::Scratch, migrate},
 };
 

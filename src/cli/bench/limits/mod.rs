@@ -6,7 +6,6 @@
 mod case;
 mod claimer;
 mod claims;
-mod folder;
 mod measure;
 mod nginx;
 mod optimum;
@@ -14,7 +13,6 @@ mod provider;
 mod report;
 mod scenario;
 mod told;
-mod workers;
 
 use std::time::Duration;
 

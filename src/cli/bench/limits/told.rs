@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::scenario::{Known, Model, P99, Scene, Window};
 use crate::{
-    cli::CliError,
+    cli::{CliError, bench::workers::KEY_VARIABLE},
     definition::{Definition, Folder},
     simulator::{self, ModelSettings, WindowKind},
     store::model::{ModelRow, ProviderRow},
@@ -15,8 +15,6 @@ use crate::{
 pub(super) const WORKER: &str = "bench_limits";
 /// The provider entry.
 pub(super) const ENTRY: &str = "bench";
-/// The variable the workers find their key in; its value is no secret.
-pub(super) const KEY_VARIABLE: &str = "TIDEGATE_BENCH_KEY";
 /// The file of the items.
 pub(super) const ITEMS: &str = "items.jsonl";
 
@@ -115,6 +113,13 @@ impl Scene {
         }
         Ok(Definition::check(&Folder::read(folder)?, &[])?)
     }
+}
+
+/// The workers' settings. `lease_s`: how long a process that died keeps what it held.
+pub(super) fn settings(base_url: &str, lease_s: u32) -> String {
+    format!(
+        "[work]\nlease_s = {lease_s}\n[providers.{ENTRY}]\nkind = \"gemini\"\nbase_url = {base_url:?}\napi_key_env = {KEY_VARIABLE:?}\n"
+    )
 }
 
 /// The provider, as the database is told of it.

@@ -1,12 +1,13 @@
 -- Claim of local work: tasks that ask no model, so that nothing is admitted and no lock is shared. Processes go past each
 -- other's rows (SKIP LOCKED) and need not wait. Tasks whose answer is kept already come with it (o_answer, and who gave it). The order is that of claim_v4: fair share among runs, tier mix, component
 -- priority, priority, oldest; the shares are dealt by systematic sampling (twin: `priority::quota`).
-create or replace function tidegate.claim_local_v2(
+create or replace function tidegate.claim_local_v3(
   p_process uuid,
   p_slots int,
   p_nonce bigint,
   p_programs text[],                         -- workers whose handler this process brought
   p_workers text[] default null,             -- null: all
+  p_kept boolean default false,              -- only tasks whose answer is kept already: they need no slot, and many go at once
   p_offset float8 default null               -- tests: the sampling offset in [0, 1)
 ) returns table (
   o_task uuid, o_run uuid, o_item text, o_generation int, o_lane int, o_tier smallint, o_priority float8, o_attempt int,
@@ -56,7 +57,7 @@ begin
             from (select n.run_id, n.tier, u.weight::float8 as weight, coalesce(u.mix[n.tier + 1], 1)::float8 as mix,
                          count(*) over (partition by n.run_id)::float8 as tiers
                     from (select distinct n.run_id, n.tier from tidegate.lanes n
-                           where n.open and n.ladder = '{}'
+                           where n.open and n.ladder = '{}' and (n.hits or not p_kept)
                              -- a probe a lane: there may be thousands of segments
                              and (select true from tidegate.segments s where s.lane = n.lane and s.open limit 1)) n
                     join tidegate.runs u on u.id = n.run_id and u.state = 'active'
@@ -67,7 +68,7 @@ begin
   end if;
   -- 0. a task whose process died twice (a literal 2: partial indexes know it) is taken alone of its kind: if it kills
   -- again, it was not for its neighbours
-  if not exists (select from tidegate.running r where r.process_id = p_process and r.rescues >= 2) then
+  if not p_kept and not exists (select from tidegate.running r where r.process_id = p_process and r.rescues >= 2) then
     with one as materialized (
       select w.ctid as tid from tidegate.ready w
         join tidegate.lanes n on n.lane = w.lane
@@ -100,7 +101,7 @@ begin
       continue when v_want <= 0;
       for v_lane in
         select n.lane from tidegate.lanes n join tidegate.runs u on u.id = n.run_id
-         where n.run_id = c_run[i] and n.tier = c_tier[i] and n.open and n.ladder = '{}'
+         where n.run_id = c_run[i] and n.tier = c_tier[i] and n.open and n.ladder = '{}' and (n.hits or not p_kept)
            and (not n.program or u.worker = any (p_programs))
          order by n.component_priority, n.lane
       loop
@@ -152,7 +153,7 @@ begin
   if v_rows = '{}' then
     -- so many used-up segments stood before those that hold something: they are closed now
     if v_closed >= 30 then
-      return query select * from tidegate.claim_local_v2(p_process, p_slots, p_nonce, p_programs, p_workers, p_offset);
+      return query select * from tidegate.claim_local_v3(p_process, p_slots, p_nonce, p_programs, p_workers, p_kept, p_offset);
     end if;
     return;
   end if;
@@ -179,7 +180,7 @@ begin
       perform tidegate.wake_v1('ready');
       v_rows := array(select r from unnest(v_rows) r where r.id not in (select s.id from unnest(v_some) s));
       if v_rows = '{}' then
-        return query select * from tidegate.claim_local_v2(p_process, p_slots, p_nonce, p_programs, p_workers, p_offset);
+        return query select * from tidegate.claim_local_v3(p_process, p_slots, p_nonce, p_programs, p_workers, p_kept, p_offset);
         return;
       end if;
     end if;
@@ -231,9 +232,9 @@ begin
     join tidegate.runs u on u.id = n.run_id
     left join unnest(v_hits, v_answers, v_models, v_versions) h (id, answer, model, model_version) on h.id = k.id;
 end $$;
-alter function tidegate.claim_local_v2 set plan_cache_mode = force_generic_plan;
-alter function tidegate.claim_local_v2 set jit = off;
-alter function tidegate.claim_local_v2 set enable_mergejoin = off;
-alter function tidegate.claim_local_v2 set enable_seqscan = off;
-alter function tidegate.claim_local_v2 set enable_bitmapscan = off;
-alter function tidegate.claim_local_v2 set enable_sort = off;
+alter function tidegate.claim_local_v3 set plan_cache_mode = force_generic_plan;
+alter function tidegate.claim_local_v3 set jit = off;
+alter function tidegate.claim_local_v3 set enable_mergejoin = off;
+alter function tidegate.claim_local_v3 set enable_seqscan = off;
+alter function tidegate.claim_local_v3 set enable_bitmapscan = off;
+alter function tidegate.claim_local_v3 set enable_sort = off;

@@ -1,25 +1,30 @@
-//! Fetching: claims for all free slots, and starts a call for each task taken.
+//! Fetching: claims for all free slots, and starts a call for each task taken. `local` takes what calls no model.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+mod local;
 
 use super::{
     Shared, TROUBLE_PAUSE_MAX,
     call::Call,
     fallback::{self, Fallbacks},
     heartbeat::Lease,
-    local::LocalRun,
     member::Member,
     nonce, pause,
     settle::Outcome,
 };
+use local::Kept;
+
 use crate::store::{
     StoreError,
     claim::{ClaimRequest, TaskBody},
-    local::{LocalRequest, LocalTask},
 };
 
 /// No claim outlives its statement's and its locks' time limits.
@@ -27,6 +32,14 @@ const UNHEARD_FOR: Duration = Duration::from_secs(75);
 
 /// Processes that wait for the same moment come one after the other within so long.
 const OPENING_JITTER: Duration = Duration::from_millis(20);
+
+/// What one turn came to.
+struct Turn {
+    /// Tasks taken.
+    taken: usize,
+    /// There is probably more to take at once.
+    more: bool,
+}
 
 /// At most one claim in flight per process, for all its free slots.
 pub(super) struct Fetcher {
@@ -38,6 +51,8 @@ pub(super) struct Fetcher {
     unheard: Vec<(i64, Instant)>,
     idle: Duration,
     local_first: bool,
+    /// One batch of kept answers at a time is handed on: a slow database holds the next back.
+    handing: Arc<Semaphore>,
     fallbacks: Fallbacks,
 }
 
@@ -57,6 +72,7 @@ impl Fetcher {
             unheard: Vec::new(),
             idle,
             local_first: false,
+            handing: Arc::new(Semaphore::new(1)),
             fallbacks: Fallbacks::default(),
         }
     }
@@ -77,8 +93,10 @@ impl Fetcher {
                 return Ok(());
             };
             match self.turn(free).await {
-                Ok(taken) if taken == free => continue,
-                Ok(0) => self.idle = (self.idle * 2).min(self.shared.wakes.idle_pause_max()),
+                Ok(Turn { more: true, .. }) => continue,
+                Ok(Turn { taken: 0, .. }) => {
+                    self.idle = (self.idle * 2).min(self.shared.wakes.idle_pause_max())
+                }
                 Ok(_) => self.idle = self.shared.settings.poll,
                 Err(StoreError::LeaseLost) => return Ok(()),
                 Err(error) if error.is_passing() => {
@@ -119,24 +137,27 @@ impl Fetcher {
         }
     }
 
-    /// One claim of each sort, for all free slots. Returns how many tasks were started.
-    async fn turn(&mut self, free: usize) -> Result<usize, StoreError> {
+    /// One claim of each sort, for all free slots.
+    async fn turn(&mut self, free: usize) -> Result<Turn, StoreError> {
         self.release_unheard().await?;
         if !self.lease.holds() {
             return Err(StoreError::NoAnswer);
         }
         // by turns, so that neither sort takes all slots for ever
         self.local_first = !self.local_first;
-        let mut taken = 0;
+        let (mut started, mut kept) = (0, Kept::default());
         for local in [self.local_first, !self.local_first] {
-            if taken < free {
-                taken += match local {
-                    true => self.take_local(free - taken).await?,
-                    false => self.take(free - taken).await?,
+            if started < free {
+                started += match local {
+                    true => self.take_local(free - started, &mut kept).await?,
+                    false => self.take(free - started).await?,
                 };
             }
         }
-        Ok(taken)
+        Ok(Turn {
+            taken: started + kept.taken,
+            more: started == free || kept.more,
+        })
     }
 
     /// Tasks that call a model.
@@ -190,43 +211,6 @@ impl Fetcher {
             }
             // when the calls are under way: nothing waits for what is only told
             self.fallbacks.tell(&self.shared.store, later).await;
-        }
-        Ok(taken)
-    }
-
-    /// Tasks that call none.
-    async fn take_local(&mut self, slots: usize) -> Result<usize, StoreError> {
-        let request = LocalRequest {
-            process: self.process,
-            slots: u32::try_from(slots).unwrap_or(u32::MAX),
-            nonce: nonce(),
-            programs: self.shared.registry.programs().keys().cloned().collect(),
-            workers: self.shared.settings.workers.clone(),
-        };
-        let claimed = self.shared.store.claim_local(&request).await;
-        let claimed = self.heard(request.nonce, claimed)?;
-        let taken = claimed.len();
-        let without_body =
-            |task: &&LocalTask| task.payload.is_none() && task.hit.is_none() && !task.expired;
-        let ids: Vec<Uuid> = claimed
-            .iter()
-            .filter(without_body)
-            .map(|task| task.task)
-            .collect();
-        let (mut bodies, bodies_were_read) = match ids.is_empty() {
-            true => (HashMap::new(), true),
-            false => self.bodies(&ids).await,
-        };
-        for task in claimed {
-            let run = LocalRun {
-                shared: self.shared.clone(),
-                process: self.process,
-                lease: self.lease.clone(),
-                body: task.body().or_else(|| bodies.remove(&task.task)),
-                bodies_were_read,
-                task,
-            };
-            self.start(async move { vec![run.run().await] }).await;
         }
         Ok(taken)
     }
@@ -287,10 +271,7 @@ impl Fetcher {
             let slot = Arc::new(slot);
             for mut outcome in work.await {
                 outcome.slot = sync.then(|| slot.clone());
-                if outcomes.send(outcome).await.is_err() {
-                    tracing::error!("an outcome could not be handed on: its task will be rescued");
-                    broken.cancel();
-                }
+                deliver(&outcomes, outcome, &broken).await;
             }
             drop(slot);
         });
@@ -308,5 +289,12 @@ impl Fetcher {
             () = self.shared.wakes.ready.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
+    }
+}
+
+async fn deliver(outcomes: &mpsc::Sender<Outcome>, outcome: Outcome, broken: &CancellationToken) {
+    if outcomes.send(outcome).await.is_err() {
+        tracing::error!("an outcome could not be handed on: its task will be rescued");
+        broken.cancel();
     }
 }

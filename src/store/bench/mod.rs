@@ -6,6 +6,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool, postgres::PgConnec
 
 use super::{Settings, Store, StoreError, link};
 
+mod saving;
+
+pub use saving::{RunSpan, RunStand, StoredAnswer};
+
 /// A database made for one bench, dropped by [`drop`](Self::drop_it).
 #[derive(Debug)]
 pub struct Scratch {

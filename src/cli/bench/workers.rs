@@ -1,5 +1,5 @@
-//! The fleet of a case: processes of this program, as a user starts them. Some die by SIGKILL where
-//! that is asked for.
+//! Processes of this program, as a user starts them: the fleet of a case, of which some die by SIGKILL
+//! where that is asked for, and commands beside it.
 
 use std::{
     fs::OpenOptions,
@@ -10,8 +10,27 @@ use std::{
 
 use tokio::process::{Child, Command};
 
-use super::told::{ENTRY, KEY_VARIABLE};
-use crate::{cli::CliError, store::Store};
+use crate::{
+    cli::{CliError, memory},
+    store::Store,
+};
+
+/// The variable the workers find their key in; its value is no secret.
+pub(super) const KEY_VARIABLE: &str = "TIDEGATE_BENCH_KEY";
+
+/// This program over a database of the bench, by the settings in this folder.
+pub(super) fn program(folder: &Path, url: &str) -> Result<Command, CliError> {
+    let program = std::env::current_exe().map_err(|source| io("find this program", source))?;
+    let mut command = Command::new(program);
+    command
+        .arg("--config")
+        .arg(folder.join(SETTINGS))
+        .current_dir("/")
+        .env("DATABASE_URL", url)
+        .env(KEY_VARIABLE, "no-secret")
+        .kill_on_drop(true);
+    Ok(command)
+}
 
 /// Its processes, ended with this handle.
 pub(super) struct Fleet {
@@ -26,20 +45,15 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// Starts so many, and waits until all have registered. `lease_s`: how long a process that died
-    /// keeps what it held.
+    /// Starts so many by these settings (`tidegate.toml`), and waits until all have registered.
     pub(super) async fn start(
         store: &Store,
         url: &str,
-        base_url: &str,
         folder: &Path,
+        settings: &str,
         (processes, slots): (u32, u32),
-        lease_s: u32,
     ) -> Result<Self, CliError> {
-        let settings = format!(
-            "[work]\nlease_s = {lease_s}\n[providers.{ENTRY}]\nkind = \"gemini\"\nbase_url = {base_url:?}\napi_key_env = {KEY_VARIABLE:?}\n"
-        );
-        std::fs::write(folder.join("tidegate.toml"), settings)
+        std::fs::write(folder.join(SETTINGS), settings)
             .map_err(|source| io("write the workers' settings", source))?;
         let mut fleet = Self {
             folder: folder.to_owned(),
@@ -94,6 +108,13 @@ impl Fleet {
         Ok(())
     }
 
+    /// The most memory one of them held so far, in MB, where the system tells.
+    pub(super) fn memory_mb(&self) -> Option<f64> {
+        let ids = self.workers.iter().filter_map(Child::id);
+        let most = ids.filter_map(memory::peak_kb).max()?;
+        Some(most as f64 / 1024.0)
+    }
+
     /// Ends them as their input does, and waits.
     pub(super) async fn stop(mut self) {
         for worker in &mut self.workers {
@@ -108,35 +129,29 @@ impl Fleet {
     }
 
     fn worker(&self) -> Result<Child, CliError> {
-        let program = std::env::current_exe().map_err(|source| io("find this program", source))?;
         let log = OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.folder.join(LOG))
             .map_err(|source| io("open the workers' log", source))?;
-        Command::new(program)
+        program(&self.folder, &self.url)?
             .args(["work", "--stop-with-stdin", "--slots"])
             .arg(self.slots.to_string())
-            .arg("--config")
-            .arg(self.folder.join("tidegate.toml"))
-            .current_dir("/")
-            .env("DATABASE_URL", &self.url)
-            .env(KEY_VARIABLE, "no-secret")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
-            .kill_on_drop(true)
             .spawn()
             .map_err(|source| io("start a process", source))
     }
 }
 
 const LOG: &str = "workers.log";
+const SETTINGS: &str = "tidegate.toml";
 
 /// How long processes may take to start, and to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn io(doing: &str, source: std::io::Error) -> CliError {
+pub(super) fn io(doing: &str, source: std::io::Error) -> CliError {
     CliError::Io {
         doing: doing.to_owned(),
         source,
