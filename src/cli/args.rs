@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    bench, completions, config, demo, doctor, init, local, models, reprocess, run, runs, simulate,
-    status, tasks, work, workers,
+    bench, cache, completions, config, demo, doctor, init, local, models, reprocess, run, runs,
+    simulate, status, tasks, work, workers,
 };
 
 /// A durable queue for LLM work in your own Postgres.
@@ -64,6 +64,8 @@ pub(super) enum Command {
     Reprocess(reprocess::Args),
     /// Look at models and their limits; close and open them
     Models(models::Args),
+    /// Answers that are kept: what they spared; forget them
+    Cache(cache::Args),
     Simulate(simulate::Args),
     /// The private Postgres, for when there is no database URL
     Local(local::Args),
@@ -93,6 +95,8 @@ mod tests {
         for path in [
             "bench limits",
             "bench queue",
+            "cache purge",
+            "cache stats",
             "completions",
             "config show",
             "doctor",

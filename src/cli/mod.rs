@@ -18,6 +18,7 @@ mod watch;
 
 mod bench;
 mod budget;
+mod cache;
 mod completions;
 mod config;
 mod demo;
@@ -110,6 +111,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Retry(args) => Box::pin(tasks::retry(args, context)).await,
         Command::Reprocess(args) => Box::pin(reprocess::run(args, context)).await,
         Command::Models(args) => models::run(args, context).await,
+        Command::Cache(args) => cache::run(args, context).await,
         Command::Simulate(args) => Box::pin(simulate::run(args, context)).await,
         Command::Local(args) => local::run(args, context).await,
         Command::Bench(args) => Box::pin(bench::run(args, context)).await,

@@ -2,17 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{
     CliError, Context, Exit, Opened, fleet,
-    run::{folder_of, loader_named, read},
+    run::{Working, folder_of, loader_named, read, work_and_wait},
     would,
 };
 use crate::{
-    client::{Loaded, Outlook, Planned, Would, current_definition, expected_with},
+    client::{
+        Loaded, Outlook, Planned, Selected, StepOutlook, Would, current_definition, expected_with,
+    },
     definition::Definition,
     store::reprocess::Selection,
 };
@@ -20,7 +21,8 @@ use crate::{
 /// Do ended tasks anew: a new run of the same items, each new task points to the old
 ///
 /// By the worker's definition that is in force (`tidegate workers add`), or the folder that is named,
-/// else as the old run was. Items that wait already are left out.
+/// else as the old run was. Items that wait already are left out. With --component, that step alone is done
+/// anew; what it needs is taken from earlier runs.
 #[derive(clap::Args, Debug)]
 #[command(
     disable_version_flag = true,
@@ -64,8 +66,14 @@ pub(super) struct Args {
     /// The newest so many tasks at most
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// Only say what it would come to; store and send nothing
+    /// Wait until the run has ended, and show its progress; it is worked in this process too
     #[arg(long)]
+    wait: bool,
+    /// With --wait: leave the work to `tidegate work` processes
+    #[arg(long, requires = "wait")]
+    no_work: bool,
+    /// Only say what it would come to; store and send nothing
+    #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
 }
 
@@ -84,7 +92,8 @@ async fn again(args: Args, context: &Context, opened: &Opened) -> Result<Exit, C
         Some(folder) => of_folder(context, folder, &args.set, &worker)?,
         None => current_definition(&opened.store, &worker, run).await?,
     };
-    definition.selected(args.all, &args.only)?;
+    let only = steps(&args, &definition);
+    definition.selected(args.all, &only)?;
     let selection = Selection {
         run,
         worker: Some(worker),
@@ -94,20 +103,49 @@ async fn again(args: Args, context: &Context, opened: &Opened) -> Result<Exit, C
         condition: args.condition,
         ..Selection::default()
     };
-    let would: Selected = opened.store.count_selected(&selection).await?;
-    if would.tasks == 0 {
+    let selected: Selected = opened.store.count_selected(&selection).await?;
+    if selected.tasks == 0 {
         return tell_nothing(context, &definition, args.dry_run);
     }
-    if args.dry_run {
-        return tell_outlook(context, opened, &definition, would, args.limit).await;
-    }
-    fleet::sync(context, &opened.store).await?;
     let source = format!("again: {selection}");
-    let loader = loader_named(opened, definition, PathBuf::from("."), args.limit, source)?;
-    let loader = loader.selecting(args.all, args.only)?;
-    let loaded = loader.again(selection).load().await?;
-    tell(context, &loaded)?;
-    Ok(Exit::Ok)
+    let loader = loader_named(
+        opened,
+        definition.clone(),
+        PathBuf::from("."),
+        args.limit,
+        source,
+    )?;
+    let loader = loader.selecting(args.all, only)?.again(selection);
+    if args.dry_run {
+        let outlook = loader.dry_run().await?;
+        return tell_outlook(context, opened, &definition, selected, &outlook).await;
+    }
+    let working = match args.wait && !args.no_work {
+        true => Some(Working::of(context, &definition)?),
+        false => None,
+    };
+    let stop = super::stop::on_request(&context.printer, false)?;
+    fleet::sync(context, &opened.store).await?;
+    let loaded = loader.load().await?;
+    if !args.wait {
+        tell(context, &loaded)?;
+        return Ok(Exit::Ok);
+    }
+    context.printer.say(words(&loaded));
+    work_and_wait(context, opened, &definition, loaded.run, working, &stop).await
+}
+
+/// The steps that are done: those that are named; else the one whose tasks are done anew.
+fn steps(args: &Args, definition: &Definition) -> Vec<String> {
+    match &args.component {
+        Some(component) if args.only.is_empty() && !args.all => {
+            match definition.components.as_slice() {
+                [] => Vec::new(),
+                _ => vec![component.clone()],
+            }
+        }
+        _ => args.only.clone(),
+    }
 }
 
 /// The run, if one is named, and the worker.
@@ -147,17 +185,6 @@ fn of_folder(
     ))
 }
 
-/// What a selection comes to.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-struct Selected {
-    tasks: i64,
-    items: i64,
-    /// Items that wait in another task: they are left out.
-    waiting: i64,
-    /// Of their prompts as they were.
-    input_tokens: i64,
-}
-
 fn tell_nothing(
     context: &Context,
     definition: &Definition,
@@ -176,28 +203,22 @@ fn tell_nothing(
     Ok(Exit::Ok)
 }
 
-/// By the tokens of the former prompts and the ladders of the definition as it is now.
+/// What it would come to, by the definition as it is now.
 async fn tell_outlook(
     context: &Context,
     opened: &Opened,
     definition: &Definition,
     selected: Selected,
-    limit: Option<u64>,
+    outlook: &Outlook,
 ) -> Result<Exit, CliError> {
-    let fresh = (selected.items - selected.waiting).max(0).unsigned_abs();
-    let items = fresh.min(limit.unwrap_or(u64::MAX));
-    let tokens =
-        selected.input_tokens.unsigned_abs() * items / selected.items.max(1).unsigned_abs();
-    let outlook = Outlook::of(definition, items, tokens)
-        .map_err(|error| CliError::input(error.to_string(), "mend the shares of worker.toml"))?;
     let models = context.config.models();
-    let asks = !definition.local && items > 0;
+    let asks = outlook.steps.iter().any(|step| !step.local) && outlook.items > 0;
     let expected = match asks {
         false => None,
         true => {
             let planned = Planned {
                 definition,
-                outlook: &outlook,
+                outlook,
                 models: &models,
             };
             Some(expected_with(&opened.store, &planned).await?)
@@ -205,10 +226,14 @@ async fn tell_outlook(
     };
     let of_run = expected.as_ref().and_then(|it| it.run(Uuid::nil()));
     let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let sum = |part: fn(&StepOutlook) -> u64| signed(outlook.steps.iter().map(part).sum());
     let would = Would {
-        tasks: signed(items),
-        calls: if asks { signed(items) } else { 0 },
-        input_tokens: if asks { signed(tokens) } else { 0 },
+        tasks: sum(|step| step.tasks),
+        calls: sum(StepOutlook::calls),
+        packs: sum(|step| if step.pack > 1 { step.calls() } else { 0 }),
+        cache_hits_expected: Some(sum(|step| step.cached)),
+        equal: Some(sum(|step| step.equal)),
+        input_tokens: signed(outlook.input_tokens),
         cost_microusd_expected: match &of_run {
             Some(run) => run.cost_microusd.map(signed),
             None => Some(0),
@@ -221,13 +246,28 @@ async fn tell_outlook(
     let act = json!({
         "run_id": null, "worker": definition.name, "version": definition.version,
         "selected": selected.tasks, "items": selected.items, "waiting": selected.waiting,
+        "refused": outlook.refused, "first_refused": outlook.first_refused,
     });
     let head = format!(
         "{} tasks of {} items would be done anew by {} version {}; of these {} wait already and would be left out",
         selected.tasks, selected.items, definition.name, definition.version, selected.waiting
     );
     would::tell(&context.printer, act, &head, &would)?;
+    if let Some(first) = &outlook.first_refused {
+        context.printer.warn(format_args!(
+            "of {} tasks no prompt can be made; {first}",
+            outlook.refused
+        ));
+    }
     Ok(Exit::Ok)
+}
+
+fn words(loaded: &Loaded) -> String {
+    let sum = &loaded.sum;
+    format!(
+        "run {}: {} items, {} tasks, {} waiting already, {} refused",
+        loaded.run, loaded.items, sum.enqueued, sum.skipped, sum.refused
+    )
 }
 
 fn tell(context: &Context, loaded: &Loaded) -> Result<(), CliError> {
@@ -238,10 +278,7 @@ fn tell(context: &Context, loaded: &Loaded) -> Result<(), CliError> {
             "refused": sum.refused, "gone": copied.gone, "repeated": copied.repeated, "resumed": loaded.resumed,
         }));
     }
-    printer.line(format_args!(
-        "run {}: {} items, {} tasks, {} waiting already, {} refused",
-        loaded.run, loaded.items, sum.enqueued, sum.skipped, sum.refused
-    ))?;
+    printer.line(words(loaded))?;
     for (count, what) in [
         (copied.gone, "tasks have no item any more"),
         (copied.repeated, "tasks are older ones of the same items"),

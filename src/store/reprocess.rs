@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Store, StoreError,
+    load::ScoredItem,
     source::{BUFFER, stream},
 };
 
@@ -107,16 +108,21 @@ impl Selection {
 }
 
 impl Store {
-    /// Streams the selected tasks, the newest first, in one read-only transaction. Memory stays flat.
+    /// Streams the selected tasks, the newest or the oldest first, in one read-only transaction. Memory stays flat.
     ///
     /// An error ends the stream as its last message: [`StoreError::UserSql`] for a condition that
     /// fails.
     pub fn stream_selected(
         &self,
         selection: &Selection,
+        newest_first: bool,
     ) -> mpsc::Receiver<Result<Uuid, StoreError>> {
         let (sender, receiver) = mpsc::channel(BUFFER);
-        let statement = selection.statement("select t.id", " order by t.id desc");
+        let order = match newest_first {
+            true => " order by t.id desc",
+            false => " order by t.id",
+        };
+        let statement = selection.statement("select t.id", order);
         let link = self.pool.clone();
         tokio::spawn(async move {
             let streamed = match statement {
@@ -159,6 +165,59 @@ impl Store {
         Ok(row
             .and_then(|row| serde_json::from_str(&row).ok())
             .unwrap_or_default())
+    }
+
+    /// The items of these tasks, in their order, as a copy would take them; one that comes again is left
+    /// out, and one whose body is gone.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn items_of_tasks(&self, tasks: &[Uuid]) -> Result<Vec<ScoredItem>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select distinct on (g.item_id) g.place as "place!", g.id as "id!", g.item_id as "item_id!", g.body::text as "body!", g.version, g.score as "score!"
+                 from (select z.place, t.id, coalesce(t.item_id, t.id::text) as item_id, coalesce(t.payload, i.body) as body, i.version,
+                              coalesce(i.score, t.priority) as score
+                         from unnest($1::uuid[]) with ordinality z (id, place)
+                         join tidegate.tasks t on t.id = z.id
+                         left join tidegate.items i on i.run_id = t.run_id and i.item_id = t.item_id) g
+                where g.body is not null order by g.item_id, g.place"#,
+            tasks,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut rows = rows;
+        rows.sort_by_key(|row| row.place);
+        let items = rows.into_iter().map(|row| ScoredItem {
+            id: row.item_id,
+            body: row.body,
+            version: row.version,
+            category: None,
+            score: row.score,
+            of_task: Some(row.id),
+        });
+        Ok(items.collect())
+    }
+
+    /// Which of these items wait in some task of the worker: (component, item).
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn waiting_keys(
+        &self,
+        worker: &str,
+        items: &[String],
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let rows = sqlx::query!(
+            "select component, item_id from tidegate.open_keys where worker = $1 and item_id = any($2)",
+            worker,
+            items,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.component, row.item_id))
+            .collect())
     }
 
     /// Copies the items of these tasks to a run that this process loads. Returns how many were copied,
