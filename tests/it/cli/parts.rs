@@ -21,7 +21,7 @@ const MODELS: [&str; 3] = [
 
 fn told(program: &Program, simulator: &Running) {
     let settings = format!(
-        "[work]\nlease_s = 3\nslots = 4\n[providers.gemini]\nkind = \"gemini\"\nbase_url = {:?}\napi_key_env = \"A_TEST_KEY\"\n",
+        "[work]\nlease_s = 5\nslots = 4\n[providers.gemini]\nkind = \"gemini\"\nbase_url = {:?}\napi_key_env = \"A_TEST_KEY\"\n",
         simulator.base_url()
     );
     write(&program.folder().join("tidegate.toml"), &settings);
@@ -103,11 +103,11 @@ async fn a_run_that_is_done_in_part_is_put_back_and_completed_though_a_process_i
     );
     let failures = report["failures"].as_array().expect("a list");
     assert!(
-        failures.iter().any(|it| it["class"] == "safety"),
+        failures.iter().any(|it| it["class"] == "filtered"),
         "{failures:?}"
     );
     // what needs nothing that failed is done: a step fails no other
-    let held = "select count(*) from tidegate.tasks t where t.error_class is distinct from 'safety' and t.state in ('failed', 'cancelled')
+    let held = "select count(*) from tidegate.tasks t where t.error_class is distinct from 'filtered' and t.state in ('failed', 'cancelled')
                   and not exists (select from tidegate.task_inputs i join tidegate.tasks s on s.id = i.of_task where i.task_id = t.id and s.state <> 'done')";
     assert_eq!(count(held).await, 0);
     let table = "select count(*) from tidegate.tasks where component = 'table' and state = 'done'";
