@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use uuid::Uuid;
 
+use super::dry_step::DryStep;
 use crate::cli::{CliError, Context, Exit, Opened, expect, would};
 use crate::client::{BindingLimit, Loader, ModelCalls, Planned, StepOutlook, expected_with};
 use crate::definition::Definition;
-use crate::store::model::ModelRow;
 
 #[derive(Serialize)]
 struct DryRun {
@@ -85,67 +85,6 @@ impl DryRun {
         ];
         context.printer.table(&header, &rows)?;
         context.printer.line("")
-    }
-}
-
-/// What one component comes to.
-#[derive(Serialize)]
-struct DryStep {
-    component: String,
-    local: bool,
-    tasks: u64,
-    cached: u64,
-    equal: u64,
-    calls: u64,
-    input_tokens: u64,
-    output_tokens_max: Option<u64>,
-    cost_microusd_max: Option<i64>,
-}
-
-impl DryStep {
-    fn of(outlook: &StepOutlook, definition: &Definition, rows: &[ModelRow]) -> Option<Self> {
-        let steps = definition.steps();
-        let step = steps.iter().find(|it| it.name == outlook.component)?;
-        let most = step.prompt.params.max_output_tokens;
-        let output = match step.local {
-            true => Some(0),
-            false => most.map(|tokens| u64::from(tokens) * outlook.asking()),
-        };
-        let mut names: Vec<String> = (0..definition.tiers.len())
-            .flat_map(|tier| definition.ladder_of(step, tier))
-            .map(String::from)
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        // the dearest model of any ladder: what it costs at most
-        let price = |part: fn(&ModelRow) -> Option<i64>| {
-            names
-                .iter()
-                .map(|name| rows.iter().find(|row| row.model == *name).and_then(part))
-                .collect::<Option<Vec<_>>>()
-                .and_then(|all| all.into_iter().max())
-        };
-        let (input_price, output_price) = (
-            price(|m| m.input_price_microusd),
-            price(|m| m.output_price_microusd),
-        );
-        let cost = match step.local {
-            true => Some(0),
-            false => output.and_then(|output| {
-                crate::cost::estimate(outlook.input_tokens(), output, input_price, output_price)
-            }),
-        };
-        Some(Self {
-            component: step.name.clone(),
-            local: step.local,
-            tasks: outlook.tasks,
-            cached: outlook.cached,
-            equal: outlook.equal,
-            calls: outlook.calls(),
-            input_tokens: outlook.input_tokens(),
-            output_tokens_max: output,
-            cost_microusd_max: cost,
-        })
     }
 }
 

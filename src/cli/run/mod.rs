@@ -1,6 +1,7 @@
 //! `tidegate run`: checks a worker folder, loads its source, makes the run; works it where asked to.
 
 mod dry;
+mod dry_step;
 mod known;
 mod wait;
 

@@ -4,10 +4,7 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use super::{
-    LoadError, Loader,
-    weigh::{Weighing, short_hash},
-};
+use super::{LoadError, Loader, place::short_hash, weigh::Weighing};
 use crate::{
     definition::{Definition, StoredDefinition},
     store::{Store, load::CHUNK, reprocess::Selection},

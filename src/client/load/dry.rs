@@ -101,7 +101,7 @@ impl Loader {
             }
             let row = row?;
             taken += 1;
-            if !ids.insert(super::weigh::short_hash(&row.id)) {
+            if !ids.insert(super::place::short_hash(&row.id)) {
                 return Err(self.duplicate(row.id));
             }
             chunk.push(ScoredItem {

@@ -8,6 +8,7 @@ mod again;
 mod dry;
 mod error;
 mod lane;
+mod place;
 mod rank;
 mod source;
 mod weigh;

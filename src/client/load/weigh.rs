@@ -1,11 +1,13 @@
 //! What tasks would ask, as far as it is known before their run is made: what is kept already, what is
 //! asked once for several, in which tier each is.
 
-use std::{cmp::Ordering, collections::HashSet};
+use std::collections::HashSet;
 
-use sha2::{Digest, Sha256};
-
-use super::{Outlook, StepOutlook, dry::Asked};
+use super::{
+    Outlook, StepOutlook,
+    dry::Asked,
+    place::{Placed, tiers_of},
+};
 use crate::{
     cache,
     definition::{Definition, SelectedStep, estimated_request_tokens},
@@ -25,13 +27,6 @@ pub(super) struct Weighing {
     is_cached: bool,
     refused: u64,
     first_refused: Option<String>,
-}
-
-/// What the rank of an item follows from.
-struct Placed {
-    score: f64,
-    /// The beginning of its id, which decides among equals.
-    id: [u8; 16],
 }
 
 struct OfStep {
@@ -99,11 +94,7 @@ impl Weighing {
 
     /// The tasks that follow are of this item.
     pub(super) fn begin(&mut self, score: f64, id: &str) {
-        let mut first = [0; 16];
-        for (to, from) in first.iter_mut().zip(id.bytes()) {
-            *to = from;
-        }
-        self.items.push(Placed { score, id: first });
+        self.items.push(Placed::of(score, id));
     }
 
     pub(super) fn refuse(&mut self, item: &str, reason: &str) {
@@ -229,33 +220,4 @@ impl OfStep {
         }
         told
     }
-}
-
-/// The tier of each item: the best first.
-fn tiers_of(items: &[Placed], tiers: &[u64]) -> Vec<usize> {
-    let better = |one: &usize, other: &usize| -> Ordering {
-        let (one, other) = (&items[*one], &items[*other]);
-        let by_score = other.score.total_cmp(&one.score);
-        by_score.then_with(|| one.id.cmp(&other.id))
-    };
-    let mut ranked: Vec<usize> = (0..items.len()).collect();
-    ranked.sort_by(better);
-    let sizes = tiers.iter().enumerate();
-    let in_order = sizes.flat_map(|(tier, size)| {
-        let size = usize::try_from(*size).unwrap_or(usize::MAX);
-        std::iter::repeat_n(tier, size)
-    });
-    let mut tier_of = vec![0; items.len()];
-    for (item, tier) in ranked.into_iter().zip(in_order) {
-        tier_of[item] = tier;
-    }
-    tier_of
-}
-
-/// Enough of an id's hash to tell ids apart, in little memory.
-pub(super) fn short_hash(id: &str) -> [u8; 16] {
-    let hash = Sha256::digest(id.as_bytes());
-    let mut short = [0; 16];
-    short.copy_from_slice(&hash[..16]);
-    short
 }

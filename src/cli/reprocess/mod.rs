@@ -1,19 +1,15 @@
 //! `tidegate reprocess`: a new run that does ended tasks anew, by their worker's folder as it is now.
 
-use std::path::{Path, PathBuf};
+mod tell;
 
-use serde_json::json;
-use uuid::Uuid;
+use std::path::{Path, PathBuf};
 
 use super::{
     CliError, Context, Exit, Opened, fleet,
     run::{Working, folder_of, loader_named, read, work_and_wait},
-    would,
 };
 use crate::{
-    client::{
-        Loaded, Outlook, Planned, Selected, StepOutlook, Would, current_definition, expected_with,
-    },
+    client::{Selected, current_definition},
     definition::Definition,
     store::reprocess::Selection,
 };
@@ -105,7 +101,7 @@ async fn again(args: Args, context: &Context, opened: &Opened) -> Result<Exit, C
     };
     let selected: Selected = opened.store.count_selected(&selection).await?;
     if selected.tasks == 0 {
-        return tell_nothing(context, &definition, args.dry_run);
+        return tell::nothing(context, &definition, args.dry_run);
     }
     let source = format!("again: {selection}");
     let loader = loader_named(
@@ -118,7 +114,7 @@ async fn again(args: Args, context: &Context, opened: &Opened) -> Result<Exit, C
     let loader = loader.selecting(args.all, only)?.again(selection);
     if args.dry_run {
         let outlook = loader.dry_run().await?;
-        return tell_outlook(context, opened, &definition, selected, &outlook).await;
+        return tell::outlook(context, opened, &definition, selected, &outlook).await;
     }
     let working = match args.wait && !args.no_work {
         true => Some(Working::of(context, &definition)?),
@@ -128,10 +124,10 @@ async fn again(args: Args, context: &Context, opened: &Opened) -> Result<Exit, C
     fleet::sync(context, &opened.store).await?;
     let loaded = loader.load().await?;
     if !args.wait {
-        tell(context, &loaded)?;
+        tell::loaded(context, &loaded)?;
         return Ok(Exit::Ok);
     }
-    context.printer.say(words(&loaded));
+    context.printer.say(tell::words(&loaded));
     work_and_wait(context, opened, &definition, loaded.run, working, &stop).await
 }
 
@@ -183,109 +179,4 @@ fn of_folder(
         ),
         format!("name the folder of {worker}"),
     ))
-}
-
-fn tell_nothing(
-    context: &Context,
-    definition: &Definition,
-    dry_run: bool,
-) -> Result<Exit, CliError> {
-    let printer = &context.printer;
-    if printer.is_json() {
-        printer.object(&json!({
-            "run_id": null, "dry_run": dry_run, "worker": definition.name, "version": definition.version,
-            "tasks": 0, "items": 0, "waiting": 0,
-        }))?;
-    }
-    printer.say(
-        "no task that has ended was selected: nothing was stored; `tidegate tasks list` shows what there is",
-    );
-    Ok(Exit::Ok)
-}
-
-/// What it would come to, by the definition as it is now.
-async fn tell_outlook(
-    context: &Context,
-    opened: &Opened,
-    definition: &Definition,
-    selected: Selected,
-    outlook: &Outlook,
-) -> Result<Exit, CliError> {
-    let models = context.config.models();
-    let asks = outlook.steps.iter().any(|step| !step.local) && outlook.items > 0;
-    let expected = match asks {
-        false => None,
-        true => {
-            let planned = Planned {
-                definition,
-                outlook,
-                models: &models,
-            };
-            Some(expected_with(&opened.store, &planned).await?)
-        }
-    };
-    let of_run = expected.as_ref().and_then(|it| it.run(Uuid::nil()));
-    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    let sum = |part: fn(&StepOutlook) -> u64| signed(outlook.steps.iter().map(part).sum());
-    let would = Would {
-        tasks: sum(|step| step.tasks),
-        calls: sum(StepOutlook::calls),
-        packs: sum(|step| if step.pack > 1 { step.calls() } else { 0 }),
-        cache_hits_expected: Some(sum(|step| step.cached)),
-        equal: Some(sum(|step| step.equal)),
-        input_tokens: signed(outlook.input_tokens),
-        cost_microusd_expected: match &of_run {
-            Some(run) => run.cost_microusd.map(signed),
-            None => Some(0),
-        },
-        eta_seconds: of_run.and_then(|run| run.seconds),
-        binding: expected.as_ref().and_then(|it| it.binding.clone()),
-        calls_by_model: expected.map(|it| it.calls).unwrap_or_default(),
-        ..Would::default()
-    };
-    let act = json!({
-        "run_id": null, "worker": definition.name, "version": definition.version,
-        "selected": selected.tasks, "items": selected.items, "waiting": selected.waiting,
-        "refused": outlook.refused, "first_refused": outlook.first_refused,
-    });
-    let head = format!(
-        "{} tasks of {} items would be done anew by {} version {}; of these {} wait already and would be left out",
-        selected.tasks, selected.items, definition.name, definition.version, selected.waiting
-    );
-    would::tell(&context.printer, act, &head, &would)?;
-    if let Some(first) = &outlook.first_refused {
-        context.printer.warn(format_args!(
-            "of {} tasks no prompt can be made; {first}",
-            outlook.refused
-        ));
-    }
-    Ok(Exit::Ok)
-}
-
-fn words(loaded: &Loaded) -> String {
-    let sum = &loaded.sum;
-    format!(
-        "run {}: {} items, {} tasks, {} waiting already, {} refused",
-        loaded.run, loaded.items, sum.enqueued, sum.skipped, sum.refused
-    )
-}
-
-fn tell(context: &Context, loaded: &Loaded) -> Result<(), CliError> {
-    let (printer, sum, copied) = (&context.printer, &loaded.sum, &loaded.copied);
-    if printer.is_json() {
-        return printer.object(&json!({
-            "run_id": loaded.run, "items": loaded.items, "enqueued": sum.enqueued, "skipped": sum.skipped,
-            "refused": sum.refused, "gone": copied.gone, "repeated": copied.repeated, "resumed": loaded.resumed,
-        }));
-    }
-    printer.line(words(loaded))?;
-    for (count, what) in [
-        (copied.gone, "tasks have no item any more"),
-        (copied.repeated, "tasks are older ones of the same items"),
-    ] {
-        if count > 0 {
-            printer.say(format_args!("{count} {what}, and were left out"));
-        }
-    }
-    Ok(())
 }
