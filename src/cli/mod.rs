@@ -19,6 +19,7 @@ mod watch;
 mod ask;
 mod bench;
 mod budget;
+mod cache;
 mod completions;
 mod config;
 mod demo;
@@ -112,6 +113,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Retry(args) => Box::pin(tasks::retry(args, context)).await,
         Command::Reprocess(args) => Box::pin(reprocess::run(args, context)).await,
         Command::Models(args) => models::run(args, context).await,
+        Command::Cache(args) => cache::run(args, context).await,
         Command::Simulate(args) => Box::pin(simulate::run(args, context)).await,
         Command::Local(args) => local::run(args, context).await,
         Command::Bench(args) => Box::pin(bench::run(args, context)).await,

@@ -1,5 +1,7 @@
 //! Values of the command line, read once for all commands.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 /// An id as it is shown.
@@ -15,3 +17,16 @@ pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
         _ => Err("write KEY=VALUE, as in tier.0.model=gemini/gemini-3.5-flash".to_owned()),
     }
 }
+
+/// An age above none, as `30d`.
+pub(super) fn age(text: &str) -> Result<Duration, String> {
+    let age = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write 30m, 12h or 30d"))?;
+    if age.is_zero() || age > OLDEST {
+        return Err("write a time of 1s to 36500d".to_owned());
+    }
+    Ok(age)
+}
+
+/// A hundred years.
+const OLDEST: Duration = Duration::from_secs(36_500 * 86_400);

@@ -44,11 +44,12 @@ pub(super) fn tell(
     };
     printer.pairs(&[
         ("tasks", thousands(would.tasks)),
-        ("calls", thousands(would.calls)),
         (
             "from the cache",
             would.cache_hits_expected.map_or_else(unknown, thousands),
         ),
+        ("asked once", would.equal.map(equal).unwrap_or_default()),
+        ("calls", calls(would.calls, would.packs)),
         (
             "tokens",
             format!(
@@ -70,4 +71,22 @@ pub(super) fn tell(
     ])?;
     printer.say("nothing was stored or sent");
     Ok(())
+}
+
+/// `12 tasks that ask what another does`; nothing where there are none.
+pub(super) fn equal(tasks: i64) -> String {
+    match tasks {
+        0 => String::new(),
+        1 => "1 task that asks what another of them does".to_owned(),
+        _ => format!("{} tasks that ask what others of them do", thousands(tasks)),
+    }
+}
+
+/// `40, of them 38 packs`.
+pub(super) fn calls(calls: i64, packs: i64) -> String {
+    match packs {
+        0 => thousands(calls),
+        _ if packs == calls => format!("{}, in packs", thousands(calls)),
+        _ => format!("{}, of them {} packs", thousands(calls), thousands(packs)),
+    }
 }

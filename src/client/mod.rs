@@ -17,7 +17,7 @@ pub use expect::{
     expected_instead, expected_with,
 };
 pub use load::{
-    Copied, LoadError, LoadOptions, Loaded, Loader, Outlook, Selected, StepOutlook,
+    Asked, Copied, LoadError, LoadOptions, Loaded, Loader, Outlook, Selected, StepOutlook,
     current_definition, selected,
 };
 pub use outlook::{Gathering, Would};

@@ -2,13 +2,10 @@
 
 use serde::Serialize;
 
-use super::{BindingLimit, Expected, ModelCalls, Outlook, expected_back};
-use crate::{
-    definition::Definition,
-    store::{
-        Store, StoreError,
-        dry_run::{LaneOutlook, WouldAsk},
-    },
+use super::{BindingLimit, Expected, ModelCalls, expected_back};
+use crate::store::{
+    Store, StoreError,
+    dry_run::{LaneOutlook, WouldAsk},
 };
 
 /// What an act would come to.
@@ -16,10 +13,15 @@ use crate::{
 pub struct Would {
     /// Tasks that would wait for their turn.
     pub tasks: i64,
-    /// Calls, if none fails. Local work and what the cache answers ask nothing.
+    /// Calls, if none fails: of several tasks that travel together one. Local work and what the cache
+    /// answers ask nothing.
     pub calls: i64,
+    /// Those of them that may carry several tasks.
+    pub packs: i64,
     /// Tasks that the cache would answer. `None`: nobody can say before their prompts are rendered.
     pub cache_hits_expected: Option<i64>,
+    /// Tasks that ask what another of them asks too: that is asked once. `None`: it was not looked at.
+    pub equal: Option<i64>,
     /// Input tokens of the calls, estimated.
     pub input_tokens: i64,
     /// Output tokens of the calls, as far as answers of the past tell.
@@ -90,7 +92,9 @@ impl Gathering {
         let ends = ends.flatten().filter(|ends| !ends.is_empty());
         Would {
             tasks: self.lanes.iter().map(|lane| lane.tasks).sum(),
-            calls: sum(|lane| lane.tasks - lane.cached),
+            calls: sum(calls),
+            packs: sum(|lane| if lane.pack > 1 { calls(lane) } else { 0 }),
+            equal: None,
             cache_hits_expected: Some(sum(|lane| lane.cached)),
             input_tokens: sum(|lane| lane.input_tokens),
             output_tokens_expected: Some(sum(|lane| lane.output_tokens)),
@@ -102,21 +106,11 @@ impl Gathering {
     }
 }
 
-impl Outlook {
-    /// Of so many items of a definition, whose prompts have so many tokens together.
-    pub fn of(
-        definition: &Definition,
-        items: u64,
-        input_tokens: u64,
-    ) -> Result<Self, crate::priority::PriorityError> {
-        let shares = definition.tiers.iter().map(|tier| tier.share_bp).collect();
-        let ends = crate::priority::Shares::new(shares)?.ends(items);
-        let begins = std::iter::once(0).chain(ends.iter().copied());
-        Ok(Self {
-            items,
-            input_tokens,
-            tiers: begins.zip(&ends).map(|(from, to)| to - from).collect(),
-            ..Self::default()
-        })
-    }
+/// Calls of a lane.
+fn calls(lane: &LaneOutlook) -> i64 {
+    let asking = (lane.tasks - lane.cached).max(0).unsigned_abs();
+    asking
+        .div_ceil(lane.pack.max(1))
+        .try_into()
+        .unwrap_or(i64::MAX)
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{Expected, Outlook, Planned, expected_instead, lanes};
+use super::{Asked, Expected, Outlook, Planned, StepOutlook, expected_instead, lanes};
 use crate::{
     definition::{Definition, DefinitionError, StoredDefinition},
     priority::{PriorityError, Shares},
     store::{
         Store, StoreError,
+        dry_run::LaneOutlook,
         load::NewLane,
         model::ModelRow,
         retier::{Moved, RankEnds},
@@ -148,12 +149,44 @@ pub async fn retiered_expected(
     }
     let lanes = store.waiting_outlook(run).await?.lanes.unwrap_or_default();
     outlook.input_tokens = lanes.iter().map(|it| it.input_tokens.unsigned_abs()).sum();
+    outlook.steps = steps_of(&lanes, &outlook.tiers);
     let planned = Planned {
         definition: &definition,
         outlook: &outlook,
         models,
     };
     Ok(expected_instead(store, Some(run), &planned).await?)
+}
+
+/// What of each step asks a model, spread over the new tiers as all that waits is.
+fn steps_of(lanes: &[LaneOutlook], tiers: &[u64]) -> Vec<StepOutlook> {
+    let all: u64 = lanes.iter().map(|it| it.tasks.unsigned_abs()).sum();
+    let mut names: Vec<&str> = lanes.iter().map(|it| it.component.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let of = |name: &str| {
+        let asks = |it: &&LaneOutlook| it.component == name && !it.ladder.is_empty();
+        let lanes: Vec<&LaneOutlook> = lanes.iter().filter(asks).collect();
+        let sum = |part: fn(&LaneOutlook) -> i64| -> u64 {
+            lanes.iter().map(|it| part(it).unsigned_abs()).sum()
+        };
+        let (tasks, tokens) = (sum(|it| it.tasks), sum(|it| it.input_tokens));
+        let part = |whole: u64, of: &u64| whole * of / all.max(1);
+        StepOutlook {
+            component: name.to_owned(),
+            pack: lanes.iter().map(|it| it.pack).min().unwrap_or(1),
+            tasks,
+            asked: tiers
+                .iter()
+                .map(|tier| Asked {
+                    tasks: part(tasks, tier),
+                    input_tokens: part(tokens, tier),
+                })
+                .collect(),
+            ..StepOutlook::default()
+        }
+    };
+    names.into_iter().map(of).collect()
 }
 
 /// The definition that the run would go on under, and where its tiers would end.

@@ -1,7 +1,7 @@
 //! What a process logs of the fleet and of itself: where its models stand, at a set interval, and what it
 //! did, at its end.
 //!
-//! Owns: the targets `tidegate::concurrency` and `tidegate::summary`. Never: a decision.
+//! Owns: the targets `tidegate::concurrency`, `tidegate::cache` and `tidegate::summary`. Never: a decision.
 
 use std::time::Duration;
 
@@ -14,6 +14,15 @@ use crate::store::{Store, StoreError, model::ModelStatus};
 pub(super) struct Status {
     every: Option<Duration>,
     told: Instant,
+    looked: Instant,
+    cache: Option<CacheUse>,
+}
+
+/// What the cache of answers did so far, for all workers and processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct CacheUse {
+    hits: i64,
+    misses: i64,
 }
 
 impl Status {
@@ -22,18 +31,59 @@ impl Status {
         Self {
             every,
             told: Instant::now(),
+            looked: Instant::now(),
+            cache: None,
         }
     }
 
     /// Logs if it is time to.
     pub(super) async fn turn(&mut self, store: &Store) -> Result<(), StoreError> {
-        if self.every.is_none_or(|every| self.told.elapsed() < every) {
+        let Some(every) = self.every else {
+            return Ok(());
+        };
+        if self.cache.is_none() || self.looked.elapsed() >= CACHE_EVERY {
+            self.looked = Instant::now();
+            self.tell_cache(store).await?;
+        }
+        if self.told.elapsed() < every {
             return Ok(());
         }
         self.told = Instant::now();
         let models = store.model_status(None).await?;
         models.iter().filter(|it| is_in_use(it)).for_each(tell);
         Ok(())
+    }
+}
+
+impl Status {
+    /// Logs what the cache did since the last look; nothing where it did nothing.
+    async fn tell_cache(&mut self, store: &Store) -> Result<(), StoreError> {
+        let rows = store.cache_stats().await?;
+        let now = CacheUse {
+            hits: rows.iter().map(|row| row.hits).sum(),
+            misses: rows.iter().map(|row| row.misses).sum(),
+        };
+        let since = self.cache.replace(now).and_then(|before| now.since(before));
+        if let Some(CacheUse { hits, misses }) = since {
+            let entries: i64 = rows.iter().map(|row| row.entries).sum();
+            tracing::info!(
+                target: "tidegate::cache",
+                hits, misses, entries,
+                "{hits} answered from the cache and {misses} asked in the last minute; {entries} answers are kept"
+            );
+        }
+        Ok(())
+    }
+}
+
+impl CacheUse {
+    /// `None`: nothing happened.
+    fn since(self, before: Self) -> Option<Self> {
+        let since = Self {
+            hits: (self.hits - before.hits).max(0),
+            misses: (self.misses - before.misses).max(0),
+        };
+        (since != Self::default()).then_some(since)
     }
 }
 
@@ -98,4 +148,21 @@ pub(super) fn summary(worked: &Worked) {
         done, failed, released, calls, refused,
         "{done} done, {failed} failed, {released} given back; {calls} calls, {refused} refused with 429"
     );
+}
+
+/// How often it is told what the cache did.
+const CACHE_EVERY: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_is_told_of_by_what_it_did_since_and_only_then() {
+        let at = |hits, misses| CacheUse { hits, misses };
+        assert_eq!(at(5, 7).since(at(2, 7)), Some(at(3, 0)));
+        assert_eq!(at(5, 7).since(at(5, 7)), None);
+        // somebody emptied the book meanwhile
+        assert_eq!(at(1, 9).since(at(5, 7)), Some(at(0, 2)));
+    }
 }

@@ -119,18 +119,38 @@ impl Store {
         }
     }
 
-    /// How many of these keys an answer is kept for.
+    /// How many answers a purge would forget; nothing is changed.
     ///
     /// # Errors
     /// As every statement.
-    pub async fn cached(&self, keys: &[&[u8]]) -> Result<u64, StoreError> {
+    pub async fn count_purge(&self, purge: &Purge) -> Result<u64, StoreError> {
         let n = sqlx::query_scalar!(
-            r#"select count(*) as "n!" from tidegate.result_cache c where c.key = any($1)"#,
-            keys as &[&[u8]],
+            r#"select count(*) as "n!" from tidegate.purgeable_v1($1, $2, $3, $4, $5, make_interval(secs => $6))"#,
+            purge.worker,
+            purge.component,
+            purge.model,
+            purge.version,
+            purge.prompt_hash.as_deref(),
+            purge.older.map(|older| older.as_secs_f64()),
         )
         .fetch_one(&self.pool)
         .await?;
         Ok(n.unsigned_abs())
+    }
+
+    /// Those of these keys that an answer is kept for which is not older than so many seconds.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn cached(&self, keys: &[&[u8]], max_age_s: i64) -> Result<Vec<Vec<u8>>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"select c.key from tidegate.result_cache c
+                where c.key = any($1) and c.created_at > now() - make_interval(secs => $2::bigint)"#,
+            keys as &[&[u8]],
+            max_age_s,
+        )
+        .fetch_all(&self.pool)
+        .await?)
     }
 
     /// Lets go of tasks that wait for an equal one which is asked no more. Returns how many.

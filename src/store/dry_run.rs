@@ -46,6 +46,8 @@ pub struct LaneOutlook {
     pub tasks: i64,
     /// Those of them that the cache would answer.
     pub cached: i64,
+    /// How many of them travel together in a call.
+    pub pack: u64,
     /// Their input tokens.
     pub input_tokens: i64,
     /// Output tokens of a task, by model.

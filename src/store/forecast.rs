@@ -101,6 +101,8 @@ pub struct LaneRow {
     pub patience_ms: u32,
     /// How many.
     pub tasks: u64,
+    /// How many travel together in a call.
+    pub pack: u64,
     /// Mean input tokens. `None`: nothing of it is ready yet.
     pub input: Option<f64>,
     /// Output tokens that are reserved, per rung.

@@ -17,6 +17,7 @@ pub mod enqueue;
 mod error;
 pub mod export;
 pub mod forecast;
+mod former;
 pub mod health;
 pub mod interactive;
 pub mod learn;

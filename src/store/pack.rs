@@ -18,6 +18,23 @@ pub struct PackCounts {
 }
 
 impl Store {
+    /// How many items travel together now, by component, where that is known of this worker.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn pack_sizes(&self, worker: &str) -> Result<Vec<(String, i16)>, StoreError> {
+        let rows = sqlx::query!(
+            "select component, size from tidegate.pack_sizes where worker = $1",
+            worker
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.component, row.size))
+            .collect())
+    }
+
     /// Notes packs that came back. `None`: the worker has no open run that packs.
     ///
     /// # Errors

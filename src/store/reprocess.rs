@@ -107,16 +107,21 @@ impl Selection {
 }
 
 impl Store {
-    /// Streams the selected tasks, the newest first, in one read-only transaction. Memory stays flat.
+    /// Streams the selected tasks, the newest or the oldest first, in one read-only transaction. Memory stays flat.
     ///
     /// An error ends the stream as its last message: [`StoreError::UserSql`] for a condition that
     /// fails.
     pub fn stream_selected(
         &self,
         selection: &Selection,
+        newest_first: bool,
     ) -> mpsc::Receiver<Result<Uuid, StoreError>> {
         let (sender, receiver) = mpsc::channel(BUFFER);
-        let statement = selection.statement("select t.id", " order by t.id desc");
+        let order = match newest_first {
+            true => " order by t.id desc",
+            false => " order by t.id",
+        };
+        let statement = selection.statement("select t.id", order);
         let link = self.pool.clone();
         tokio::spawn(async move {
             let streamed = match statement {
@@ -181,26 +186,6 @@ impl Store {
         .fetch_one(&self.pool)
         .await?;
         Ok((row.copied.into(), row.gone.into()))
-    }
-
-    /// The tasks of all components beside these, themselves included: those of the same run and item.
-    /// Each as (one of these, component, its task).
-    ///
-    /// # Errors
-    /// As every statement.
-    pub async fn siblings(&self, tasks: &[Uuid]) -> Result<Vec<(Uuid, String, Uuid)>, StoreError> {
-        let rows = sqlx::query!(
-            "select t.id, o.component, o.id as of_component from tidegate.tasks t
-               join tidegate.tasks o on o.run_id = t.run_id and o.item_id = t.item_id
-              where t.id = any($1)",
-            tasks,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (row.id, row.component, row.of_component))
-            .collect())
     }
 
     /// The definition in force for a worker, else that of this run, else of its newest run; as JSON text.

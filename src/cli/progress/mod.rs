@@ -19,7 +19,7 @@ use super::{CliError, Printer};
 use crate::store::Store;
 
 pub(super) use self::screen::{Size, groups};
-pub(super) use self::words::{dollars, percent, span, thousands, whole};
+pub(super) use self::words::{bytes, dollars, percent, span, thousands, whole};
 
 /// How often the tables are asked.
 pub(super) const EVERY: Duration = Duration::from_secs(1);

@@ -36,6 +36,19 @@ pub(in crate::cli) fn thousands(number: i64) -> String {
     format!("{sign}{}", grouped(&number.unsigned_abs().to_string()))
 }
 
+/// `1.5 MiB`.
+pub(in crate::cli) fn bytes(count: i64) -> String {
+    let mut amount = count.max(0) as f64;
+    for unit in ["B", "KiB", "MiB"] {
+        if amount < 1024.0 {
+            let digits = usize::from(unit != "B");
+            return format!("{amount:.digits$} {unit}");
+        }
+        amount /= 1024.0;
+    }
+    format!("{amount:.1} GiB")
+}
+
 /// A rate in whole numbers: `12,345`.
 pub(in crate::cli) fn whole(rate: f64) -> String {
     grouped(&format!("{:.0}", rate.clamp(0.0, 1e15)))
@@ -61,6 +74,10 @@ mod tests {
         assert_eq!(
             [0, 999, 1_000, -1_234_567].map(thousands),
             ["0", "999", "1,000", "-1,234,567"]
+        );
+        assert_eq!(
+            [0, 1_023, 1_536, 4 << 30].map(bytes),
+            ["0 B", "1023 B", "1.5 KiB", "4.0 GiB"]
         );
         assert_eq!([0.4, 1_234.5].map(whole), ["0", "1,234"]);
         assert_eq!(

@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use uuid::Uuid;
 
-use crate::cli::{CliError, Context, Exit, Opened, expect};
+use super::dry_step::DryStep;
+use crate::cli::{CliError, Context, Exit, Opened, expect, would};
 use crate::client::{BindingLimit, Loader, ModelCalls, Planned, StepOutlook, expected_with};
 use crate::definition::Definition;
-use crate::store::model::ModelRow;
 
 #[derive(Serialize)]
 struct DryRun {
@@ -15,9 +15,15 @@ struct DryRun {
     items: u64,
     refused: u64,
     first_refused: Option<String>,
+    tasks: u64,
+    /// Tasks that the cache answers; more may be, of steps whose needs are not done yet.
+    cache_hits_expected: u64,
+    /// Tasks that ask what another asks too: that is asked once.
+    equal: u64,
+    /// Of what is left, several tasks travel in one.
     calls: u64,
-    /// `None`: nobody can say before the prompts are kept.
-    cache_hits_expected: Option<u64>,
+    /// Those of them that may carry several tasks.
+    packs: u64,
     input_tokens: u64,
     output_tokens_max: Option<u64>,
     cost_microusd_max: Option<i64>,
@@ -33,6 +39,20 @@ struct DryRun {
 }
 
 impl DryRun {
+    /// `200 tasks of 200 items: 40 from the cache, 3 that ask what others do; 32 calls, in packs`.
+    fn words(&self) -> String {
+        let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let mut known = vec![format!("{} from the cache", self.cache_hits_expected)];
+        known.extend(Some(would::equal(signed(self.equal))).filter(|it| !it.is_empty()));
+        format!(
+            "{} tasks of {} items: {}; calls: {}",
+            self.tasks,
+            self.items,
+            known.join(", "),
+            would::calls(signed(self.calls), signed(self.packs))
+        )
+    }
+
     fn print_steps(&self, context: &Context) -> Result<(), CliError> {
         if self.components.is_empty() {
             return Ok(());
@@ -45,6 +65,8 @@ impl DryRun {
                 .and_then(|it| crate::cli::progress::dollars(it, false));
             vec![
                 step.component.clone(),
+                step.tasks.to_string(),
+                (step.cached + step.equal).to_string(),
                 step.calls.to_string(),
                 step.input_tokens.to_string(),
                 output.unwrap_or_else(unknown),
@@ -54,6 +76,8 @@ impl DryRun {
         let rows: Vec<_> = self.components.iter().map(row).collect();
         let header = [
             "component",
+            "tasks",
+            "known",
             "calls",
             "tokens in",
             "tokens out, at most",
@@ -61,61 +85,6 @@ impl DryRun {
         ];
         context.printer.table(&header, &rows)?;
         context.printer.line("")
-    }
-}
-
-/// What one component comes to.
-#[derive(Serialize)]
-struct DryStep {
-    component: String,
-    local: bool,
-    calls: u64,
-    input_tokens: u64,
-    output_tokens_max: Option<u64>,
-    cost_microusd_max: Option<i64>,
-}
-
-impl DryStep {
-    fn of(outlook: &StepOutlook, definition: &Definition, rows: &[ModelRow]) -> Option<Self> {
-        let steps = definition.steps();
-        let step = steps.iter().find(|it| it.name == outlook.component)?;
-        let most = step.prompt.params.max_output_tokens;
-        let output = match step.local {
-            true => Some(0),
-            false => most.map(|tokens| u64::from(tokens) * outlook.calls),
-        };
-        let mut names: Vec<String> = (0..definition.tiers.len())
-            .flat_map(|tier| definition.ladder_of(step, tier))
-            .map(String::from)
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        // the dearest model of any ladder: what it costs at most
-        let price = |part: fn(&ModelRow) -> Option<i64>| {
-            names
-                .iter()
-                .map(|name| rows.iter().find(|row| row.model == *name).and_then(part))
-                .collect::<Option<Vec<_>>>()
-                .and_then(|all| all.into_iter().max())
-        };
-        let (input_price, output_price) = (
-            price(|m| m.input_price_microusd),
-            price(|m| m.output_price_microusd),
-        );
-        let cost = match step.local {
-            true => Some(0),
-            false => output.and_then(|output| {
-                crate::cost::estimate(outlook.input_tokens, output, input_price, output_price)
-            }),
-        };
-        Some(Self {
-            component: step.name.clone(),
-            local: step.local,
-            calls: outlook.calls,
-            input_tokens: outlook.input_tokens,
-            output_tokens_max: output,
-            cost_microusd_max: cost,
-        })
     }
 }
 
@@ -141,8 +110,7 @@ pub(super) async fn run(
         .filter_map(|step| DryStep::of(step, definition, &rows))
         .collect();
     let sum_of = |part: fn(&DryStep) -> Option<u64>| steps.iter().map(part).sum::<Option<u64>>();
-    let calls: u64 = steps.iter().map(|step| step.calls).sum();
-    let tasks = outlook.items * steps.len() as u64 - outlook.refused;
+    let sum = |part: fn(&StepOutlook) -> u64| outlook.steps.iter().map(part).sum::<u64>();
     let asks = steps.iter().any(|step| !step.local);
     let output = sum_of(|step| step.output_tokens_max).filter(|_| asks);
     let cost = steps
@@ -165,9 +133,12 @@ pub(super) async fn run(
         worker: definition.name.clone(),
         items: outlook.items,
         refused: outlook.refused,
+        tasks: sum(|step| step.tasks),
+        cache_hits_expected: sum(|step| step.cached),
+        equal: sum(|step| step.equal),
+        calls: sum(StepOutlook::calls),
+        packs: sum(|step| if step.pack > 1 { step.calls() } else { 0 }),
         first_refused: outlook.first_refused,
-        calls,
-        cache_hits_expected: None,
         input_tokens: outlook.input_tokens,
         output_tokens_max: output,
         cost_microusd_max: cost,
@@ -215,8 +186,9 @@ pub(super) async fn run(
     if !asks {
         context
             .printer
-            .line(format_args!("{tasks} tasks that ask no model"))?;
+            .line(format_args!("{} tasks that ask no model", told.tasks))?;
     } else {
+        context.printer.line(told.words())?;
         context.printer.line(format_args!(
             "{} calls, about {} tokens in, at most {} out; cost at most {}; {}",
             told.calls,

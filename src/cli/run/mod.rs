@@ -1,24 +1,22 @@
 //! `tidegate run`: checks a worker folder, loads its source, makes the run; works it where asked to.
 
 mod dry;
+mod dry_step;
 mod known;
+mod wait;
+
+pub(super) use wait::{Working, work_and_wait};
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{
-    CliError, Context, Exit, Opened, budget, expect, fleet,
-    progress::{EVERY, Progress},
-    report::Shown,
-    sample, stop,
-};
+use super::{CliError, Context, Exit, Opened, budget, expect, fleet, sample, stop};
 use crate::{
     client::{BindingLimit, LoadOptions, Loaded, Loader, expected},
     definition::{Definition, Folder, SourceFrom},
-    engine::{Engine, Registry},
+    engine::Registry,
 };
 
 /// Check a worker folder, load its source, and make a run of it.
@@ -73,16 +71,11 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
     let definition = read(context, &folder, args.source.as_deref(), &args.set)?;
     // before a key is looked for, and before anything is stored
     definition.selected(args.all, &args.only)?;
-    let entries: Vec<String> = definition
-        .models()
-        .iter()
-        .filter_map(|model| model.split_once('/').map(|(entry, _)| entry.to_owned()))
-        .collect();
-    let works = args.wait && !args.no_work;
     // a missing key is told before anything is stored
-    let providers = works
-        .then(|| fleet::providers(context, Some(&entries)))
-        .transpose()?;
+    let working = match args.wait && !args.no_work {
+        true => Some(Working::of(context, &definition)?),
+        false => None,
+    };
     let stop = stop::on_request(&context.printer, false)?;
     context
         .with_store(async |opened| {
@@ -106,25 +99,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
             if !args.wait {
                 return Ok(Exit::Ok);
             }
-            let working = providers.map(|providers| {
-                let engine = Engine::new(
-                    opened.store.clone(),
-                    opened.settings.clone(),
-                    providers,
-                    Registry::new(),
-                    fleet::settings(context, "run"),
-                );
-                tokio::spawn(engine.run(stop.child_token()))
-            });
-            let exit = wait(context, opened, &definition, loaded.run, &stop).await;
-            stop.cancel();
-            if let Some(working) = working {
-                working.await.map_err(|error| CliError::Io {
-                    doing: "work".to_owned(),
-                    source: std::io::Error::other(error),
-                })??;
-            }
-            exit
+            work_and_wait(context, opened, &definition, loaded.run, working, &stop).await
         })
         .await
 }
@@ -250,56 +225,4 @@ async fn tell(context: &Context, opened: &Opened, loaded: &Loaded) -> Result<(),
         told.run_id, told.items, told.enqueued, told.skipped, told.refused
     ));
     Ok(())
-}
-
-/// Waits until the run has ended, or this process is stopped; then tells what it came to.
-async fn wait(
-    context: &Context,
-    opened: &Opened,
-    definition: &Definition,
-    run: Uuid,
-    stop: &CancellationToken,
-) -> Result<Exit, CliError> {
-    let (printer, store) = (&context.printer, &opened.store);
-    let models = definition.models();
-    let mut progress = Progress::or_stream(printer, store, vec![run], models);
-    let mut ticks = tokio::time::interval(EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => break,
-            _ = ticks.tick() => {}
-        }
-        match progress.turn().await {
-            Err(CliError::Store(error)) if error.is_passing() => continue,
-            other => other?,
-        }
-        if store.have_ended(&[run]).await? {
-            break;
-        }
-    }
-    progress.finish();
-    let shown = Shown::of(store, run).await?.ok_or_else(|| {
-        CliError::input(
-            format!("the run {run} is gone: somebody deleted it"),
-            "see `tidegate runs list`",
-        )
-    })?;
-    if printer.is_json() {
-        printer.object(&shown)?;
-    } else {
-        shown.print(printer)?;
-    }
-    let sum = shown.sum();
-    let unfinished = sum.total - sum.ended();
-    if unfinished > 0 {
-        printer.say(format_args!(
-            "{unfinished} tasks have not ended: `tidegate work` goes on with them"
-        ));
-    }
-    Ok(if sum.failed > 0 || unfinished > 0 {
-        Exit::Partial
-    } else {
-        Exit::Ok
-    })
 }

@@ -229,7 +229,7 @@ async fn each_chunk(
         item: filter.item,
         condition: which.condition.clone(),
     };
-    let mut tasks = opened.store.stream_selected(&selection);
+    let mut tasks = opened.store.stream_selected(&selection, false);
     let mut chunk = Vec::with_capacity(CHUNK);
     loop {
         let task = tasks.recv().await.transpose()?;

@@ -142,6 +142,7 @@ impl Gathered {
             policy: policy(&row.policy),
             patience: f64::from(row.patience_ms) / 1000.0,
             tasks: row.tasks,
+            pack: row.pack,
             input: row.input.unwrap_or(INPUT_UNKNOWN),
             output: row.output.clone(),
         })
@@ -170,8 +171,7 @@ impl Gathered {
         for step in definition.steps().iter().filter(asks) {
             let of_step = outlook.steps.iter().find(|it| it.component == step.name);
             let Some(of_step) = of_step else { continue };
-            let input = of_step.input_tokens as f64 / of_step.calls.max(1) as f64;
-            for (tier, count) in outlook.tiers.iter().enumerate() {
+            for (tier, asked) in of_step.asked.iter().enumerate() {
                 let names = definition.ladder_of(step, tier).into_iter();
                 let ladder: Vec<usize> = names
                     .map(|name| self.model(&String::from(name), models))
@@ -182,8 +182,9 @@ impl Gathered {
                     component_priority: step.priority,
                     policy: policy(definition.routing.policy.as_str()),
                     patience: definition.routing.patience.as_secs_f64(),
-                    tasks: *count,
-                    input,
+                    tasks: asked.tasks,
+                    pack: of_step.pack,
+                    input: asked.input_tokens as f64 / asked.tasks.max(1) as f64,
                     output: vec![f64::from(lanes::est_output(step)); ladder.len()],
                     ladder,
                 });

@@ -134,7 +134,8 @@ pub async fn expected_back(store: &Store, lanes: &[LaneOutlook]) -> Result<Expec
             policy: lane.policy.clone(),
             patience_ms: lane.patience_ms,
             tasks: (lane.tasks - lane.cached).unsigned_abs(),
-            input: Some(lane.input_tokens as f64 / lane.tasks as f64),
+            pack: lane.pack,
+            input: Some(lane.input_tokens as f64 / (lane.tasks - lane.cached).max(1) as f64),
             output: lane.output.clone(),
         });
     }

@@ -1,8 +1,10 @@
 //! The first pass over former tasks: their items are copied, to be done anew.
 
+use std::collections::HashSet;
+
 use uuid::Uuid;
 
-use super::{LoadError, Loader};
+use super::{LoadError, Loader, place::short_hash, weigh::Weighing};
 use crate::{
     definition::{Definition, StoredDefinition},
     store::{Store, load::CHUNK, reprocess::Selection},
@@ -61,9 +63,42 @@ pub async fn current_definition(
 }
 
 impl Loader {
+    /// Weighs what the selected tasks would ask if they were done anew; nothing is stored.
+    pub(super) async fn weigh_again(
+        &self,
+        selection: &Selection,
+        weighing: &mut Weighing,
+    ) -> Result<(), LoadError> {
+        let worker = &self.definition.name;
+        let mut ids = self.store.stream_selected(selection, true);
+        let mut seen = HashSet::new();
+        let mut taken = 0;
+        let mut chunk = Vec::with_capacity(CHUNK);
+        loop {
+            let id = match ids.recv().await {
+                Some(id) if !self.is_enough(taken) => Some(id?),
+                _ => None,
+            };
+            taken += i64::from(id.is_some());
+            chunk.extend(id);
+            if chunk.len() == CHUNK || (id.is_none() && !chunk.is_empty()) {
+                let mut items = self.store.items_of_tasks(&chunk).await?;
+                items.retain(|item| seen.insert(short_hash(&item.id)));
+                let names: Vec<String> = items.iter().map(|item| item.id.clone()).collect();
+                let waiting = self.store.waiting_keys(worker, &names).await?;
+                self.weigh_chunk(&items, &waiting.into_iter().collect(), weighing)
+                    .await?;
+                chunk.clear();
+            }
+            if id.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
     /// Copies the items of the selected tasks to this run, a chunk a statement.
     pub(super) async fn copy(&self, run: Uuid, selection: &Selection) -> Result<Copied, LoadError> {
-        let mut ids = self.store.stream_selected(selection);
+        let mut ids = self.store.stream_selected(selection, true);
         let mut copied = Copied::default();
         let mut stored = 0;
         let mut chunk = Vec::with_capacity(CHUNK);

@@ -2,14 +2,10 @@
 
 use std::collections::HashSet;
 
-use sha2::{Digest, Sha256};
-
-use super::{LoadError, Loader};
+use super::{LoadError, Loader, weigh::Weighing};
 use crate::{
-    definition::{
-        Component, SelectedStep, Selection, estimated_request_tokens, estimated_step_tokens,
-    },
-    task::{HandlerError, Item},
+    definition::{SelectedStep, estimated_step_tokens},
+    store::load::{CHUNK, ScoredItem},
 };
 
 /// What a dry run found: nothing was stored.
@@ -36,101 +32,161 @@ pub struct StepOutlook {
     pub component: String,
     /// It asks no model.
     pub local: bool,
-    /// Calls at most: what is kept already is not asked again.
-    pub calls: u64,
-    /// Input tokens, estimated. Where it needs others, their answers are taken to be as long as they
-    /// may be.
+    /// How many of its tasks travel together in a call.
+    pub pack: u64,
+    /// Its tasks.
+    pub tasks: u64,
+    /// Those whose answer is kept already. Of a step that needs others of the run nobody can say before
+    /// they are done.
+    pub cached: u64,
+    /// Those that ask what another of the run asks too: that is asked once.
+    pub equal: u64,
+    /// What is asked, by tier.
+    pub asked: Vec<Asked>,
+}
+
+/// What a step asks in a tier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Asked {
+    /// Tasks.
+    pub tasks: u64,
+    /// Their input tokens, estimated. Where a step needs others, their answers are taken to be as long
+    /// as they may be.
     pub input_tokens: u64,
 }
 
+impl StepOutlook {
+    /// Tasks that a model is asked for.
+    pub fn asking(&self) -> u64 {
+        self.asked.iter().map(|it| it.tasks).sum()
+    }
+
+    /// Input tokens of these.
+    pub fn input_tokens(&self) -> u64 {
+        self.asked.iter().map(|it| it.input_tokens).sum()
+    }
+
+    /// Calls, if nothing fails: those of a tier travel in packs.
+    pub fn calls(&self) -> u64 {
+        let tiers = self.asked.iter();
+        tiers.map(|it| it.tasks.div_ceil(self.pack.max(1))).sum()
+    }
+}
+
 impl Loader {
-    /// Reads, ranks and renders, and stores nothing.
+    /// Reads, ranks and renders, and stores nothing. In memory it keeps some 50 bytes for each task.
     ///
     /// # Errors
     /// As [`load`](Self::load).
     pub async fn dry_run(&self) -> Result<Outlook, LoadError> {
-        let selection = self.selection()?;
+        let steps = self.selection()?.steps;
         self.check_source().await?;
-        let mut outlook = Outlook {
-            steps: selection.steps.iter().map(outlook_of).collect(),
-            ..Outlook::default()
-        };
+        let sizes = self.store.pack_sizes(&self.definition.name).await?;
+        let mut weighing = Weighing::of(&self.definition, steps, &sizes);
+        match &self.again {
+            Some(selection) => self.weigh_again(selection, &mut weighing).await?,
+            None => self.weigh_source(&mut weighing).await?,
+        }
+        Ok(weighing.outlook(&self.shares))
+    }
+
+    async fn weigh_source(&self, weighing: &mut Weighing) -> Result<(), LoadError> {
         let mut ids = HashSet::new();
+        let mut taken = 0;
+        let mut chunk = Vec::with_capacity(CHUNK);
         let mut rows = self.rows()?;
         while let Some(row) = rows.recv().await {
-            if self
-                .options
-                .limit
-                .is_some_and(|limit| outlook.items >= limit)
-            {
+            if self.options.limit.is_some_and(|limit| taken >= limit) {
                 break;
             }
             let row = row?;
-            self.score(&row)?;
-            outlook.items += 1;
-            if !ids.insert(short_hash(&row.id)) {
+            taken += 1;
+            if !ids.insert(super::place::short_hash(&row.id)) {
                 return Err(self.duplicate(row.id));
             }
-            self.weigh(&selection, Item::new(row.id, row.body), &mut outlook);
+            chunk.push(ScoredItem {
+                score: self.score(&row)?,
+                id: row.id,
+                body: row.body.get().to_owned(),
+                version: row.version,
+                category: None,
+                of_task: None,
+            });
+            if chunk.len() == CHUNK {
+                self.weigh_chunk(&chunk, &HashSet::new(), weighing).await?;
+                chunk.clear();
+            }
         }
-        let ends = self.shares.ends(outlook.items);
-        outlook.tiers = std::iter::once(0)
-            .chain(ends.iter().copied())
-            .zip(&ends)
-            .map(|(from, to)| to - from)
-            .collect();
-        outlook.input_tokens = outlook.steps.iter().map(|step| step.input_tokens).sum();
-        Ok(outlook)
+        self.weigh_chunk(&chunk, &HashSet::new(), weighing).await
     }
 
-    /// Adds the tasks of one item.
-    fn weigh(&self, selection: &Selection, item: Item, outlook: &mut Outlook) {
-        let all = &self.definition.components;
-        let mut item = item;
-        for (step, of_step) in selection.steps.iter().zip(&mut outlook.steps) {
-            item.component.clone_from(&step.component.name);
-            match self.tokens(&step.component, all, &item) {
-                Ok(tokens) if !step.component.local => {
-                    of_step.calls += 1;
-                    of_step.input_tokens += u64::from(tokens);
+    /// Adds the tasks of these items, but those that wait already: (component, item).
+    pub(super) async fn weigh_chunk(
+        &self,
+        items: &[ScoredItem],
+        waiting: &HashSet<(String, String)>,
+        weighing: &mut Weighing,
+    ) -> Result<(), LoadError> {
+        let earlier = self.earlier(weighing.steps(), items).await?;
+        for item in items {
+            weighing.begin(item.score, &item.id);
+            for place in 0..weighing.steps().len() {
+                let step = weighing.steps()[place].clone();
+                let name = &step.component.name;
+                if waiting.contains(&(name.clone(), item.id.clone())) {
+                    continue;
                 }
-                Ok(_) => {}
-                Err(error) => {
-                    outlook.refused += 1;
-                    let words = || format!("item `{}`: {error}", item.id);
-                    outlook.first_refused.get_or_insert_with(words);
+                if step.component.local {
+                    weighing.add_local(place);
+                } else if !step.needs.is_empty() {
+                    let all = &self.definition.components;
+                    let tokens = estimated_step_tokens(&step.component, all, &item.body);
+                    weighing.add_unknown(place, tokens);
+                } else {
+                    match self.request_of_step(item, &step, &earlier) {
+                        Ok(request) => weighing.add(place, &request, item.version.as_deref()),
+                        Err(reason) => weighing.refuse(&item.id, &reason),
+                    }
                 }
             }
         }
+        self.look_up(weighing).await
     }
 
-    /// What a step's prompt weighs; guessed where it needs answers that are not there.
-    fn tokens(
+    fn request_of_step(
         &self,
-        step: &Component,
-        all: &[Component],
-        item: &Item,
-    ) -> Result<u32, HandlerError> {
-        if !step.needs.is_empty() {
-            return Ok(estimated_step_tokens(step, all, item.body.get()));
+        item: &ScoredItem,
+        step: &SelectedStep,
+        earlier: &super::rank::Earlier,
+    ) -> Result<crate::llm::Request, String> {
+        let mut results = Vec::with_capacity(step.earlier.len());
+        for need in &step.earlier {
+            let known = earlier.get(&(need.clone(), item.id.clone()));
+            let (_, answer) = known.ok_or_else(|| self.never_done(need))?;
+            results.push((need.clone(), answer.clone()));
         }
-        let request = self.handler.request(item)?;
-        Ok(estimated_request_tokens(&request))
+        self.request(item, step, results)
     }
-}
 
-fn outlook_of(step: &SelectedStep) -> StepOutlook {
-    StepOutlook {
-        component: step.component.name.clone(),
-        local: step.component.local,
-        ..StepOutlook::default()
+    /// Which of the keys that came last an answer is kept for.
+    async fn look_up(&self, weighing: &mut Weighing) -> Result<(), LoadError> {
+        let keys = weighing.keys();
+        let steps = self.definition.steps();
+        let asking = steps.iter().find(|step| !step.local);
+        let saving = asking.map(|step| super::lanes::saving(&self.definition, step));
+        let max_age = saving
+            .and_then(|it| it.cache_s)
+            .filter(|_| !keys.is_empty());
+        let Some(max_age) = max_age else {
+            weighing.found(&HashSet::new());
+            return Ok(());
+        };
+        let all: Vec<&[u8]> = keys.iter().map(<[u8; 32]>::as_slice).collect();
+        let mut found = HashSet::new();
+        for some in all.chunks(CHUNK) {
+            found.extend(self.store.cached(some, max_age).await?);
+        }
+        weighing.found(&found);
+        Ok(())
     }
-}
-
-/// Enough of an id's hash to tell ids apart, in little memory.
-fn short_hash(id: &str) -> [u8; 16] {
-    let hash = Sha256::digest(id.as_bytes());
-    let mut short = [0; 16];
-    short.copy_from_slice(&hash[..16]);
-    short
 }

@@ -8,11 +8,13 @@ mod again;
 mod dry;
 mod error;
 mod lane;
+mod place;
 mod rank;
 mod source;
+mod weigh;
 
 pub use again::{Copied, Selected, current_definition, selected};
-pub use dry::{Outlook, StepOutlook};
+pub use dry::{Asked, Outlook, StepOutlook};
 pub use error::LoadError;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};

@@ -9,12 +9,13 @@ use super::{Copied, LoadError, Loaded, Loader, lane::StepLanes};
 use crate::{
     cache,
     definition::{SelectedStep, estimated_request_tokens},
+    llm::Request,
     store::load::{CHUNK, Enqueued, Need, RankedTask, ScoredItem},
     task::{Answer, Item},
 };
 
 /// Answers of earlier runs, by component and item, with the task that each is of.
-type Earlier = HashMap<(String, String), (Uuid, Answer)>;
+pub(super) type Earlier = HashMap<(String, String), (Uuid, Answer)>;
 
 /// Former tasks by the one whose item was copied, and component.
 type Former = HashMap<(Uuid, String), Uuid>;
@@ -39,6 +40,7 @@ impl Loader {
         // a statement has so many tasks at most, and all those of an item
         let chunk = (CHUNK / steps.len().max(1)).max(1);
         let limit = i64::try_from(chunk).unwrap_or(i64::MAX);
+        let selected: Vec<SelectedStep> = steps.iter().map(|it| it.step.clone()).collect();
         let mut sum = Enqueued::default();
         let mut ranked = from;
         let mut last: Option<(f64, String)> = None;
@@ -49,7 +51,7 @@ impl Loader {
             let Some(end) = items.last() else { break };
             last = Some((end.score, end.id.clone()));
             let known = Known {
-                earlier: self.earlier(&steps, &items).await?,
+                earlier: self.earlier(&selected, &items).await?,
                 former: self.former(&items).await?,
             };
             let tasks: Vec<RankedTask> = items
@@ -78,14 +80,14 @@ impl Loader {
     }
 
     /// The answers that steps of this run need, and that it does not make itself.
-    async fn earlier(
+    pub(super) async fn earlier(
         &self,
-        steps: &[StepLanes],
+        steps: &[SelectedStep],
         items: &[ScoredItem],
     ) -> Result<Earlier, LoadError> {
         let mut components: Vec<String> = steps
             .iter()
-            .flat_map(|it| it.step.earlier.iter().cloned())
+            .flat_map(|it| it.earlier.iter().cloned())
             .collect();
         components.sort_unstable();
         components.dedup();
@@ -186,9 +188,7 @@ impl Loader {
         results: Vec<(String, Answer)>,
         family: &[&str],
     ) -> Result<(u32, [u8; 32]), String> {
-        let body = RawValue::from_string(item.body.clone()).map_err(|error| error.to_string())?;
-        let asked = Item::new(item.id.clone(), body).of(&step.component.name, results);
-        let request = self.handler.request(&asked).map_err(|error| error.0)?;
+        let request = self.request(item, step, results)?;
         let key = cache::key(&cache::Parts {
             request: &request,
             cache_version: &self.definition.cache.version,
@@ -198,7 +198,19 @@ impl Loader {
         Ok((estimated_request_tokens(&request), key))
     }
 
-    fn never_done(&self, need: &str) -> String {
+    /// What a step asks of an item, with the answers that it needs; or why no prompt can be made.
+    pub(super) fn request(
+        &self,
+        item: &ScoredItem,
+        step: &SelectedStep,
+        results: Vec<(String, Answer)>,
+    ) -> Result<Request, String> {
+        let body = RawValue::from_string(item.body.clone()).map_err(|error| error.to_string())?;
+        let asked = Item::new(item.id.clone(), body).of(&step.component.name, results);
+        self.handler.request(&asked).map_err(|error| error.0)
+    }
+
+    pub(super) fn never_done(&self, need: &str) -> String {
         let worker = &self.definition.name;
         format!(
             "it needs {need}, which was never done for this item: run it first (`tidegate run {worker} --only {need}`), or with it"

@@ -61,6 +61,8 @@ pub struct LaneAhead {
     pub patience: f64,
     /// Tasks that wait.
     pub tasks: u64,
+    /// How many of them travel together in a call; at least 1.
+    pub pack: u64,
     /// Mean input tokens of one.
     pub input: f64,
     /// Mean output tokens, per rung.
@@ -68,9 +70,30 @@ pub struct LaneAhead {
 }
 
 impl LaneAhead {
+    /// Calls that its tasks need: the last pack may be smaller.
+    pub(super) fn calls(&self) -> u64 {
+        self.tasks.div_ceil(self.pack.max(1))
+    }
+
+    /// Tasks of a call, on average.
+    fn tasks_of_a_call(&self) -> f64 {
+        self.tasks as f64 / self.calls().max(1) as f64
+    }
+
+    /// Input tokens of a call.
+    pub(super) fn input_of_a_call(&self) -> f64 {
+        self.input * self.tasks_of_a_call()
+    }
+
+    /// Output tokens of a call of a rung.
+    pub(super) fn output_of_a_call(&self, rung: usize) -> f64 {
+        self.output[rung] * self.tasks_of_a_call()
+    }
+
     /// Micro-dollars of one call of a rung. `None`: a price is not known.
     pub(super) fn cost(&self, rung: usize, prices: Prices) -> Option<f64> {
         let (input, output) = (prices.input? as f64, prices.output? as f64);
-        Some((self.input * input + self.output[rung] * output) / 1e6)
+        let of_tokens = self.input_of_a_call() * input + self.output_of_a_call(rung) * output;
+        Some(of_tokens / 1e6)
     }
 }

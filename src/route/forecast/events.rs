@@ -74,7 +74,7 @@ impl Simulation<'_> {
                 .map(|(_, rate)| rate)
                 .sum()
         };
-        let count = self.ahead.lanes[lane].tasks as f64;
+        let count = self.ahead.lanes[lane].calls() as f64;
         let started: f64 = self.of_lane(lane).map(|(_, flow)| flow.started).sum();
         let soonest = ((count - started) / rate).max(0.0);
         let mut moments = vec![soonest];

@@ -40,9 +40,9 @@ impl Flow {
         let need = |pool: usize| {
             Some(match ahead.pools[pool].dimension {
                 Dimension::Requests => 1.0,
-                Dimension::InputTokens => lane.input,
-                Dimension::OutputTokens => lane.output[rung],
-                Dimension::TotalTokens => lane.input + lane.output[rung],
+                Dimension::InputTokens => lane.input_of_a_call(),
+                Dimension::OutputTokens => lane.output_of_a_call(rung),
+                Dimension::TotalTokens => lane.input_of_a_call() + lane.output_of_a_call(rung),
                 Dimension::Concurrency => it.latency,
                 Dimension::Money => cost?,
             })

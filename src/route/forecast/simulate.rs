@@ -18,7 +18,7 @@ use super::{
 ///     runs: vec![RunAhead { weight: 1.0, mix: vec![1.0], pools: vec![], in_flight: 0 }],
 ///     lanes: vec![LaneAhead {
 ///         run: 0, tier: 0, component_priority: 0, ladder: vec![0], policy: Policy::Auto, patience: 60.0,
-///         tasks: 40, input: 100.0, output: vec![10.0],
+///         tasks: 40, pack: 1, input: 100.0, output: vec![10.0],
 ///     }],
 /// };
 /// // ten at once, one a second for thirty seconds, and the last call takes two
@@ -74,7 +74,7 @@ impl<'a> Simulation<'a> {
             flows_of: (0..ahead.lanes.len()).map(of).collect(),
             flows,
             begun: vec![0.0; ahead.models.len()],
-            ended: ahead.lanes.iter().map(|lane| empty(lane.tasks)).collect(),
+            ended: ahead.lanes.iter().map(|lane| empty(lane.calls())).collect(),
             lag: 0.0,
             held_back: Vec::new(),
         }
@@ -119,14 +119,14 @@ impl<'a> Simulation<'a> {
         self.flows_of[lane].iter().map(|&it| (it, &self.flows[it]))
     }
 
-    /// Tasks of each lane that are not started yet; where all are, in parts, whole calls for what is
+    /// Calls of each lane that are not started yet; where all are, in parts, whole calls for what is
     /// missing.
     pub(super) fn wanted(&self) -> Vec<f64> {
         let wanted = |lane: usize| {
             if self.ended[lane].is_some() {
                 return 0.0;
             }
-            let count = self.ahead.lanes[lane].tasks as f64;
+            let count = self.ahead.lanes[lane].calls() as f64;
             let left = count - self.of_lane(lane).map(|(_, it)| it.started).sum::<f64>();
             if left > SLACK {
                 left
@@ -145,7 +145,7 @@ impl<'a> Simulation<'a> {
     }
 
     fn end_if_all_started(&mut self, lane: usize) {
-        let count = self.ahead.lanes[lane].tasks as f64;
+        let count = self.ahead.lanes[lane].calls() as f64;
         if self.ended[lane].is_some() || self.whole(lane) < count - SLACK {
             return;
         }

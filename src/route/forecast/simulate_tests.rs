@@ -52,6 +52,7 @@ fn a_lane(tasks: u64, ladder: &[usize], policy: Policy) -> LaneAhead {
         policy,
         patience: 60.0,
         tasks,
+        pack: 1,
         input: 100.0,
         output: vec![20.0; ladder.len()],
     }
@@ -265,4 +266,49 @@ fn runs_share_by_weight_and_tiers_by_mix() {
     let told = forecast(&ahead);
     assert!((told.runs[1].seconds.expect("an end") - 60.0).abs() < 1e-3);
     assert!((told.runs[0].seconds.expect("an end") - 120.0).abs() < 1e-3);
+}
+
+proptest! {
+    #[test]
+    fn a_pack_is_one_request(limit in any_limit(), tasks in 1_u64..5_000, pack in 1_u64..20) {
+        let mut ahead = ahead(tasks, &[vec![limit]], Policy::Auto);
+        ahead.lanes[0].pack = pack;
+        let told = forecast(&ahead);
+        let calls = tasks.div_ceil(pack);
+        prop_assert_eq!(&told.calls, &[calls]);
+        if calls < 2_500 {
+            let (told, exact) = (told.runs[0].seconds.expect("an end"), exact(calls, &[limit]));
+            prop_assert!((told - exact).abs() < 1e-2, "told {}, exact {}", told, exact);
+        }
+    }
+}
+
+#[test]
+fn a_pack_takes_one_slot_and_the_tokens_of_its_tasks() {
+    let tokens = Limit {
+        dimension: Dimension::InputTokens,
+        ..per_minute(1_000, None)
+    };
+    let mut all = ahead(100, &[vec![tokens]], Policy::Auto);
+    all.models[0].prices = Prices {
+        input: Some(1_000_000),
+        output: Some(5_000_000),
+    };
+    let alone = forecast(&all);
+    all.lanes[0].pack = 5;
+    let packed = forecast(&all);
+    assert_eq!((&alone.calls, &packed.calls), (&vec![100], &vec![20]));
+    // ten tasks a minute, however they travel
+    assert_eq!(alone.runs[0].cost_microusd, packed.runs[0].cost_microusd);
+    let (one, other) = (alone.runs[0].seconds, packed.runs[0].seconds);
+    assert!((one.expect("an end") - 540.0).abs() < 1e-3, "{one:?}");
+    assert!((other.expect("an end") - 540.0).abs() < 1e-3, "{other:?}");
+
+    let mut all = ahead(100, &[vec![]], Policy::Auto);
+    all.lanes[0].pack = 5;
+    all.models[0].latency = 2.0;
+    all.pools.push(Pool::at_once(10, 0, 2.0));
+    all.models[0].pools.push(0);
+    // twenty calls: ten at once, then five a second
+    assert!((seconds(&all) - 4.0).abs() < 1e-3);
 }

@@ -6,16 +6,18 @@ with waiting as materialized (
      and k.run_id in (select u.id from tidegate.runs u where u.state = 'active')
    group by k.run_id, k.tier having sum(k.n) > 0
 ), looked_at as materialized (
-  select n.lane, n.run_id, n.tier, n.component, n.component_priority, n.ladder, n.policy, n.patience_ms, n.est_output, w.tasks,
-         z.n + 0.001 as n, z.input
+  -- those that ask no model too: of what waits they hold their part
+  select n.lane, n.run_id, n.tier, n.component, n.component_priority, n.ladder, n.policy, n.patience_ms, n.est_output, n.pack_size, w.tasks,
+         z.n + case when n.ladder = '{}' then 0 else 0.001 end as n, z.input
     from waiting w
-    join tidegate.lanes n on n.run_id = w.run_id and n.tier = w.tier and n.open and n.ladder <> '{}'
+    join tidegate.lanes n on n.run_id = w.run_id and n.tier = w.tier and n.open
    cross join lateral (
      -- so many tell the mean; how many there are is told by the counts that are kept
      select count(*) as n, avg(y.est_input)::float8 as input
        from (select r.est_input from tidegate.ready r where r.lane = n.lane limit 2000) y) z
 ), lanes as materialized (
-  select l.*, round(l.tasks * l.n / sum(l.n) over (partition by l.run_id, l.tier))::bigint as part from looked_at l
+  select l.* from (select l.*, round(l.tasks * l.n / nullif(sum(l.n) over (partition by l.run_id, l.tier), 0))::bigint as part from looked_at l) l
+   where l.ladder <> '{}'
 ), runs as materialized (
   select u.id, u.worker, u.weight, u.mix,
          (select count(*) from tidegate.running r join tidegate.lanes n on n.lane = r.lane where n.run_id = u.id) as in_flight
@@ -72,6 +74,7 @@ select jsonb_build_object(
   'lanes', (select coalesce(jsonb_agg(jsonb_build_object(
       'run', l.run_id, 'tier', l.tier, 'component_priority', l.component_priority, 'ladder', l.ladder, 'policy', l.policy, 'patience_ms', l.patience_ms,
       'tasks', l.part, 'input', l.input,
+      'pack', case when l.pack_size = 1 then 1 else least(l.pack_size, (select z.size from tidegate.pack_sizes z where z.worker = u.worker and z.component = l.component)) end,
       'output', array(select coalesce(q.tokens, l.est_output) from unnest(l.ladder) with ordinality z (model_id, rung)
                         left join tidegate.output_quantiles q on q.worker = u.worker and q.component = l.component and q.model_id = z.model_id
                        order by z.rung))), '[]')

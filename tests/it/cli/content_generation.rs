@@ -113,6 +113,25 @@ async fn all_ten_parts_are_made_with_all_and_each_is_a_file_of_an_export() {
                    where o.component = t.component and o.item_id = t.item_id and t.component in ('text', 'faq')
                      and t.state in ('ready', 'blocked')";
     assert_eq!(fleet.count(points).await, 6);
+
+    // one step alone: what it needs was made by the former run, and it asks what was answered
+    let alone = [
+        "--json",
+        "reprocess",
+        "--run",
+        &run_id,
+        "--component",
+        "summary",
+    ];
+    let dry = program.run(&[&alone[..], &["--dry-run"]].concat()).ok();
+    let told = ["tasks", "cache_hits_expected", "calls", "refused"];
+    let told = told.map(|key| dry.objects()[0][key].clone());
+    assert_eq!(told, [3, 3, 0, 0].map(Value::from), "{dry:?}");
+    let ran = program.run(&[&alone[..], &["--wait"]].concat()).ok();
+    let report = ran.objects().pop().expect("a report");
+    let told = ["total", "done", "cache_hits"].map(|key| report[key].clone());
+    assert_eq!(told, [3, 3, 3].map(Value::from), "{report}");
+    assert_eq!(report["components"][0]["component"], "summary");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

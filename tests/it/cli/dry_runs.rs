@@ -83,7 +83,9 @@ async fn a_dry_run_of_anything_stores_nothing_and_sends_nothing() {
         told
     };
     let told = dry(&["run", "small"]);
-    assert_eq!((&told["items"], &told["calls"]), (&7.into(), &7.into()));
+    // the best three are in the tier in which they were answered
+    let of = |told: &Value| ["items", "cache_hits_expected", "calls"].map(|key| told[key].clone());
+    assert_eq!(of(&told), [7, 3, 4].map(Value::from));
     for args in [
         &["retry", "--run", &run][..],
         &["tasks", "retry", "--run", &run],
@@ -106,7 +108,10 @@ async fn a_dry_run_of_anything_stores_nothing_and_sends_nothing() {
         assert_eq!(told["cache_hits_expected"], 0);
     }
     assert_eq!(dry(&["retry", &one])["would_retry"], 1);
-    assert_eq!(dry(&["reprocess", "--run", &run])["calls"], 20);
+    assert_eq!(
+        of(&dry(&["reprocess", "--run", &run])),
+        [20, 5, 15].map(Value::from)
+    );
     let told = dry(&["runs", "cancel", &run]);
     assert_eq!(
         (&told["would_cancel"], &told["calls"]),

@@ -134,7 +134,7 @@ async fn a_dry_run_counts_calls_and_tokens_of_each_step() {
     let calls: Vec<_> = outlook
         .steps
         .iter()
-        .map(|step| (step.component.as_str(), step.local, step.calls))
+        .map(|step| (step.component.as_str(), step.local, step.calls()))
         .collect();
     assert_eq!(
         calls,
@@ -144,12 +144,12 @@ async fn a_dry_run_counts_calls_and_tokens_of_each_step() {
         panic!("three steps");
     };
     // the draft may be 600 tokens long
-    assert!((40..400).contains(&draft.input_tokens), "{draft:?}");
-    assert!(title.input_tokens > 4 * 600, "{title:?}");
-    assert_eq!(page.input_tokens, 0);
+    assert!((40..400).contains(&draft.input_tokens()), "{draft:?}");
+    assert!(title.input_tokens() > 4 * 600, "{title:?}");
+    assert_eq!(page.input_tokens(), 0);
     assert_eq!(
         outlook.input_tokens,
-        draft.input_tokens + title.input_tokens
+        draft.input_tokens() + title.input_tokens()
     );
     assert_eq!(count(&db, "select count(*) from tidegate.tasks").await, 0);
 }

@@ -192,14 +192,22 @@ begin
   return v_n;
 end $$;
 
--- Forgets up to p_limit answers; what is null is not looked at. p_model: who answered, as `provider/name` or as the provider names it.
+-- The keys of answers that a purge forgets; what is null is not looked at. p_model: who answered, as `provider/name` or as the provider
+-- names it.
+create or replace function tidegate.purgeable_v1(p_worker text, p_component text, p_model text, p_version text, p_prompt bytea, p_older interval)
+returns setof bytea language sql stable as $$
+  select c.key from tidegate.result_cache c
+   where (p_worker is null or c.worker = p_worker) and (p_component is null or c.component = p_component)
+     and (p_model is null or c.model = p_model or c.model_version = p_model) and (p_version is null or c.version = p_version)
+     and (p_prompt is null or c.prompt_hash = p_prompt) and (p_older is null or c.created_at < now() - p_older)
+$$;
+
+-- Forgets up to p_limit of them.
 create or replace function tidegate.purge_cache_v1(p_worker text, p_component text, p_model text, p_version text, p_prompt bytea, p_older interval, p_limit int)
 returns int language sql volatile as $$
   with old as materialized (
     select c.key from tidegate.result_cache c
-     where (p_worker is null or c.worker = p_worker) and (p_component is null or c.component = p_component)
-       and (p_model is null or c.model = p_model or c.model_version = p_model) and (p_version is null or c.version = p_version)
-       and (p_prompt is null or c.prompt_hash = p_prompt) and (p_older is null or c.created_at < now() - p_older)
+     where c.key in (select z.key from tidegate.purgeable_v1(p_worker, p_component, p_model, p_version, p_prompt, p_older) z (key) limit p_limit)
      limit p_limit for update skip locked
   ), gone as (
     delete from tidegate.result_cache c using old o where c.key = o.key returning c.worker, c.bytes

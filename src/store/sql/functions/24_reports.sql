@@ -47,7 +47,7 @@ create or replace function tidegate.run_groups_v1(p_runs uuid[], p_categories in
 $$;
 
 -- The calls of these runs, summed by model, process and outcome. Of a pack one row leads and is counted as the call; the others carry
--- their share of its tokens and cost.
+-- their share of its tokens and cost. It is a good one if any of its items was answered.
 create or replace function tidegate.run_call_sums_v1(p_runs uuid[]) returns table (
   model text, process_id uuid, outcome text, n bigint, again bigint, packs bigint, packed bigint, input_tokens numeric, cached_tokens numeric,
   output_tokens numeric, thought_tokens numeric, cost numeric, cost_estimated numeric, latency bigint, timed bigint
@@ -55,14 +55,18 @@ create or replace function tidegate.run_call_sums_v1(p_runs uuid[]) returns tabl
 #variable_conflict use_column
 begin
   return query
-  select c.model, c.process_id, case when c.ended_at is null then 'open' else coalesce(c.outcome, 'unknown') end,
+  with good as materialized (
+    select distinct c.pack_id from tidegate.calls c where c.run_id = any (p_runs) and c.pack_id is not null and not c.lead and c.outcome = 'ok'
+  )
+  select c.model, c.process_id, case when c.ended_at is null then 'open' when g.pack_id is not null then 'ok' else coalesce(c.outcome, 'unknown') end,
          count(*) filter (where c.lead), count(*) filter (where c.lead and c.attempt > 1),
          count(*) filter (where c.lead and c.pack_id is not null), count(*) filter (where c.pack_id is not null),
          sum(c.input_tokens), sum(c.cached_tokens), sum(c.output_tokens), sum(c.thought_tokens),
          sum(case when c.ended_at is null then c.est_cost_microusd else c.cost_microusd end),
          sum(case when c.ended_at is null then c.est_cost_microusd when c.cost_estimated then c.cost_microusd end),
          sum(c.latency_ms) filter (where c.lead), count(c.latency_ms) filter (where c.lead)
-    from tidegate.calls c where c.run_id = any (p_runs) and c.sent
+    from tidegate.calls c left join good g on c.lead and g.pack_id = c.pack_id
+   where c.run_id = any (p_runs) and c.sent
    group by 1, 2, 3;
 end $$;
 

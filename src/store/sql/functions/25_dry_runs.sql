@@ -6,7 +6,9 @@ create or replace function tidegate.lanes_outlook_v1(p_lanes int[], p_tasks bigi
   select coalesce(jsonb_agg(jsonb_build_object(
            'run', n.run_id, 'worker', u.worker, 'weight', u.weight, 'mix', u.mix, 'tier', n.tier, 'component', n.component,
            'component_priority', n.component_priority, 'ladder', n.ladder, 'models', z.models, 'policy', n.policy, 'patience_ms', n.patience_ms,
-           'tasks', g.tasks, 'cached', g.cached, 'input_tokens', g.input, 'output', z.output, 'output_tokens', k.output,
+           'tasks', g.tasks, 'cached', g.cached,
+           'pack', case when n.pack_size = 1 then 1 else least(n.pack_size, (select z.size from tidegate.pack_sizes z where z.worker = u.worker and z.component = n.component)) end,
+            'input_tokens', g.input, 'output', z.output, 'output_tokens', k.output,
            'cost_microusd', case when n.ladder = '{}' then 0
                                  else ceil((g.input::numeric * m.input_price_microusd + k.output * m.output_price_microusd) / 1000000)::bigint end)
            order by n.run_id, n.component_priority, n.tier, n.lane), '[]')
