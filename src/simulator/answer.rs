@@ -148,6 +148,7 @@ mod tests {
             output_tokens_max: 1000,
             mime: mime.to_owned(),
             schema,
+            form: crate::simulator::asked::Form::default(),
         }
     }
 

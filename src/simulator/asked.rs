@@ -17,6 +17,47 @@ pub(super) struct Asked {
     pub(super) output_tokens_max: u64,
     pub(super) mime: String,
     pub(super) schema: Option<Value>,
+    pub(super) form: Form,
+}
+
+/// How the answer is to come.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Form {
+    /// As one body.
+    #[default]
+    Whole,
+    /// Piece by piece.
+    Stream,
+    /// As vectors, one for each.
+    Vectors(Vec<Wanted>),
+}
+
+/// A text whose vector is wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Wanted {
+    pub(super) text: String,
+    /// What it is for, as the vendor calls it; empty: not told.
+    pub(super) task: String,
+    /// At least 1.
+    pub(super) dimensions: usize,
+}
+
+impl Asked {
+    /// A question for the vectors of texts; their tokens are counted beforehand.
+    pub(super) fn for_vectors(wanted: Vec<Wanted>, input_tokens: u64) -> Self {
+        let texts: Vec<&str> = wanted.iter().map(|it| it.text.as_str()).collect();
+        let prompt = texts.join("\n");
+        Self {
+            prompt_hash: prompt_hash("", &prompt),
+            prompt,
+            input_tokens,
+            charged_tokens: input_tokens,
+            output_tokens_max: 0,
+            mime: String::new(),
+            schema: None,
+            form: Form::Vectors(wanted),
+        }
+    }
 }
 
 /// What a part of a turn that is not text counts, in tokens.

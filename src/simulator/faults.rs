@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use super::asked::Asked;
+use super::asked::{Asked, Form};
 use super::chance::Chance;
 use super::packed;
 use super::settings::{Faults, Latency, MS_MAX};
@@ -29,6 +29,8 @@ pub(super) enum Fault {
     PackSwappedId,
     PackCut,
     ProseAround,
+    StreamCut,
+    StreamError,
 }
 
 impl Fault {
@@ -54,12 +56,18 @@ impl Fault {
             Self::PackSwappedId => "pack_swapped_id",
             Self::PackCut => "pack_cut",
             Self::ProseAround => "prose_around",
+            Self::StreamCut => "stream_cut",
+            Self::StreamError => "stream_error",
         }
     }
 
     /// Whether it can befall this call; if not, the call goes well, and nothing is counted.
     pub(super) fn befalls(self, asked: &Asked) -> bool {
         match self {
+            Self::StreamCut | Self::StreamError => matches!(asked.form, Form::Stream),
+            Self::Safety | Self::MaxTokens | Self::LoneSurrogate | Self::U0000 => {
+                !matches!(asked.form, Form::Vectors(_))
+            }
             Self::PackMissing
             | Self::PackDoubled
             | Self::PackWrongId
@@ -72,7 +80,7 @@ impl Fault {
 }
 
 /// Every fault with its probability.
-pub(super) fn table(faults: &Faults) -> [(Fault, f64); 19] {
+pub(super) fn table(faults: &Faults) -> [(Fault, f64); 21] {
     [
         (Fault::Http500, faults.http_500),
         (Fault::Http503, faults.http_503),
@@ -93,6 +101,8 @@ pub(super) fn table(faults: &Faults) -> [(Fault, f64); 19] {
         (Fault::PackSwappedId, faults.pack_swapped_id),
         (Fault::PackCut, faults.pack_cut),
         (Fault::ProseAround, faults.prose_around),
+        (Fault::StreamCut, faults.stream_cut),
+        (Fault::StreamError, faults.stream_error),
     ]
 }
 

@@ -101,7 +101,7 @@ pub struct CallRecord {
     /// `abandoned`, `stopped`, or the word of a fault.
     pub outcome: String,
     /// The first 16 bytes, in hex, of the SHA-256 of the prompt's text (turns joined by line
-    /// breaks, the system instruction before them); zeros when there was none to read.
+    /// breaks, the system instruction before them; of texts for vectors the texts so joined); zeros when there was none to read.
     pub prompt: String,
     /// The first 4 bytes, in hex, of the SHA-256 of the key.
     pub key: String,
@@ -329,6 +329,7 @@ mod tests {
             output_tokens_max: 10,
             mime: String::new(),
             schema: None,
+            form: crate::simulator::asked::Form::default(),
         }
     }
 

@@ -1,13 +1,15 @@
 //! The provider simulator: a server that speaks Gemini's `generativelanguage` protocol and OpenAI's
-//! chat completions. Both reach the same models and the same limits.
+//! chat completions, whole or piece by piece, and the embeddings of both. Both reach the same models
+//! and the same limits.
 //!
 //! For the demo, tests and benches. It keeps limits for real and by arrival, has a latency
 //! distribution, seeded faults and outages, and answers as a function of the prompt, so that a
 //! result can be checked. It owns its wire types and imports nothing of the rest of the program:
 //! nobody there may know whether it talks to this or to Google.
 //!
-//! Speaks Gemini's `generateContent`, `countTokens` and `models` below `/v1beta` (and `/v1`),
-//! OpenAI's `chat/completions` and `models` below `/v1`, and has a control surface below `/sim`:
+//! Speaks Gemini's `generateContent`, `streamGenerateContent`, `embedContent`, `batchEmbedContents`,
+//! `countTokens` and `models` below `/v1beta` (and `/v1`), OpenAI's `chat/completions`, `embeddings`
+//! and `models` below `/v1`, and has a control surface below `/sim`:
 //!
 //! | call | does |
 //! | --- | --- |
@@ -26,6 +28,7 @@
 //! - a call that is let in counts as one request of the minute and of the day and with its tokens:
 //!   by Gemini's wire all of the input, by OpenAI's the larger of these and of the most that the
 //!   answer may have, even when a fault or a vanished client ends it afterwards;
+//! - a call for vectors is one request too, however many texts it has, with the tokens of all;
 //! - a refused call counts nothing, or with [`Settings::count_refused`] as a request;
 //! - `models` and `countTokens` are free;
 //! - one token is four characters, rounded up; an inline or linked file is 258.
@@ -36,6 +39,7 @@ mod call;
 mod chance;
 mod clock;
 mod control;
+mod embedding;
 mod entities;
 mod error;
 mod faults;
@@ -49,6 +53,7 @@ mod models;
 mod openai;
 mod pacific;
 mod packed;
+mod pieces;
 mod query;
 mod sections;
 mod server;

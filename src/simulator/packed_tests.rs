@@ -21,6 +21,7 @@ fn asked(prompt: String, mime: &str, schema: Option<Value>) -> Asked {
         output_tokens_max: 100_000,
         mime: mime.to_owned(),
         schema,
+        form: crate::simulator::asked::Form::default(),
     }
 }
 

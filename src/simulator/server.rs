@@ -202,7 +202,8 @@ fn router(shared: Arc<Shared>) -> Router {
             );
     }
     router
-        .route("/v1/chat/completions", post(openai::post))
+        .route("/v1/chat/completions", post(openai::chat))
+        .route("/v1/embeddings", post(openai::embeddings))
         .route("/sim/counters", get(control::counters))
         .route("/sim/log", get(control::log))
         .route("/sim/outage", post(control::outage))

@@ -41,7 +41,8 @@ pub struct Settings {
     /// Seeds faults, latencies and answers. Default 0.
     pub seed: u64,
     /// The models on offer; a model not named here is unknown. Default: six of Gemini's, with the
-    /// limits of the free tier as published in 2025 where known.
+    /// limits of the free tier as published in 2025 where known, and a model of vectors of either
+    /// vendor.
     pub models: Vec<ModelSettings>,
     /// How long an answer takes. Default: no time.
     pub latency: Latency,
@@ -149,6 +150,11 @@ pub struct ModelSettings {
     /// Longest prompt. Default 1,048,576 tokens.
     #[serde(default = "input_token_limit")]
     pub input_token_limit: u64,
+    /// Makes this a model of vectors, which answers nothing else: their dimensions where none are
+    /// asked for, 1 to 3,072. Default: 1,536 if the name begins with `text-embedding`, 768 if it
+    /// holds `embedding` elsewhere, else none.
+    #[serde(default)]
+    pub dimensions: Option<u32>,
     /// Longest answer. Default 65,536 tokens.
     #[serde(default = "output_token_limit")]
     pub output_token_limit: u64,
@@ -170,9 +176,20 @@ impl ModelSettings {
             token_burst: None,
             outages: Vec::new(),
             input_token_limit: input_token_limit(),
+            dimensions: None,
             output_token_limit: output_token_limit(),
             latency: None,
         }
+    }
+
+    /// The dimensions of its vectors where none are asked for; `None`: it makes none.
+    pub(super) fn dimensions(&self) -> Option<u32> {
+        let by_name = match self.name.as_str() {
+            name if name.starts_with("text-embedding") => Some(1_536),
+            name if name.contains("embedding") => Some(768),
+            _ => None,
+        };
+        self.dimensions.or(by_name)
     }
 
     fn check(&self) -> Result<(), SettingsError> {
@@ -182,6 +199,12 @@ impl ModelSettings {
             sound,
             &at,
             "a name is not empty and has no '/', ':', '*' or blank",
+        )?;
+        ensure(
+            self.dimensions
+                .is_none_or(|count| (1..=DIMENSIONS_MAX).contains(&count)),
+            &at,
+            "dimensions lie between 1 and 3072",
         )?;
         ensure(self.burst != Some(0), &at, "burst is at least 1")?;
         ensure(
@@ -274,7 +297,7 @@ impl<'de> Deserialize<'de> for OutageKind {
 }
 
 /// How long an answer takes: a log-normal distribution, cut at ten minutes. Faulty answers take as
-/// long as good ones; refusals come at once.
+/// long as good ones; refusals come at once. A stream's pieces come evenly over that time.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Latency {
@@ -337,7 +360,8 @@ pub struct Faults {
     pub safety: f64,
     /// 200 whose text is cut in half: finishReason MAX_TOKENS.
     pub max_tokens: f64,
-    /// 200 with a candidate that has no parts.
+    /// 200 with a candidate that has no parts, or with vectors of no numbers. Of the faults of an
+    /// answer's text, none befalls a call for vectors.
     pub empty: f64,
     /// 200 with half a surrogate pair (`\ud800`) in the answer.
     pub lone_surrogate: f64,
@@ -358,6 +382,12 @@ pub struct Faults {
     pub pack_cut: f64,
     /// 200 with words and a fence around the JSON. Calls that ask for no JSON it does not befall.
     pub prose_around: f64,
+    /// A stream whose connection breaks in the middle. Only streams this and the next befall; of the
+    /// others, `cut_json` ends a stream in the middle as if that were its end, `short_body` is as
+    /// this.
+    pub stream_cut: f64,
+    /// A stream that says in its middle that the model is overloaded, and ends.
+    pub stream_error: f64,
     /// A hanging call is reset after this time. Default 600,000.
     pub hang_ms_max: u64,
 }
@@ -384,6 +414,8 @@ impl Default for Faults {
             pack_swapped_id: 0.0,
             pack_cut: 0.0,
             prose_around: 0.0,
+            stream_cut: 0.0,
+            stream_error: 0.0,
             hang_ms_max: 600_000,
         }
     }
@@ -433,6 +465,8 @@ fn ensure(sound: bool, at: &str, problem: &'static str) -> Result<(), SettingsEr
     Err(SettingsError::Senseless { at, problem })
 }
 
+/// Most dimensions of a vector.
+pub(super) const DIMENSIONS_MAX: u32 = 3_072;
 /// Longest latency.
 pub(super) const MS_MAX: f64 = 600_000.0;
 /// Longest time an outage may be away: ten years.
@@ -461,6 +495,8 @@ fn default_models() -> Vec<ModelSettings> {
         model("gemini-2.0-flash-lite", 30, 1_000_000, 1500),
         model("gemini-2.5-flash", 10, 250_000, 250),
         model("gemini-2.5-flash-lite", 15, 250_000, 1000),
+        model("gemini-embedding-001", 100, 30_000, 1000),
+        ModelSettings::named("text-embedding-3-small"),
     ]
 }
 
@@ -475,7 +511,7 @@ mod tests {
     #[test]
     fn nothing_at_all_is_the_default() {
         let settings = Settings::from_toml("").unwrap();
-        assert_eq!(settings.models.len(), 6);
+        assert_eq!(settings.models.len(), 8);
         assert_eq!(settings.addr.port(), 0);
     }
 
@@ -491,6 +527,7 @@ mod tests {
             ("models = []", "models"),
             ("[faults]\nreset = 0.7\nhang = 0.7", "faults"),
             ("[faults]\nreset = 1.5", "faults.reset"),
+            ("[[models]]\nname = \"m\"\ndimensions = 0", "models.m"),
             ("[latency]\np99_ms = 10", "latency"),
             (
                 "[latency]\nmedian_ms = 9\np99_ms = 10\nsigma = 1",

@@ -189,16 +189,23 @@ impl Failure {
     }
 }
 
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
+impl Failure {
+    /// The error object.
+    pub(super) fn envelope(&self) -> Value {
         let mut error = json!({
             "code": self.http, "message": self.message, "status": self.status,
         });
         if !self.details.is_empty() {
             error["details"] = json!(self.details);
         }
+        json!({"error": error})
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.http).unwrap_or(StatusCode::BAD_REQUEST);
-        (status, Json(json!({"error": error}))).into_response()
+        (status, Json(self.envelope())).into_response()
     }
 }
 

@@ -1,4 +1,4 @@
-//! `POST /v1beta/models/{model}:{method}`: who is let in, and what is said in Gemini's words.
+//! `POST /v1beta/models/{model}:{method}`: who is let in. What is said: `speak`.
 
 use std::sync::Arc;
 
@@ -11,16 +11,16 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::wire::{GenerateResponse, usage};
-use super::{given, judge};
-use crate::simulator::answer::Answer;
-use crate::simulator::asked::key_hash;
-use crate::simulator::call::{Call, Said, Voice};
-use crate::simulator::faults::Fault;
+use super::speak::Gemini;
+use super::{embed, given, judge};
+use crate::simulator::asked::{Asked, Form, key_hash};
+use crate::simulator::call::Call;
 use crate::simulator::listener::Wire;
+use crate::simulator::query::query;
+use crate::simulator::settings::ModelSettings;
 use crate::simulator::state::{Rejected, Shared};
 
-/// Asks, or counts the tokens of a question.
+/// Asks for an answer or for vectors, or counts the tokens of a question.
 pub(in crate::simulator) async fn post(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(wire): ConnectInfo<Wire>,
@@ -30,16 +30,70 @@ pub(in crate::simulator) async fn post(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let (model, method) = call.rsplit_once(':').unwrap_or((&call, ""));
-    match method {
-        "generateContent" => match admit(&shared, model, &uri, &headers, body) {
-            Ok(call) => call.answer(&shared, &wire, &Gemini).await,
-            Err(failure) => failure.into_response(),
-        },
-        "countTokens" => match count_tokens(&shared, model, &uri, &headers, body) {
+    if method == "countTokens" {
+        return match count_tokens(&shared, model, &uri, &headers, body) {
             Ok(counted) => Json(counted).into_response(),
             Err(failure) => failure.into_response(),
-        },
-        _ => Failure::not_found().into_response(),
+        };
+    }
+    let Some(method) = Method::named(method) else {
+        return Failure::not_found().into_response();
+    };
+    let voice = Gemini {
+        sse: query(&uri, "alt") == Some("sse"),
+        several: matches!(method, Method::EmbedSeveral),
+    };
+    match admit(&shared, model, method, &uri, &headers, body) {
+        Ok(call) => call.answer(&shared, &wire, &voice).await,
+        Err(failure) => failure.into_response(),
+    }
+}
+
+/// What a model is asked to do.
+#[derive(Clone, Copy)]
+enum Method {
+    Generate,
+    Stream,
+    Embed,
+    EmbedSeveral,
+}
+
+impl Method {
+    const ALL: [Self; 4] = [
+        Self::Generate,
+        Self::Stream,
+        Self::Embed,
+        Self::EmbedSeveral,
+    ];
+
+    fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.word() == word)
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Generate => "generateContent",
+            Self::Stream => "streamGenerateContent",
+            Self::Embed => "embedContent",
+            Self::EmbedSeveral => "batchEmbedContents",
+        }
+    }
+
+    fn is_for(self, model: &ModelSettings) -> bool {
+        let embeds = matches!(self, Self::Embed | Self::EmbedSeveral);
+        embeds == model.dimensions().is_some()
+    }
+
+    fn question(self, body: &[u8], model: &ModelSettings) -> Result<Asked, Failure> {
+        match self {
+            Self::Generate => judge::question(body, model),
+            Self::Stream => judge::question(body, model).map(|asked| Asked {
+                form: Form::Stream,
+                ..asked
+            }),
+            Self::Embed => embed::question(body, model, false),
+            Self::EmbedSeveral => embed::question(body, model, true),
+        }
     }
 }
 
@@ -68,6 +122,7 @@ pub(super) fn version(uri: &Uri) -> &str {
 fn admit(
     shared: &Arc<Shared>,
     model: &str,
+    method: Method,
     uri: &Uri,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
@@ -79,13 +134,14 @@ fn admit(
         shared.reject(Rejected::BadKey, hash, failure.http);
     })?;
     let key_hash = key_hash(key);
-    let Some((at, settings)) = shared.model(model) else {
-        let failure = Failure::unknown_model(model, version(uri), "generateContent");
+    let found = shared.model(model);
+    let Some((at, settings)) = found.filter(|(_, settings)| method.is_for(settings)) else {
+        let failure = Failure::unknown_model(model, version(uri), method.word());
         shared.reject(Rejected::UnknownModel, key_hash, failure.http);
         return Err(failure);
     };
     let asked = read(body)
-        .and_then(|body| judge::question(&body, settings))
+        .and_then(|body| method.question(&body, settings))
         .inspect_err(|failure| {
             shared.reject(Rejected::BadRequest(Some(at)), key_hash, failure.http);
         })?;
@@ -127,61 +183,4 @@ fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Failure> {
             Failure::invalid(format!("Invalid JSON payload received. {rejection}"))
         }
     })
-}
-
-/// Gemini's words.
-struct Gemini;
-
-impl Voice for Gemini {
-    fn internal(&self) -> Response {
-        Failure::internal().into_response()
-    }
-
-    fn overloaded(&self) -> Response {
-        Failure::overloaded().into_response()
-    }
-
-    fn body(&self, said: &Said<'_>) -> String {
-        let output_tokens = said.answer.map_or(0, |answer| answer.tokens);
-        let candidates = if said.blocked {
-            Vec::new()
-        } else {
-            vec![candidate(said.answer, said.fault)]
-        };
-        let response = GenerateResponse {
-            candidates,
-            prompt_feedback: said
-                .blocked
-                .then(|| json!({"blockReason": "PROHIBITED_CONTENT"})),
-            usage_metadata: (said.fault != Some(Fault::NoUsage))
-                .then(|| usage(said.asked.input_tokens, output_tokens)),
-            model_version: said.model,
-            response_id: format!("sim{:016x}", said.id),
-        };
-        serde_json::to_string(&response).unwrap_or_default()
-    }
-
-    fn finish(&self, response: Response) -> Response {
-        response
-    }
-}
-
-fn candidate(answer: Option<&Answer>, fault: Option<Fault>) -> Value {
-    match answer {
-        Some(answer) => json!({
-            "content": {"parts": [{"text": answer.text}], "role": "model"},
-            "finishReason": if answer.cut { "MAX_TOKENS" } else { "STOP" },
-            "index": 0,
-        }),
-        None if fault == Some(Fault::Safety) => json!({
-            "finishReason": "SAFETY",
-            "index": 0,
-            "safetyRatings": [{
-                "category": "HARM_CATEGORY_DANGEROUS_CONTENT",
-                "probability": "HIGH",
-                "blocked": true,
-            }],
-        }),
-        None => json!({"content": {"role": "model"}, "finishReason": "STOP", "index": 0}),
-    }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::failure::Failure;
 use super::wire::{CONFIG_KEYS, Content, GenerateRequest, REQUEST_KEYS};
 use crate::simulator::answer::tokens;
-use crate::simulator::asked::{Asked, FILE_TOKENS, prompt_hash};
+use crate::simulator::asked::{Asked, FILE_TOKENS, Form, prompt_hash};
 use crate::simulator::settings::ModelSettings;
 
 /// Reads the body of generateContent.
@@ -74,6 +74,7 @@ fn asked(request: GenerateRequest, model: &ModelSettings) -> Result<Asked, Failu
         output_tokens_max,
         mime,
         schema,
+        form: Form::Whole,
     })
 }
 
@@ -86,7 +87,7 @@ fn input_tokens(request: &GenerateRequest) -> u64 {
         .sum()
 }
 
-fn texts(content: &Content) -> Vec<&str> {
+pub(super) fn texts(content: &Content) -> Vec<&str> {
     let parts = content.parts.iter();
     parts.filter_map(|part| part.text.as_deref()).collect()
 }
@@ -124,11 +125,11 @@ fn check_mime(mime: &str, schema: bool) -> Result<(), Failure> {
     }
 }
 
-fn object(body: &[u8]) -> Result<Map<String, Value>, Failure> {
+pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, Failure> {
     typed_by(serde_json::from_slice(body))
 }
 
-fn typed<T: DeserializeOwned>(value: Value) -> Result<T, Failure> {
+pub(super) fn typed<T: DeserializeOwned>(value: Value) -> Result<T, Failure> {
     typed_by(serde_json::from_value(value))
 }
 
@@ -136,7 +137,7 @@ fn typed_by<T>(read: Result<T, serde_json::Error>) -> Result<T, Failure> {
     read.map_err(|error| Failure::invalid(format!("Invalid JSON payload received. {error}")))
 }
 
-fn known_keys(
+pub(super) fn known_keys(
     members: &Map<String, Value>,
     keys: &[&str],
     inside: Option<&str>,

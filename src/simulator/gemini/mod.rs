@@ -1,9 +1,11 @@
 //! Gemini's side of the simulator: its paths, its JSON, its words for what goes wrong.
 
+mod embed;
 mod failure;
 mod generate;
 mod judge;
 mod models;
+mod speak;
 mod wire;
 
 pub(super) use failure::Failure;

@@ -62,6 +62,10 @@ fn page(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Result<Value, Failur
 }
 
 fn described(model: &ModelSettings) -> Value {
+    let methods = match model.dimensions() {
+        Some(_) => ["embedContent", "countTokens"],
+        None => ["generateContent", "countTokens"],
+    };
     json!({
         "name": format!("models/{}", model.name),
         "version": "001",
@@ -69,6 +73,6 @@ fn described(model: &ModelSettings) -> Value {
         "description": "A model of the simulator.",
         "inputTokenLimit": model.input_token_limit,
         "outputTokenLimit": model.output_token_limit,
-        "supportedGenerationMethods": ["generateContent", "countTokens"],
+        "supportedGenerationMethods": methods,
     })
 }

@@ -58,6 +58,60 @@ pub(super) struct GenerateRequest {
     pub(super) generation_config: Option<GenerationConfig>,
 }
 
+/// The keys of an embedContent body.
+pub(super) const EMBED_KEYS: [&str; 6] = [
+    "model",
+    "content",
+    "taskType",
+    "title",
+    "outputDimensionality",
+    "embedContentConfig",
+];
+
+/// The part of an embedContent body that the simulator reads.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EmbedRequest {
+    #[serde(default)]
+    pub(super) model: Option<String>,
+    pub(super) content: Content,
+    #[serde(default, alias = "task_type")]
+    pub(super) task_type: Option<String>,
+    #[serde(default, alias = "output_dimensionality")]
+    pub(super) output_dimensionality: Option<i64>,
+    #[serde(default, alias = "embed_content_config")]
+    pub(super) embed_content_config: Option<EmbedConfig>,
+}
+
+/// The newer place for what a vector shall be.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EmbedConfig {
+    #[serde(default, alias = "task_type")]
+    pub(super) task_type: Option<String>,
+    #[serde(default, alias = "output_dimensionality")]
+    pub(super) output_dimensionality: Option<i64>,
+}
+
+/// A body of the answer to either method of embeddings.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EmbedResponse<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) embedding: Option<Vector<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) embeddings: Option<Vec<Vector<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) usage_metadata: Option<Value>,
+}
+
+/// A vector; an empty one is left out, as proto3 does.
+#[derive(Debug, Serialize)]
+pub(super) struct Vector<'a> {
+    #[serde(skip_serializing_if = "<[f32]>::is_empty")]
+    pub(super) values: &'a [f32],
+}
+
 /// One turn.
 #[derive(Debug, Deserialize)]
 pub(super) struct Content {

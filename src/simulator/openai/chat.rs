@@ -1,33 +1,74 @@
-//! `POST /v1/chat/completions`: who is let in, and what is said in OpenAI's words.
+//! `POST /v1/chat/completions` and `/v1/embeddings`: who is let in. What is said: `speak`.
 
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{ConnectInfo, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use super::failure::Failure;
-use super::{headers, judge};
-use crate::simulator::asked::key_hash;
-use crate::simulator::call::{Call, Said, Voice};
+use super::speak::OpenAi;
+use super::{embed, headers, judge};
+use crate::simulator::asked::{Asked, key_hash};
+use crate::simulator::call::Call;
 use crate::simulator::chance::Chance;
-use crate::simulator::faults::Fault;
 use crate::simulator::listener::Wire;
+use crate::simulator::settings::ModelSettings;
 use crate::simulator::state::{Rejected, Shared};
 
-/// Asks.
-pub(in crate::simulator) async fn post(
+/// Asks for an answer.
+pub(in crate::simulator) async fn chat(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(wire): ConnectInfo<Wire>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    match admit(&shared, &headers, body) {
+    match admit(&shared, Asks::Answer, &headers, body) {
         Ok((call, voice)) => call.answer(&shared, &wire, &voice).await,
         Err(response) => response,
+    }
+}
+
+/// Asks for vectors.
+pub(in crate::simulator) async fn embeddings(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(wire): ConnectInfo<Wire>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    match admit(&shared, Asks::Vectors, &headers, body) {
+        Ok((call, voice)) => call.answer(&shared, &wire, &voice).await,
+        Err(response) => response,
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, PartialEq)]
+enum Asks {
+    Answer,
+    Vectors,
+}
+
+impl Asks {
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Answer => &judge::KEYS,
+            Self::Vectors => &embed::KEYS,
+        }
+    }
+
+    fn is_for(self, model: &ModelSettings) -> bool {
+        (self == Self::Vectors) == model.dimensions().is_some()
+    }
+
+    fn question(self, body: &Map<String, Value>, model: &ModelSettings) -> Result<Asked, Failure> {
+        match self {
+            Self::Answer => judge::question(body, model),
+            Self::Vectors => embed::question(body, model),
+        }
     }
 }
 
@@ -58,6 +99,7 @@ fn given(headers: &HeaderMap) -> &str {
 )]
 fn admit(
     shared: &Arc<Shared>,
+    asks: Asks,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(Call, OpenAi), Response> {
@@ -68,15 +110,17 @@ fn admit(
     };
     key(shared, headers).map_err(|failure| rejected(Rejected::BadKey, failure))?;
     let body = read(body)
-        .and_then(|body| judge::body(&body))
+        .and_then(|body| judge::body(&body, asks.keys()))
         .map_err(|failure| rejected(Rejected::BadRequest(None), failure))?;
     let name =
         judge::model(&body).map_err(|failure| rejected(Rejected::BadRequest(None), failure))?;
-    let Some((at, settings)) = shared.model(name) else {
+    let found = shared.model(name);
+    let Some((at, settings)) = found.filter(|(_, settings)| asks.is_for(settings)) else {
         let failure = Failure::unknown_model(name);
         return Err(rejected(Rejected::UnknownModel, failure));
     };
-    let asked = judge::question(&body, settings)
+    let asked = asks
+        .question(&body, settings)
         .map_err(|failure| rejected(Rejected::BadRequest(Some(at)), failure))?;
     let admission = shared.admit(at, &asked, hash);
     let voice = OpenAi {
@@ -86,6 +130,8 @@ fn admit(
             Chance::of(&[shared.settings.seed, admission.seq]),
         ),
         seq: admission.seq,
+        include_usage: judge::includes_usage(&body),
+        base64: embed::is_base64(&body).unwrap_or(false),
     };
     match admission.judged {
         Ok((ticket, fate)) => {
@@ -119,72 +165,5 @@ fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Failure> {
                 "We could not read the body of your request. {rejection}"
             ))
         }
-    })
-}
-
-/// OpenAI's words, and the headers beside them.
-struct OpenAi {
-    headers: HeaderMap,
-    seq: u64,
-}
-
-impl Voice for OpenAi {
-    fn internal(&self) -> Response {
-        Failure::internal().into_response()
-    }
-
-    fn overloaded(&self) -> Response {
-        Failure::overloaded().into_response()
-    }
-
-    fn body(&self, said: &Said<'_>) -> String {
-        let (input, output) = (
-            said.asked.input_tokens,
-            said.answer.map_or(0, |answer| answer.tokens),
-        );
-        let mut body = json!({
-            "id": format!("chatcmpl-sim{:016x}", said.id),
-            "object": "chat.completion",
-            "created": said.at_s,
-            "model": said.model,
-            "choices": [choice(said)],
-            "usage": {
-                "prompt_tokens": input,
-                "completion_tokens": output,
-                "total_tokens": input + output,
-                "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-                "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
-            },
-            "service_tier": "default",
-        });
-        if let (Some(Fault::NoUsage), Some(members)) = (said.fault, body.as_object_mut()) {
-            members.remove("usage");
-        }
-        body.to_string()
-    }
-
-    fn finish(&self, mut response: Response) -> Response {
-        let headers = response.headers_mut();
-        headers.extend(self.headers.clone());
-        if let Ok(id) = HeaderValue::from_str(&format!("req_sim{}", self.seq)) {
-            headers.insert("x-request-id", id);
-        }
-        response
-    }
-}
-
-fn choice(said: &Said<'_>) -> Value {
-    let (content, refusal, reason) = match said.answer {
-        Some(answer) if answer.cut => (json!(answer.text), Value::Null, "length"),
-        Some(answer) => (json!(answer.text), Value::Null, "stop"),
-        None if said.blocked => (Value::Null, json!("I can't help with that."), "stop"),
-        None if said.fault == Some(Fault::Safety) => (json!(""), Value::Null, "content_filter"),
-        None => (json!(""), Value::Null, "stop"),
-    };
-    json!({
-        "index": 0,
-        "message": {"role": "assistant", "content": content, "refusal": refusal, "annotations": []},
-        "logprobs": null,
-        "finish_reason": reason,
     })
 }

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::headers::duration;
 use crate::simulator::limits::{Dimension, Refusal, Violation};
@@ -143,6 +143,13 @@ impl Failure {
         }
     }
 
+    /// The error object.
+    pub(super) fn envelope(&self) -> Value {
+        json!({"error": {
+            "message": self.message, "type": self.kind, "param": self.param, "code": self.code,
+        }})
+    }
+
     /// The error with these headers beside it.
     pub(super) fn respond(self, headers: HeaderMap) -> Response {
         let mut response = self.into_response();
@@ -153,11 +160,8 @@ impl Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let error = json!({
-            "message": self.message, "type": self.kind, "param": self.param, "code": self.code,
-        });
         let status = StatusCode::from_u16(self.http).unwrap_or(StatusCode::BAD_REQUEST);
-        let mut response = (status, Json(json!({"error": error}))).into_response();
+        let mut response = (status, Json(self.envelope())).into_response();
         if let Some(ms) = self.retry_ms {
             let told = [("retry-after", ms.div_ceil(1000)), ("retry-after-ms", ms)];
             for (name, value) in told {

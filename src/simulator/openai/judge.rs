@@ -5,11 +5,11 @@ use serde_json::{Map, Value};
 use super::failure::Failure;
 use super::schema;
 use crate::simulator::answer::tokens;
-use crate::simulator::asked::{Asked, FILE_TOKENS, prompt_hash};
+use crate::simulator::asked::{Asked, FILE_TOKENS, Form, prompt_hash};
 use crate::simulator::settings::ModelSettings;
 
 /// The keys of a body; what else it has is refused.
-const KEYS: [&str; 36] = [
+pub(super) const KEYS: [&str; 36] = [
     "model",
     "messages",
     "audio",
@@ -48,14 +48,14 @@ const KEYS: [&str; 36] = [
     "web_search_options",
 ];
 
-/// The body as an object of known keys.
-pub(super) fn body(bytes: &[u8]) -> Result<Map<String, Value>, Failure> {
+/// The body as an object of these keys.
+pub(super) fn body(bytes: &[u8], keys: &[&str]) -> Result<Map<String, Value>, Failure> {
     let body: Map<String, Value> = serde_json::from_slice(bytes).map_err(|error| {
         Failure::invalid(format!(
             "We could not parse the JSON body of your request. {error}"
         ))
     })?;
-    match body.keys().find(|key| !KEYS.contains(&key.as_str())) {
+    match body.keys().find(|key| !keys.contains(&key.as_str())) {
         Some(key) => {
             let message = format!("Unknown parameter: '{key}'.");
             Err(Failure::of(key, "unknown_parameter", message))
@@ -102,14 +102,33 @@ pub(super) fn question(body: &Map<String, Value>, model: &ModelSettings) -> Resu
         output_tokens_max: asked_max.unwrap_or(u64::MAX).min(model.output_token_limit),
         mime,
         schema,
+        form: if streams(body) {
+            Form::Stream
+        } else {
+            Form::Whole
+        },
     })
+}
+
+fn streams(body: &Map<String, Value>) -> bool {
+    body.get("stream").and_then(Value::as_bool) == Some(true)
+}
+
+/// Whether a stream shall end with its counts.
+pub(super) fn includes_usage(body: &Map<String, Value>) -> bool {
+    let wanted = body
+        .get("stream_options")
+        .and_then(|it| it.get("include_usage"));
+    wanted.and_then(Value::as_bool) == Some(true)
 }
 
 /// What the simulator offers in one way only.
 fn check_plain(body: &Map<String, Value>) -> Result<(), Failure> {
     let unsupported = |key: &str, message: &str| Failure::of(key, "unsupported_value", message);
-    if body.get("stream").and_then(Value::as_bool) == Some(true) {
-        return Err(unsupported("stream", "The simulator does not stream."));
+    let options = body.get("stream_options").is_some_and(|it| !it.is_null());
+    if options && !streams(body) {
+        let message = "The 'stream_options' parameter is only allowed when 'stream' is enabled.";
+        return Err(Failure::of("stream_options", "invalid_value", message));
     }
     match body.get("n") {
         None | Some(Value::Null) => Ok(()),

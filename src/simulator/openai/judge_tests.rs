@@ -7,7 +7,7 @@ fn read_for(name: &str, more: Value) -> Result<Asked, Failure> {
     for (key, value) in more.as_object().unwrap() {
         whole[key] = value.clone();
     }
-    let body = body(whole.to_string().as_bytes())?;
+    let body = body(whole.to_string().as_bytes(), &KEYS)?;
     question(&body, &ModelSettings::named(model(&body)?))
 }
 
@@ -62,7 +62,7 @@ fn wrong_bodies_are_told_so_in_openais_words() {
             "messages[0].content",
         ),
         (json!({"top_k": 3}), "Unknown parameter: 'top_k'"),
-        (json!({"stream": true}), "does not stream"),
+        (json!({"stream_options": {}}), "'stream' is enabled"),
         (json!({"n": 2}), "one choice"),
         (json!({"temperature": 3}), "'temperature'"),
         (json!({"max_tokens": 0}), "positive"),
@@ -78,7 +78,7 @@ fn wrong_bodies_are_told_so_in_openais_words() {
     }
     assert!(read(schema(false, loose)).is_ok());
     assert!(read(json!({"n": 1, "stream": false, "temperature": 0.2})).is_ok());
-    assert!(body(b"{\"messages\": [").is_err());
+    assert!(body(b"{\"messages\": [", &KEYS).is_err());
 }
 
 #[test]
