@@ -1,11 +1,15 @@
 //! Laws of interactive calls: the same admission, cache and ledger as all tasks, and nobody before them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use serde_json::{json, value::to_raw_value};
 use tidegate::{
     definition::{Definition, Folder},
     engine::{AskError, Interactive, Question, Registry},
+    llm::Chunk,
     simulator::WindowKind,
     store,
     task::Item,
@@ -168,4 +172,56 @@ async fn a_question_that_may_not_be_asked_in_time_is_given_up_with_the_reason() 
     assert!(why.contains("sim/a: cooldown: a test"), "{why}");
     closed(asking).await;
     assert!(fleet.simulator.log().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_is_heard_in_pieces_that_are_the_answer_and_is_kept_as_one() {
+    let fleet = Fleet::with(vec![a_model("a"), a_model("b")]).await;
+    let asking = asking(&fleet).await;
+    let heard = Mutex::new(Vec::new());
+    let hear = |chunk: Chunk| heard.lock().expect("unpoisoned").push(chunk.text);
+    let long = "word ".repeat(60);
+    let told = asking
+        .stream(&a_question(&long), &hear)
+        .await
+        .expect("an answer");
+    let pieces = std::mem::take(&mut *heard.lock().expect("unpoisoned"));
+    assert!(pieces.len() > 1, "{pieces:?}");
+    let text: String = serde_json::from_str(told.answer.get()).expect("a text");
+    assert_eq!(pieces.concat(), text);
+    let again = asking
+        .stream(&a_question(&long), &hear)
+        .await
+        .expect("an answer");
+    assert!(again.cached);
+    assert_eq!(*heard.lock().expect("unpoisoned"), [text]);
+    closed(asking).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_breaks_after_a_piece_is_an_error_and_no_answer() {
+    let mut settings = simulated(vec![a_model("a"), a_model("b")]);
+    settings.faults.stream_cut = 1.0;
+    let fleet = Fleet::over(settings).await;
+    let asking = asking(&fleet).await;
+    let heard = Mutex::new(String::new());
+    let hear = |chunk: Chunk| heard.lock().expect("unpoisoned").push_str(&chunk.text);
+    let told = asking.stream(&a_question(&"word ".repeat(60)), &hear).await;
+    assert!(matches!(told, Err(AskError::Failed { .. })), "{told:?}");
+    assert!(!heard.lock().expect("unpoisoned").is_empty());
+    closed(asking).await;
+    assert_eq!(
+        fleet
+            .count("select count(*) from tidegate.task_results")
+            .await,
+        0
+    );
+    assert_eq!(
+        fleet
+            .count("select count(*) from tidegate.result_cache")
+            .await,
+        0
+    );
+    let failed = "select count(*) from tidegate.tasks where state = 'failed'";
+    assert_eq!(fleet.count(failed).await, 1);
 }

@@ -42,6 +42,7 @@ async fn claim_of(
         nonce: rand::random(),
         providers: vec![provider.to_owned()],
         workers: Some(vec![worker.to_owned()]),
+        task: None,
     };
     let claim = store.claim(&request).await.expect("a claim");
     (claim.tasks, claim.put_aside)
@@ -54,6 +55,7 @@ async fn hits(store: &Store, process: Uuid) -> Vec<LocalTask> {
         nonce: rand::random(),
         programs: Vec::new(),
         workers: None,
+        kept: false,
     };
     store.claim_local(&request).await.expect("a claim")
 }
