@@ -3,6 +3,7 @@
 mod enqueued;
 mod fallback;
 mod local;
+mod packs;
 mod steps;
 mod surviving;
 mod whole;
