@@ -97,11 +97,13 @@ async fn f66_of_two_claims_that_take_equal_tasks_at_once_one_stands_back() {
         .await
         .expect("it is told");
     for worker in [ONE_TIER.to_owned(), second()] {
-        let both = worker.replace("sim/b", "other/z")
-            + "[routing]\npolicy = \"ladder\"\n";
+        let both = worker.replace("sim/b", "other/z") + "[routing]\npolicy = \"ladder\"\n";
         load(&store, &both, SAME).await.expect("a run");
     }
-    let (one, other) = (a_process(&store, LEASE).await, a_process(&store, LEASE).await);
+    let (one, other) = (
+        a_process(&store, LEASE).await,
+        a_process(&store, LEASE).await,
+    );
     let mut first = db.pool().begin().await.expect("begun");
     let sql = "select count(*) from tidegate.claim_v4($1, 5, 1, '{sim}', '{small}')";
     let taken: i64 = sqlx::query_scalar(sql)
@@ -126,7 +128,10 @@ async fn f66_a_late_paid_answer_completes_a_task_that_waits_for_an_equal_one() {
     let (db, store) = a_store(&[("a", None), ("b", None)]).await;
     load(&store, ONE_TIER, SAME).await.expect("a run");
     load(&store, &second(), SAME).await.expect("a run");
-    let (dies, lives) = (a_process(&store, LEASE).await, a_process(&store, LEASE).await);
+    let (dies, lives) = (
+        a_process(&store, LEASE).await,
+        a_process(&store, LEASE).await,
+    );
     let late = claim_of(&store, dies, "small", "sim").await.0.remove(0);
     sqlx::query("update tidegate.processes set lease_until = now() - interval '1 h' where id = $1")
         .bind(dies)
@@ -236,6 +241,7 @@ async fn lanes_of_kept_answers_that_hold_nothing_start_nothing() {
     load(&store, &second(), &more).await.expect("a run");
     assert_eq!(hits(&store, process).await.len(), 1);
     say(&db, "update tidegate.models set parked = 'a test'").await;
-    let could = "select coalesce(sum(startable), 0)::bigint from tidegate.scaling where worker = 'second'";
+    let could =
+        "select coalesce(sum(startable), 0)::bigint from tidegate.scaling where worker = 'second'";
     assert_eq!(count(&db, could).await, 0);
 }
