@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{
     GRANT_TTL, Shared,
@@ -46,11 +47,13 @@ impl Call {
     pub(super) async fn run(mut self) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(self.members.len());
         let members = std::mem::take(&mut self.members);
+        let leader = members.iter().find(|it| it.claimed.leads());
+        let leader = leader.map(|it| it.claimed.call);
         let (expired, members): (Vec<_>, Vec<_>) =
             members.into_iter().partition(|it| it.claimed.expired);
         outcomes.extend(expired.into_iter().map(Member::expired));
         let Some(first) = members.first() else {
-            return led(outcomes);
+            return led(outcomes, leader);
         };
         let registry = &self.shared.registry;
         let compiled = registry
@@ -69,7 +72,7 @@ impl Call {
                 };
                 let words = error.to_string();
                 outcomes.extend(members.into_iter().map(|it| it.unsent(class, &words)));
-                return led(outcomes);
+                return led(outcomes, leader);
             }
         };
         let mut asked = Vec::with_capacity(members.len());
@@ -82,7 +85,7 @@ impl Call {
         // what is asked leads what is not
         let mut all = self.ask(&compiled, asked).await;
         all.append(&mut outcomes);
-        led(all)
+        led(all, leader)
     }
 
     fn asked(&self, compiled: &Compiled, mut member: Member) -> Result<Asked, Box<Outcome>> {
@@ -323,7 +326,18 @@ fn costs_of(lead: &Member, whole: Option<Usage>, parts: &[Option<Usage>]) -> Vec
 }
 
 /// Of all outcomes of a call the first stands for it: the others say nothing of the model.
-fn led(mut outcomes: Vec<Outcome>) -> Vec<Outcome> {
+/// Where the task that was claimed as `leader` was not asked, and others of its pack were, the request is
+/// theirs.
+fn led(mut outcomes: Vec<Outcome>, leader: Option<Uuid>) -> Vec<Outcome> {
+    if let Some((call, true)) = outcomes.first().and_then(Outcome::call)
+        && leader.is_some_and(|leader| leader != call)
+    {
+        outcomes[0].set_leads(true);
+        let led = |it: &&mut Outcome| it.call().map(|(call, _)| call) == leader;
+        if let Some(led) = outcomes.iter_mut().find(led) {
+            led.set_leads(false);
+        }
+    }
     for outcome in outcomes.iter_mut().skip(1) {
         outcome.leads = false;
         outcome.forget_verdict();

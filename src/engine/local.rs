@@ -223,6 +223,7 @@ impl LocalRun {
                 sent: false,
                 http_status: None,
                 pack_most: None,
+                leads: None,
                 spent: Spent {
                     latency_ms,
                     ..Spent::default()

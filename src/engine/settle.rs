@@ -109,6 +109,24 @@ impl Outcome {
         }
     }
 
+    /// The call under which its task was claimed, and whether that was sent. `None`: local work.
+    pub(super) fn call(&self) -> Option<(Uuid, bool)> {
+        match &self.closing {
+            Closing::Answered { answered, .. } => Some((answered.claim.call, true)),
+            Closing::Open { attempt, .. } => Some((attempt.claim.call, attempt.sent)),
+            Closing::Local { .. } => None,
+        }
+    }
+
+    /// It stands for the call of its pack, or does not, other than it was claimed.
+    pub(super) fn set_leads(&mut self, leads: bool) {
+        match &mut self.closing {
+            Closing::Answered { answered, .. } => answered.leads = Some(leads),
+            Closing::Open { attempt, .. } => attempt.leads = Some(leads),
+            Closing::Local { .. } => {}
+        }
+    }
+
     /// Keeps the task's fate, and draws no conclusion about the model.
     pub(super) fn forget_verdict(&mut self) {
         if let Closing::Open { verdict, sign, .. } = &mut self.closing {
@@ -392,6 +410,7 @@ fn unstorable(answered: Answered, error: &StoreError) -> Unanswered {
         sent: true,
         http_status: Some(200),
         pack_most: None,
+        leads: None,
         spent: answered.spent,
     }
 }
@@ -417,6 +436,7 @@ fn unstorable_local((task, nonce, epoch): (Uuid, i64, i32), error: &StoreError) 
         sent: false,
         http_status: None,
         pack_most: None,
+        leads: None,
         spent: Spent::default(),
     }
 }

@@ -25,6 +25,8 @@ pub struct Pick {
     pub model: usize,
     /// The model's place in the ladder, from 1.
     pub rung: usize,
+    /// The task that leads its call: itself, where it does not travel with another.
+    pub lead: Uuid,
 }
 
 /// A task that was larger than what was left of a limit.
@@ -43,6 +45,9 @@ pub struct PassedOver {
 /// First each cell's share on primaries, then the rest of its share on fallbacks, then what others left,
 /// again by shares. So a fallback's own first-choice tasks come before those that fall back to it, and
 /// an empty tier's share goes to the others.
+///
+/// A slot is a call. Of a lane with packs, the next tasks join the call of the one before while it has room
+/// for them: they take tokens and money, and neither a request nor a slot.
 pub fn admit(board: &Board, slots: u32, offset: f64) -> Admission {
     let mut cells = cells::cells(board);
     let mut choice = Choice::new(board);
@@ -75,7 +80,7 @@ pub fn admit(board: &Board, slots: u32, offset: f64) -> Admission {
     choice.admission()
 }
 
-/// Takes up to `want` tasks of one cell; `primaries`: each by its first choice only.
+/// Takes up to `want` calls of one cell; `primaries`: each by its first choice only.
 fn serve(
     board: &Board,
     choice: &mut Choice<'_>,
@@ -89,14 +94,13 @@ fn serve(
         if is_suspect && choice.holds_suspect() {
             continue;
         }
-        if choice.is_paced_out(run) {
+        let is_over = got >= want || choice.is_paced_out(run);
+        if is_over && !choice.is_any_pack_open() {
             break;
         }
-        if choice.take(lane, task, primaries) {
+        // first a place in the pack that is open, then a call of its own
+        if !choice.join(lane, task) && !is_over && choice.take(lane, task, primaries) {
             got += 1;
-        }
-        if got >= want {
-            break;
         }
     }
     got
@@ -111,7 +115,10 @@ fn candidates<'a>(
     want: u32,
 ) -> Vec<(&'a Lane, &'a Task)> {
     let taken: HashSet<Uuid> = choice.picks().iter().map(|pick| pick.task).collect();
-    let look_at = usize::try_from(want).unwrap_or(usize::MAX) + LOOK_FURTHER;
+    let look_at = |lane: &Lane| {
+        let tasks = u64::from(want) * u64::from(lane.pack.size);
+        usize::try_from(tasks).unwrap_or(usize::MAX) + LOOK_FURTHER
+    };
     let mut all = Vec::new();
     let of_cell = |lane: &&Lane| {
         let has_open_model = lane.ladder.iter().any(|&model| board.is_open(model));
@@ -122,7 +129,8 @@ fn candidates<'a>(
         // that can be served
         let can_be_served = |task: &&Task| {
             let may_have = |(rung, &model): (usize, &usize)| {
-                board.is_open(model) && lane.may_try(task, rung) && !board.never_passes(task, model)
+                let never = board.never_passes(task.est_input.into(), model);
+                board.is_open(model) && lane.may_try(task, rung) && !never
             };
             !taken.contains(&task.id)
                 && (task.rescues < SUSPECT_AT || !choice.holds_suspect())
@@ -130,7 +138,12 @@ fn candidates<'a>(
         };
         let mut tasks: Vec<&Task> = lane.tasks.iter().filter(can_be_served).collect();
         tasks.sort_by(|a, b| by_priority(a, b));
-        all.extend(tasks.into_iter().take(look_at).map(|task| (lane, task)));
+        all.extend(
+            tasks
+                .into_iter()
+                .take(look_at(lane))
+                .map(|task| (lane, task)),
+        );
     }
     all.sort_by(|(lane, task), (other, than)| {
         let component = lane.component_priority.cmp(&other.component_priority);

@@ -3,7 +3,7 @@ use uuid::Uuid;
 
 use crate::{
     limits::{Dimension, Opening},
-    route::{Board, Hold, Lane, Limit, Model, Policy, Prices, Run, Task, admit},
+    route::{Board, Hold, Lane, Limit, Model, Pack, Policy, Prices, Run, Task, admit},
 };
 
 fn a_limit(dimension: Dimension, size: u64, room: u64) -> Limit {
@@ -64,6 +64,7 @@ fn a_lane(
         patience: 60_000_000,
         est_output: vec![10; ladder.len()],
         max_output: None,
+        pack: Pack::default(),
         tasks: tasks
             .map(|number| Task {
                 id: id(number),
@@ -71,6 +72,7 @@ fn a_lane(
                 est_input,
                 tries: Vec::new(),
                 rescues: 0,
+                most: None,
             })
             .collect(),
     }

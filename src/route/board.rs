@@ -121,8 +121,29 @@ pub struct Lane {
     /// Tokens of the longest answer: money is reserved for it, and of total tokens at least so many.
     /// `None`: it is not known.
     pub max_output: Option<u32>,
+    /// How many of its tasks travel in one call.
+    pub pack: Pack,
     /// What waits, in any order.
     pub tasks: Vec<Task>,
+}
+
+/// How many tasks travel in one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pack {
+    /// So many at most, at least 1.
+    pub size: u32,
+    /// Their input tokens together, at most.
+    pub tokens: u64,
+}
+
+impl Default for Pack {
+    /// Each alone.
+    fn default() -> Self {
+        Self {
+            size: 1,
+            tokens: u64::MAX,
+        }
+    }
 }
 
 /// How tasks take their fallbacks.
@@ -151,6 +172,8 @@ pub struct Task {
     pub tries: Vec<u16>,
     /// Deaths of processes that held it.
     pub rescues: u16,
+    /// It was lost in a pack: with so many it travels at most. `None`: it was not.
+    pub most: Option<u32>,
 }
 
 impl Board {
@@ -171,16 +194,15 @@ impl Board {
     }
 
     /// A prompt larger than what a model takes in a whole window never passes there.
-    pub(super) fn never_passes(&self, task: &Task, model: usize) -> bool {
+    pub(super) fn never_passes(&self, tokens: u64, model: usize) -> bool {
         let limits = &self.models[model].limits;
-        limits.iter().any(|&limit| self.is_too_large(task, limit))
+        limits.iter().any(|&limit| self.is_too_large(tokens, limit))
     }
 
     /// A quarter more is let pass: the estimate may be high.
-    fn is_too_large(&self, task: &Task, limit: usize) -> bool {
+    fn is_too_large(&self, tokens: u64, limit: usize) -> bool {
         let limit = &self.limits[limit];
-        limit.dimension.counts_input()
-            && u128::from(task.est_input) * 4 > u128::from(limit.size) * 5
+        limit.dimension.counts_input() && u128::from(tokens) * 4 > u128::from(limit.size) * 5
     }
 
     /// Whether who is so patient still waits for the first call after a model's cooldown to come back.

@@ -2,7 +2,10 @@
 
 use uuid::Uuid;
 
-use super::{Admission, Board, Lane, PassedOver, Pick, Policy, SUSPECT_AT, Task};
+use super::{
+    Admission, Board, Lane, PassedOver, Pick, Policy, SUSPECT_AT, Task,
+    packs::{Open, Packs},
+};
 use crate::limits::{Dimension, Opening};
 
 /// A claim in the making: the board, and what this claim has taken of it.
@@ -19,6 +22,7 @@ pub(super) struct Choice<'a> {
     /// What the pacing of each run still lets start.
     allowance: Vec<Option<u32>>,
     holds_suspect: bool,
+    packs: Packs,
     admission: Admission,
 }
 
@@ -34,6 +38,7 @@ impl<'a> Choice<'a> {
             given: vec![0; board.models.len()],
             allowance: board.runs.iter().map(|run| run.allowance).collect(),
             holds_suspect: board.holds_suspect,
+            packs: Packs::default(),
             admission: Admission::default(),
         }
     }
@@ -48,6 +53,10 @@ impl<'a> Choice<'a> {
 
     pub(super) fn is_paced_out(&self, run: usize) -> bool {
         self.allowance[run] == Some(0)
+    }
+
+    pub(super) fn is_any_pack_open(&self) -> bool {
+        self.packs.is_any_open()
     }
 
     /// What was taken; a task that was passed over once and taken by another model is no longer.
@@ -69,9 +78,9 @@ impl<'a> Choice<'a> {
             }
             let may_have = self.board.is_open(model)
                 && self.gate[model] != Some(0)
-                && !self.board.never_passes(task, model)
+                && !self.board.never_passes(task.est_input.into(), model)
                 && self.has_waited(lane, task, rung);
-            if may_have && let Some(left) = self.fits(lane, task, rung) {
+            if may_have && let Some(left) = self.fits(lane, task, rung, None) {
                 let spread = self.after_one_more(model, left);
                 if best.is_none_or(|(_, most)| spread > most) {
                     best = Some((rung, spread));
@@ -85,8 +94,28 @@ impl<'a> Choice<'a> {
             }
         }
         let Some((rung, _)) = best else { return false };
-        self.debit(lane, task, rung);
+        self.debit(lane, task, rung, None);
+        self.packs.open(lane.place(self.board), lane, task, rung);
         true
+    }
+
+    /// Lets this task travel with the last call of its lane that has room for it.
+    pub(super) fn join(&mut self, lane: &Lane, task: &Task) -> bool {
+        let place = lane.place(self.board);
+        let Some(call) = self.packs.joinable(place, lane, task) else {
+            return false;
+        };
+        let pack = self.packs.get(call);
+        let tokens = pack.tokens + u64::from(task.est_input);
+        let may_join = lane.may_try(task, pack.rung)
+            && !self.board.never_passes(tokens, lane.ladder[pack.rung])
+            && self.has_waited(lane, task, pack.rung)
+            && self.fits(lane, task, pack.rung, Some(pack)).is_some();
+        if may_join {
+            self.debit(lane, task, pack.rung, Some(pack));
+            self.packs.join(call, lane, task);
+        }
+        may_join
     }
 
     /// To a later rung (of another provider, for `auto`) only where no earlier one that takes such a
@@ -106,7 +135,7 @@ impl<'a> Choice<'a> {
                 && (lane.policy == Policy::Patient || board.models[model].provider != *provider)
                 && opens.is_by(board.now.saturating_add(lane.patience))
                 && board.is_asked_within(lane.patience, model)
-                && !board.never_passes(task, model)
+                && !board.never_passes(task.est_input.into(), model)
         };
         match lane.policy {
             Policy::Ladder | Policy::Spread => true,
@@ -116,14 +145,15 @@ impl<'a> Choice<'a> {
 
     /// Whether all limits have room for this task on this rung, and how many times it would fit into the
     /// narrowest. Notes the first task that does not fit into a limit of tokens, if nothing else keeps
-    /// it from being taken.
-    fn fits(&mut self, lane: &Lane, task: &Task, rung: usize) -> Option<f64> {
+    /// it from being taken. Who joins a pack asks for no further call.
+    fn fits(&mut self, lane: &Lane, task: &Task, rung: usize, joins: Option<Open>) -> Option<f64> {
         let board = self.board;
         let model = &board.models[lane.ladder[rung]];
         for &limit in &board.runs[lane.run].limits {
             let need = match board.limits[limit].dimension {
                 // a budget holds only where the price is known
                 Dimension::Money => lane.worst_cost(task, rung, model.prices)?,
+                _ if joins.is_some() => continue,
                 _ => 1,
             };
             if self.room[limit] < need || self.room[limit] == 0 {
@@ -132,10 +162,13 @@ impl<'a> Choice<'a> {
         }
         let mut times = UNLIMITED;
         for &limit in &model.limits {
-            let need = self.need(lane, task, rung, limit);
+            let need = self.need(lane, task, rung, limit, joins);
+            if joins.is_some() && need == 0 {
+                continue;
+            }
             let room = self.room[limit];
             if room < need || room == 0 {
-                if room < need && board.limits[limit].keeps_room() {
+                if joins.is_none() && room < need && board.limits[limit].keeps_room() {
                     self.pass_over(limit, task, need);
                 }
                 return None;
@@ -154,7 +187,14 @@ impl<'a> Choice<'a> {
     }
 
     /// How much of a model's limit this task takes, at most all of it.
-    fn need(&self, lane: &Lane, task: &Task, rung: usize, limit: usize) -> u64 {
+    fn need(
+        &self,
+        lane: &Lane,
+        task: &Task,
+        rung: usize,
+        limit: usize,
+        joins: Option<Open>,
+    ) -> u64 {
         let (input, output) = (u64::from(task.est_input), u64::from(lane.est_output[rung]));
         let limit = &self.board.limits[limit];
         match limit.dimension {
@@ -165,7 +205,9 @@ impl<'a> Choice<'a> {
                 let longest = lane.max_output.map_or(0, u64::from);
                 (input + output).max(longest).min(limit.size)
             }
-            Dimension::Requests | Dimension::Concurrency | Dimension::Money => 1,
+            Dimension::Requests | Dimension::Concurrency | Dimension::Money => {
+                u64::from(joins.is_none())
+            }
         }
     }
 
@@ -184,11 +226,11 @@ impl<'a> Choice<'a> {
         }
     }
 
-    fn debit(&mut self, lane: &Lane, task: &Task, rung: usize) {
+    fn debit(&mut self, lane: &Lane, task: &Task, rung: usize, joins: Option<Open>) {
         let board = self.board;
         let model = lane.ladder[rung];
         for &limit in &board.models[model].limits {
-            self.room[limit] -= self.need(lane, task, rung, limit);
+            self.room[limit] -= self.need(lane, task, rung, limit, joins);
             if board.limits[limit]
                 .hold
                 .is_some_and(|it| it.task == task.id)
@@ -200,17 +242,20 @@ impl<'a> Choice<'a> {
             let cost = || lane.worst_cost(task, rung, board.models[model].prices);
             self.room[limit] -= match board.limits[limit].dimension {
                 Dimension::Money => cost().unwrap_or(0),
-                _ => 1,
+                _ => u64::from(joins.is_none()),
             };
         }
-        self.given[model] += 1;
-        self.gate[model] = self.gate[model].map(|left| left - 1);
-        self.allowance[lane.run] = self.allowance[lane.run].map(|left| left - 1);
+        if joins.is_none() {
+            self.given[model] += 1;
+            self.gate[model] = self.gate[model].map(|left| left - 1);
+            self.allowance[lane.run] = self.allowance[lane.run].map(|left| left - 1);
+        }
         self.holds_suspect |= task.rescues >= SUSPECT_AT;
         self.admission.picks.push(Pick {
             task: task.id,
             model,
             rung: rung + 1,
+            lead: joins.map_or(task.id, |pack| pack.lead),
         });
     }
 }

@@ -10,11 +10,12 @@ mod board;
 mod cells;
 mod fit;
 pub mod forecast;
+mod packs;
 
 use std::time::Duration;
 
 pub use admit::{Admission, PassedOver, Pick, admit};
-pub use board::{Board, Hold, Lane, Limit, Model, Policy, Prices, Run, Task};
+pub use board::{Board, Hold, Lane, Limit, Model, Pack, Policy, Prices, Run, Task};
 
 /// Calls of one model for one task: the first and 3 retries; its twin is `retry::CALLS_PER_MODEL`.
 pub const CALLS_PER_MODEL: u16 = 4;

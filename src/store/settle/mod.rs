@@ -30,6 +30,9 @@ pub struct Answered {
     pub model_version: Option<String>,
     /// The provider's id of the answer.
     pub response_id: Option<String>,
+    /// It stands for its pack's call though it was not claimed so, or does not though it was: the one that
+    /// was to lead was not asked. `None`: as it was claimed.
+    pub leads: Option<bool>,
 }
 
 /// A claimed task whose attempt brought no answer.
@@ -51,6 +54,9 @@ pub struct Unanswered {
     pub http_status: Option<u16>,
     /// It was lost in a pack: with so many it travels at most from now on.
     pub pack_most: Option<u16>,
+    /// It stands for its pack's call though it was not claimed so, or does not though it was: the one that
+    /// was to lead was not asked. `None`: as it was claimed.
+    pub leads: Option<bool>,
     /// What the call used.
     pub spent: Spent,
 }

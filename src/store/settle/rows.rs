@@ -22,6 +22,7 @@ pub(super) struct DoneRow<'a> {
     spent: SpentRow,
     model_version: Option<String>,
     response_id: Option<String>,
+    leads: Option<bool>,
 }
 
 impl<'a> From<&'a Answered> for DoneRow<'a> {
@@ -41,6 +42,7 @@ impl<'a> From<&'a Answered> for DoneRow<'a> {
             spent: SpentRow::from(&answered.spent),
             model_version: answered.model_version.as_deref().map(cut),
             response_id: answered.response_id.as_deref().map(cut),
+            leads: answered.leads,
         }
     }
 }
@@ -60,6 +62,7 @@ pub(super) struct OpenRow<'a> {
     sent: bool,
     http_status: Option<u16>,
     pack_most: Option<u16>,
+    leads: Option<bool>,
     #[serde(flatten)]
     spent: SpentRow,
 }
@@ -86,6 +89,7 @@ impl<'a> From<&'a Unanswered> for OpenRow<'a> {
             sent: attempt.sent,
             http_status: attempt.http_status,
             pack_most: attempt.pack_most,
+            leads: attempt.leads,
             spent: SpentRow::from(&attempt.spent),
         }
     }

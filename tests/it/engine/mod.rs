@@ -4,6 +4,7 @@ mod enqueued;
 mod fallback;
 mod interactive;
 mod local;
+mod pack_leads;
 mod packs;
 mod steps;
 mod surviving;

@@ -7,7 +7,8 @@ use tidegate::{
         Book, Booking, Cooldown, Dimension, Limit, Opening, SECOND_US, Window, opens_at, room,
     },
     route::{
-        Admission, Board, HOLD_AFTER, HOLD_FOR, Hold, Lane, Model, Prices, Run, SUSPECT_AT, Task,
+        Admission, Board, HOLD_AFTER, HOLD_FOR, Hold, Lane, Model, Pack, Prices, Run, SUSPECT_AT,
+        Task,
     },
 };
 use uuid::Uuid;
@@ -335,6 +336,7 @@ fn lane(scene: &Scene, number: usize, it: &ALane) -> Lane {
         est_input: task.est_input,
         tries: task.tries.clone(),
         rescues: task.rescues.min(SUSPECT_AT),
+        most: task.most.map(|most| most.unsigned_abs().into()),
     });
     Lane {
         run: run_of(scene, it),
@@ -344,6 +346,10 @@ fn lane(scene: &Scene, number: usize, it: &ALane) -> Lane {
         patience: it.patience_ms * 1_000,
         est_output,
         max_output: it.max_output,
+        pack: Pack {
+            size: it.pack.0.unsigned_abs().into(),
+            tokens: it.pack.1.into(),
+        },
         tasks: tasks.collect(),
         ladder,
     }

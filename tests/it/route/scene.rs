@@ -99,6 +99,7 @@ pub(super) struct ALane {
     /// What was found out of the first model's answers.
     pub(super) quantile: Option<u32>,
     pub(super) sealed: bool,
+    pub(super) pack: (i16, u32),
     pub(super) tasks: Vec<ATask>,
 }
 
@@ -108,6 +109,7 @@ pub(super) struct ATask {
     pub(super) est_input: u32,
     pub(super) tries: Vec<u16>,
     pub(super) rescues: u16,
+    pub(super) most: Option<i16>,
 }
 
 /// A call under way.
@@ -182,7 +184,7 @@ fn model() -> impl Strategy<Value = AModel> {
     });
     // and prices that nobody could pay
     let price = || {
-        let amount = prop_oneof![15 => 0_u64..3_000_000, 1 => 1_000_000_000_000_u64..9_000_000_000_000_000_000];
+        let amount = prop_oneof![3 => Just(0_u64), 15 => 0_u64..3_000_000, 1 => 1_000_000_000_000_u64..9_000_000_000_000_000_000];
         option::weighted(0.8, amount)
     };
     let limits = (
@@ -301,7 +303,11 @@ fn lane() -> impl Strategy<Value = ALane> {
             prop_oneof![9 => 1_u32..900, 1 => 900_u32..2_000_000_000],
         ),
         option::weighted(0.3, 0_u32..700),
-        any::<bool>(),
+        (
+            any::<bool>(),
+            prop_oneof![Just(1_i16), 2_i16..7],
+            prop_oneof![Just(i32::MAX.unsigned_abs()), 1_u32..1_500],
+        ),
         vec(task(), 1..25),
     )
         .prop_map(
@@ -313,7 +319,7 @@ fn lane() -> impl Strategy<Value = ALane> {
                 est_output,
                 max_output,
                 quantile,
-                sealed,
+                (sealed, size, tokens),
                 tasks,
             )| {
                 let (run, tier, component_priority) = place;
@@ -328,6 +334,7 @@ fn lane() -> impl Strategy<Value = ALane> {
                     max_output,
                     quantile,
                     sealed,
+                    pack: (size, tokens),
                     tasks,
                 }
             },
@@ -339,13 +346,15 @@ fn task() -> impl Strategy<Value = ATask> {
         0_i32..5,
         prop_oneof![6 => 0_u32..300, 1 => 300_u32..5_000],
         prop_oneof![7 => Just(vec![]), 1 => vec(0_u16..5, 1..4)],
-        prop_oneof![9 => 0_u16..2, 1 => Just(2_u16)],
+        prop_oneof![9 => Just(0_u16), 1 => Just(1_u16), 1 => Just(2_u16)],
+        option::weighted(0.15, 1_i16..5),
     )
-        .prop_map(|(priority, est_input, tries, rescues)| ATask {
+        .prop_map(|(priority, est_input, tries, rescues, most)| ATask {
             priority,
             est_input,
             tries,
             rescues,
+            most,
         })
 }
 

@@ -80,7 +80,8 @@ pub(super) async fn claim(of: &mut PgConnection, scene: &Scene) -> Vec<Pick> {
         .map(|it| it.0)
         .collect();
     let rows = sqlx::query(
-        "select o_task, o_model_id, o_rung::int from tidegate.claim_v4($1, $2, 7, $3, null, $4, at_us($5), $6)",
+        "with taken as materialized (select * from tidegate.claim_v4($1, $2, 7, $3, null, $4, at_us($5), $6))
+         select t.o_task, t.o_model_id, t.o_rung::int, coalesce(l.o_task, t.o_task) from taken t left join taken l on l.o_call = t.o_pack",
     )
     .bind(id(PROCESS, 0))
     .bind(i32::try_from(scene.slots).expect("a few"))
@@ -97,6 +98,7 @@ pub(super) async fn claim(of: &mut PgConnection, scene: &Scene) -> Vec<Pick> {
             task: row.get(0),
             model: place(row.get::<i32, _>(1)) - 1,
             rung: place(row.get(2)),
+            lead: row.get(3),
         })
         .collect()
 }
@@ -323,12 +325,12 @@ fn pacing(scene: &Scene) -> Vec<Value> {
 /// The lane, and its stretches: half of a sealed one's tasks stand in each of two.
 const LANES_SQL: &str = "with given as (
     select * from jsonb_to_recordset($1) r (lane int, run_id uuid, tier smallint, component_priority int, ladder jsonb, policy text, patience_ms int,
-                                           est_output int, max_output int, segments jsonb)
+                                           est_output int, max_output int, pack_size smallint, pack_tokens int, segments jsonb)
   ), lanes as (
-    insert into tidegate.lanes (lane, run_id, component, component_priority, tier, ladder, est_output, max_output, policy, patience_ms)
+    insert into tidegate.lanes (lane, run_id, component, component_priority, tier, ladder, est_output, max_output, policy, patience_ms, pack_size, pack_tokens)
     overriding system value
     select g.lane, g.run_id, 'c' || g.lane, g.component_priority, g.tier, array(select jsonb_array_elements_text(g.ladder)::int),
-           g.est_output, g.max_output, g.policy, g.patience_ms from given g)
+           g.est_output, g.max_output, g.policy, g.patience_ms, g.pack_size, g.pack_tokens from given g)
   insert into tidegate.segments (lane, seg, top, sealed)
   select g.lane, s.seg, coalesce(s.top, 'infinity'), s.sealed
     from given g cross join lateral jsonb_to_recordset(g.segments) s (seg int, top float8, sealed boolean)";
@@ -359,6 +361,8 @@ fn lanes(scene: &Scene) -> Vec<Value> {
                 "patience_ms": it.patience_ms,
                 "est_output": it.est_output,
                 "max_output": it.max_output,
+                "pack_size": it.pack.0,
+                "pack_tokens": it.pack.1,
                 "segments": segments,
             })
         })
@@ -388,7 +392,9 @@ fn quantiles(scene: &Scene) -> Vec<Value> {
 }
 
 const READY_SQL: &str = "with given as (
-    select * from jsonb_to_recordset($1) r (id uuid, lane int, seg int, run_id uuid, worker text, tier smallint, priority float8, est_input int, tries jsonb, rescues smallint)
+    select * from jsonb_to_recordset($1) r (id uuid, lane int, seg int, run_id uuid, worker text, tier smallint, priority float8, est_input int, tries jsonb, rescues smallint, most smallint)
+  ), torn as (
+    insert into tidegate.pack_most (task_id, most) select g.id, g.most from given g where g.most is not null
   ), tasks as (
     insert into tidegate.tasks (id, run_id, worker, component, tier, priority, model, state, max_attempts, est_tokens, lane)
     select g.id, g.run_id, g.worker, 'c' || g.lane, g.tier, g.priority, 'm', 'ready', 100, g.est_input, g.lane from given g)
@@ -414,6 +420,7 @@ fn ready(scene: &Scene) -> Vec<Value> {
                 "est_input": it.est_input,
                 "tries": it.tries,
                 "rescues": it.rescues,
+                "most": it.most,
             }));
         }
     }

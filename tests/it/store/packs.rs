@@ -173,7 +173,31 @@ async fn an_expired_grant_of_a_pack_gives_its_request_back_once() {
         })
         .collect();
     store.settle_open(process, &unsent).await.expect("settled");
-    let used = "select (b.total + (select coalesce(sum(s.delta), 0) from tidegate.limit_settlements s where s.limit_id = b.limit_id))::bigint
-                  from tidegate.limit_book b join tidegate.limits l using (limit_id) where l.dimension = 'requests'";
-    assert_eq!(count(&db, used).await, 0);
+    assert_eq!(count(&db, USED).await, 0);
 }
+
+#[tokio::test]
+async fn a_pack_that_left_without_its_leader_is_one_request() {
+    let (db, store, process) = by_five(&[("a", Some(60)), ("b", Some(60))], 3).await;
+    let taken = claim(&store, process, 1).await;
+    let mut asked = vec![answered(&taken[1], "x"), answered(&taken[2], "y")];
+    asked[0].leads = Some(true);
+    let expired = Unanswered {
+        sent: false,
+        leads: Some(false),
+        ..unanswered(&taken[0], Fate::Expire)
+    };
+    store
+        .settle_open(process, &[expired])
+        .await
+        .expect("settled");
+    assert_eq!(count(&db, USED).await, 1);
+    let settled = store.settle_done(process, asked, None).await;
+    settled.expect("settled");
+    assert_eq!(count(&db, USED).await, 1);
+    assert_eq!(count(&db, "select calls from tidegate.spend").await, 1);
+}
+
+/// Requests of all books, as corrected.
+const USED: &str = "select sum(b.total + (select coalesce(sum(s.delta), 0) from tidegate.limit_settlements s where s.limit_id = b.limit_id))::bigint
+    from tidegate.limit_book b join tidegate.limits l using (limit_id) where l.dimension = 'requests'";

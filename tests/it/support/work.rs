@@ -158,6 +158,7 @@ pub(crate) fn answered(claimed: &Claimed, answer: &str) -> Answered {
         },
         model_version: None,
         response_id: None,
+        leads: None,
     }
 }
 
@@ -172,6 +173,7 @@ pub(crate) fn unanswered(claimed: &Claimed, fate: Fate) -> Unanswered {
         sent: true,
         http_status: Some(500),
         pack_most: None,
+        leads: None,
         spent: Spent {
             latency_ms: 3,
             ..Spent::default()

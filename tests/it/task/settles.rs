@@ -206,6 +206,7 @@ fn answered(claim: &Claim) -> Answered {
         spent: spent(),
         model_version: None,
         response_id: None,
+        leads: None,
     }
 }
 
@@ -219,6 +220,7 @@ fn unanswered(claim: &Claim, fate: Fate) -> Unanswered {
         sent: true,
         http_status: Some(500),
         pack_most: None,
+        leads: None,
         spent: spent(),
     }
 }

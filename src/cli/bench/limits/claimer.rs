@@ -100,6 +100,7 @@ fn answered(claimed: &Claimed) -> Answered {
         spent: Spent::default(),
         model_version: None,
         response_id: None,
+        leads: None,
     }
 }
 

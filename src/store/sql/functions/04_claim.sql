@@ -431,7 +431,8 @@ begin
                   -- a budget holds only where the price is known
                   when 'money' then coalesce(tidegate.worst_cost_v1(row_.est_input, row_.cost_in[v_rung], row_.cost_out[v_rung]), v_room[v_limit] + 1)
                   else v_unit end;
-                if v_need > 0 and (v_room[v_limit] < v_need or v_room[v_limit] <= 0) then
+                -- who joins a call asks for no further one; a budget that is spent is spent for what costs nothing, too
+                if (v_need > 0 or v_dim[v_limit] = 'money') and (v_room[v_limit] < v_need or v_room[v_limit] <= 0) then
                   v_fits := false;
                   exit;
                 end if;
@@ -528,7 +529,6 @@ begin
           v_picked_packs := v_picked_packs || v_pack;
           v_suspect_free := v_suspect_free and row_.rescues < 2;
         end if;
-        exit when v_got >= v_want and row_.pack = 1;
       end loop;
       v_left := v_left - v_got;
       if v_phase = 1 then

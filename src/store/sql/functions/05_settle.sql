@@ -29,11 +29,11 @@ begin
              jsonb_to_recordset(p_meta) as (
                task uuid, nonce bigint, epoch int, attempt int, lane int, priority float8, model text, model_id int, call_id uuid, granted_at timestamptz,
                input_tokens bigint, cached_tokens bigint, output_tokens bigint, thought_tokens bigint, cost_microusd bigint,
-               cost_estimated boolean, latency_ms int, model_version text, response_id text),
+               cost_estimated boolean, latency_ms int, model_version text, response_id text, leads boolean),
              unnest(p_answers)) with ordinality as m (
                task, nonce, epoch, attempt, lane, priority, model, model_id, call_id, granted_at,
                input_tokens, cached_tokens, output_tokens, thought_tokens, cost_microusd,
-               cost_estimated, latency_ms, model_version, response_id, answer, n)
+               cost_estimated, latency_ms, model_version, response_id, leads, answer, n)
   ), fenced as (
     delete from tidegate.running r using given g
      where r.id = g.task and r.nonce = g.nonce and r.epoch = g.epoch
@@ -106,7 +106,7 @@ begin
        set ended_at = clock_timestamp(), outcome = case when exists (select from fates f where f.n = g.n) then 'ok' else 'superseded' end,
            input_tokens = g.input_tokens, cached_tokens = g.cached_tokens, output_tokens = g.output_tokens, thought_tokens = g.thought_tokens,
            cost_microusd = g.cost_microusd, cost_estimated = g.cost_estimated, latency_ms = g.latency_ms,
-           model_version = g.model_version, response_id = g.response_id
+           model_version = g.model_version, response_id = g.response_id, lead = coalesce(g.leads, c.lead)
       from given g
      -- a call is closed once: an answer handed in twice (its commit's reply was lost) does not change its row
      where c.id = g.call_id and c.started_at = g.granted_at
@@ -178,7 +178,8 @@ $$;
 
 -- Attempts that brought no answer. Fate: release (back to ready, uncharged), reschedule (after delay_ms, charged), fail,
 -- expire (not worth starting any more: cancelled, uncharged).
--- exhaust_rung: this model is asked no more for this task. Returns the tasks whose lease still held.
+-- exhaust_rung: this model is asked no more for this task. leads (here and among answers): it stands for its pack's call though it was
+-- not claimed so, or does not though it was (it was not asked); null: as it was claimed. Returns the tasks whose lease still held.
 create or replace function tidegate.settle_open_v1(p_process uuid, p_meta jsonb) returns setof uuid language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -189,7 +190,7 @@ begin
       select * from jsonb_to_recordset(p_meta) as g (
         task uuid, nonce bigint, epoch int, call_id uuid, granted_at timestamptz, fate text, delay_ms bigint, exhaust_rung boolean,
         error_class text, error text, sent boolean, http_status smallint, input_tokens bigint, cached_tokens bigint,
-        output_tokens bigint, thought_tokens bigint, cost_microusd bigint, cost_estimated boolean, latency_ms int, pack_most smallint)
+        output_tokens bigint, thought_tokens bigint, cost_microusd bigint, cost_estimated boolean, latency_ms int, pack_most smallint, leads boolean)
     ), torn as (
       insert into tidegate.pack_most as z (task_id, most) select g.task, g.pack_most from given g where g.pack_most is not null order by g.task
       on conflict (task_id) do update set most = least(z.most, excluded.most)
@@ -197,14 +198,14 @@ begin
       update tidegate.calls c
          set ended_at = clock_timestamp(), outcome = g.error_class, sent = g.sent, http_status = g.http_status, error = g.error,
              input_tokens = g.input_tokens, cached_tokens = g.cached_tokens, output_tokens = g.output_tokens, thought_tokens = g.thought_tokens,
-             cost_microusd = g.cost_microusd, cost_estimated = g.cost_estimated, latency_ms = g.latency_ms
+             cost_microusd = g.cost_microusd, cost_estimated = g.cost_estimated, latency_ms = g.latency_ms, lead = coalesce(g.leads, c.lead)
         from given g where c.id = g.call_id and c.started_at = g.granted_at and c.ended_at is null
     ), corrected as (
-      -- what certainly never left uses nothing; what was counted uses what was counted; else the reservation stays
+      -- what certainly never left uses nothing, but the request of a pack that left without it; what was counted uses what was counted; else the reservation stays
       insert into tidegate.limit_settlements (limit_id, at, delta)
       select z.limit_id, z.at, sum(z.delta)
         from (select l.limit_id, g.granted_at as at,
-                     case when not g.sent then -case l.dimension when 'requests' then c.lead::int
+                     case when not g.sent then -case l.dimension when 'requests' then case when g.leads is null then c.lead::int else 0 end
                                                                  when 'input_tokens' then c.est_input_tokens
                                                                  when 'output_tokens' then coalesce(c.est_output_tokens, n.est_output)
                                                                  else greatest(c.est_input_tokens::bigint + coalesce(c.est_output_tokens, n.est_output), n.max_output) end
