@@ -216,6 +216,9 @@ async fn what_is_answered_already_is_loaded_as_that() {
         claim(&store, process, 10).await.is_empty(),
         "no model is asked"
     );
+    let ahead = store.ahead(&[]).await.expect("what waits");
+    let asking: u64 = ahead.lanes.iter().map(|lane| lane.tasks).sum();
+    assert_eq!(asking, 0, "and none is expected to be: {ahead:?}");
     let rest = hits(&store, process).await;
     assert_eq!(rest.len(), 30);
     keep(&store, process, rest).await;
