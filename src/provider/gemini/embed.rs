@@ -1,7 +1,6 @@
 //! Gemini's embeddings: `embedContent` for one text, `batchEmbedContents` for several.
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::{
     map::{unreadable, usage},
@@ -54,10 +53,7 @@ pub(super) fn reply(
     let Some(told) = told.filter(|it| it.embedding.is_some() || it.embeddings.is_some()) else {
         return Err(misshapen(body, veil));
     };
-    let usage = told
-        .usage_metadata
-        .as_deref()
-        .and_then(|it: &RawValue| usage(it));
+    let usage = told.usage_metadata.as_deref().and_then(usage);
     let listed = told.embeddings.unwrap_or_default();
     let all = told.embedding.into_iter().chain(listed);
     let vectors = all.map(|one| one.values.unwrap_or_default()).collect();

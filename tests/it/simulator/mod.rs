@@ -13,6 +13,7 @@ mod limits;
 mod openai;
 mod packs;
 mod sdks;
+mod streams;
 
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::*;
 use tidegate::simulator::WindowKind;
 
-/// Drives one call, one list, one refusal and one unknown model by either SDK. Each retries nothing.
+/// Drives one call, one list, one stream, vectors, one refusal and one unknown model by either SDK.
+/// Each retries nothing.
 const SCRIPT: &str = r#"
 import json, sys
 import openai
@@ -31,7 +32,7 @@ assert said.choices[0].finish_reason == "stop" and said.choices[0].message.refus
 assert said.usage.total_tokens == said.usage.prompt_tokens + said.usage.completion_tokens
 assert raw.headers["x-ratelimit-limit-requests"] == "2"
 assert said._request_id.startswith("req_")
-assert [one.id for one in client.models.list()] == [model]
+assert model in [one.id for one in client.models.list()]
 try:
     ask("gone")
     raise SystemExit("an unknown model answered")
@@ -48,6 +49,34 @@ said = generate()
 assert json.loads(said.text) == {"label": "bug"}, said
 assert said.usage_metadata.total_token_count > 0
 assert model in [one.name.removeprefix("models/") for one in google.models.list()]
+
+# while it is written, and as vectors: by models without limits
+parts, last = [], None
+for chunk in client.chat.completions.create(
+        model="free", stream=True, stream_options={"include_usage": True},
+        messages=[{"role": "user", "content": "Tell me of the sea, and of ships."}]):
+    parts += [choice.delta.content or "" for choice in chunk.choices]
+    last = chunk
+assert "of the sea" in "".join(parts) and len(parts) > 3, parts
+assert last.usage.completion_tokens > 0 and not last.choices, last
+parts = []
+for chunk in google.models.generate_content_stream(model="free", contents="Tell me of the sea, and of ships."):
+    parts.append(chunk.text or "")
+    last = chunk
+assert "of the sea" in "".join(parts) and len(parts) > 1, parts
+assert last.usage_metadata.candidates_token_count > 0, last
+assert last.candidates[0].finish_reason.name == "STOP", last
+
+made = client.embeddings.create(model="text-embedding-x", input=["a b", "c"], dimensions=16)
+assert [one.index for one in made.data] == [0, 1] and made.usage.total_tokens == 2, made
+assert all(abs(sum(v * v for v in one.embedding) - 1) < 1e-3 and len(one.embedding) == 16 for one in made.data)
+listed = client.embeddings.create(model="text-embedding-x", input=["a b", "c"], dimensions=16, encoding_format="float")
+assert max(abs(a - b) for a, b in zip(made.data[0].embedding, listed.data[0].embedding)) < 1e-6
+for texts in ["a b"], ["a b", "c"]:
+    made = google.models.embed_content(
+        model="embedding-x", contents=texts,
+        config=types.EmbedContentConfig(task_type="RETRIEVAL_QUERY", output_dimensionality=16))
+    assert len(made.embeddings) == len(texts) and len(made.embeddings[0].values) == 16, made
 
 try:
     ask(model)
@@ -72,7 +101,12 @@ async fn the_vendors_own_sdks_are_served() {
         window: WindowKind::Sliding,
         ..ModelSettings::named(MODEL)
     };
-    let fixture = Fixture::start(with(model)).await;
+    let free = ["free", "embedding-x", "text-embedding-x"].map(ModelSettings::named);
+    let settings = Settings {
+        models: [&[model][..], &free[..]].concat(),
+        ..Settings::default()
+    };
+    let fixture = Fixture::start(settings).await;
     let root = format!("http://{}", fixture.simulator.addr());
     let mut command = tokio::process::Command::new(python);
     let driving = command
