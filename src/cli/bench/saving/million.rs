@@ -203,6 +203,7 @@ async fn claims(store: &Store, process: Uuid, took: &mut Vec<f64>) -> Result<(),
 
 fn answered(claimed: &Claimed) -> Answered {
     Answered {
+        leads: None,
         claim: ClaimKey::from(claimed),
         item: None,
         version: None,
