@@ -194,6 +194,10 @@ fn tell(context: &Context, told: Result<Told, AskError>, args: &Args) -> Result<
             error.to_string(),
             "look at `tidegate models list`; wait longer with --patience, or name a model to fall back to",
         ),
+        AskError::Parked { .. } => CliError::input(
+            error.to_string(),
+            "mend the cause, then `tidegate models clear MODEL`; or name a model to fall back to",
+        ),
         AskError::Failed { class, words } => CliError::input(
             format!("no answer ({class}): {words}"),
             "look at `tidegate models list`, or ask another model",

@@ -169,8 +169,8 @@ impl Interactive {
         let told = self
             .until_answered(question, &request, ask.task, listening)
             .await;
-        if told.is_err() {
-            // whatever stands of it is over; one that ended already stays as it is
+        if !matches!(told, Ok(_) | Err(AskError::Failed { .. })) {
+            // nobody waits for it any more; what failed is written down as that
             self.shared.store.cancel(&[ask.task]).await?;
         }
         told
@@ -226,8 +226,7 @@ impl Interactive {
             let Some(claimed) = self.claim(task).await? else {
                 // what a person must open is not waited for
                 if let Some(words) = self.shared.store.all_parked(task).await? {
-                    let class = "parked".to_owned();
-                    return Err(AskError::Failed { class, words });
+                    return Err(AskError::Parked { why: words });
                 }
                 self.rest().await;
                 continue;

@@ -67,6 +67,12 @@ pub enum AskError {
         /// What closed them.
         why: String,
     },
+    /// No model may be called until a person acts.
+    #[error("no model may be called: {why}")]
+    Parked {
+        /// Why, by model.
+        why: String,
+    },
     /// The models were asked, and none answered.
     #[error("{words}")]
     Failed {
