@@ -80,8 +80,9 @@ begin
   select v_run.worker, g.component, g.item_id, g.id from unnest(p_ids, p_components, p_items, p_errors) as g (id, component, item_id, error)
    where g.error is null order by g.component, g.item_id
   on conflict do nothing;
-  delete from tidegate.open_keys k
-   where k.worker = v_run.worker and k.item_id = any (p_items) and k.task_id = any (p_ids)
+  -- each by its whole key: by item alone, every key of the worker would be walked for each
+  delete from tidegate.open_keys k using unnest(p_ids, p_components, p_items) as g (id, component, item_id)
+   where k.worker = v_run.worker and k.component = g.component and k.item_id = g.item_id and k.task_id = g.id
      and exists (
        select from tidegate.runs u
          join tidegate.tasks t on t.run_id = u.id and t.item_id = k.item_id and t.component = k.component
@@ -106,8 +107,9 @@ begin
       left join unnest(v_from, v_to) f (lane, hits) on f.lane = g.lane
        and exists (select from tidegate.result_cache c where c.key = g.cache_key and c.created_at > now() - make_interval(secs => n.cache_s))
   ), keyed as materialized (
-    select k.component, k.item_id, k.task_id from tidegate.open_keys k
-     where k.worker = v_run.worker and k.item_id = any (p_items) and k.task_id = any (p_ids)
+    select k.component, k.item_id, k.task_id
+      from unnest(p_ids, p_components, p_items) as z (id, component, item_id)
+      join tidegate.open_keys k on k.worker = v_run.worker and k.component = z.component and k.item_id = z.item_id and k.task_id = z.id
   ), needed as materialized (
     -- of a step that waits in another run, or was answered there meanwhile, the answer of that one
     select u.task_id, u.component,
