@@ -158,9 +158,9 @@ fn figures(world: &World<'_>, pages: u32, ran: &Ran) -> Vec<Figure> {
         "s",
     );
     took = match pages {
-        ..=20 => took.bar(Bar::AtMost(30.0)),
-        ..=200 => took.bar(Bar::AtMost(120.0)),
-        ..=500 => took.bar(Bar::AtMost(600.0)),
+        0..=20 => took.bar(Bar::AtMost(30.0)),
+        21..=200 => took.bar(Bar::AtMost(120.0)),
+        201..=500 => took.bar(Bar::AtMost(600.0)),
         _ => took,
     };
     vec![

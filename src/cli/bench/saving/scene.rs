@@ -51,7 +51,7 @@ pub(super) fn prompt_hash(prompt: &str) -> String {
 /// A worker that asks about each item's text, so many in a prompt; an answer is text.
 pub(super) fn worker(folder: &Path, pack: u32) -> Result<(), CliError> {
     let folder = folder.join("worker");
-    write(&folder, "worker.toml", &toml(pack))?;
+    write(&folder, "worker.toml", toml(pack))?;
     write(&folder, "prompt.md", "{{ text }}")?;
     if pack > 1 {
         write(&folder, "schema.json", SCHEMA)?;
