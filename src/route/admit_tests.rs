@@ -341,3 +341,23 @@ fn a_gate_and_a_pace_let_so_many_through() {
     board.models[model].gate = Some(0);
     assert!(admit(&board, 9, 0.0).picks.is_empty());
 }
+
+#[test]
+fn a_slot_takes_a_pack_and_what_has_a_death_behind_it_goes_alone() {
+    let mut board = Board::default();
+    let model = a_model(&mut board, "p", 2);
+    let run = a_run(&mut board, &[1.0]);
+    let mut lane = a_lane(run, 0, &[model], Policy::Ladder, 0..8, 10);
+    lane.pack = Pack {
+        size: 3,
+        tokens: 1_000,
+    };
+    lane.tasks[1].rescues = 1;
+    lane.tasks[2].most = Some(2);
+    board.lanes.push(lane);
+    let picks = admit(&board, 5, 0.0).picks;
+    let calls: Vec<(Uuid, Uuid)> = picks.iter().map(|it| (it.task, it.lead)).collect();
+    // the second goes alone; with the third but one travels, whatever the lane allows
+    let of = |task: usize, lead: usize| (id(task), id(lead));
+    assert_eq!(calls, [of(0, 0), of(1, 1), of(2, 0)]);
+}

@@ -12,7 +12,7 @@ use crate::support::TestDb;
 use scene::Scene;
 
 /// Scenes compared; each is a transaction that is rolled back.
-const CASES: u32 = 1000;
+const CASES: u32 = 100;
 
 /// What some scenes came to: a comparison of nothing with nothing proves nothing.
 #[derive(Debug, Default)]
