@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
 
 use super::answer::{self, Answer};
 use super::asked::{Asked, Form};
@@ -15,6 +13,7 @@ use super::embedding;
 use super::faults::Fault;
 use super::listener::Wire;
 use super::pieces::{self, Pieces};
+use super::sent::{NOT_JSON, half, reset, short, whole};
 use super::state::{Fate, Shared, Ticket};
 
 /// How a vendor says what became of a call.
@@ -234,41 +233,4 @@ fn surrogate(body: String, fault: Option<Fault>) -> String {
         }
         _ => body,
     }
-}
-
-const JSON_TYPE: &str = "application/json; charset=UTF-8";
-const NOT_JSON: &str = "<!DOCTYPE html><html><title>Error</title><p>That's an error.</html>";
-
-fn whole(body: String) -> Response {
-    ([(header::CONTENT_TYPE, JSON_TYPE)], body).into_response()
-}
-
-/// The first half, not cutting a character.
-fn half(body: &str) -> &str {
-    &body[..body.floor_char_boundary(body.len() / 2)]
-}
-
-/// Promises the whole body, sends half of it and closes the connection.
-fn short(body: &str) -> Response {
-    let first = Bytes::from(half(body).to_owned());
-    let pieces = stream::unfold(Some(first), |first| async move {
-        let Some(first) = first else {
-            // Lets the connection send what it has before it fails.
-            tokio::task::yield_now().await;
-            let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-            return Some((Err(broken), None));
-        };
-        Some((Ok(first), None))
-    });
-    let headers = [
-        (header::CONTENT_TYPE, JSON_TYPE.to_owned()),
-        (header::CONTENT_LENGTH, body.len().to_string()),
-    ];
-    (headers, Body::from_stream(pieces)).into_response()
-}
-
-/// What is returned here is never sent: the write that would send it resets the connection.
-fn reset(wire: &Wire) -> Response {
-    wire.reset();
-    StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }

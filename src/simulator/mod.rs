@@ -56,6 +56,7 @@ mod packed;
 mod pieces;
 mod query;
 mod sections;
+mod sent;
 mod server;
 mod settings;
 mod state;

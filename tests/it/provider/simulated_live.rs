@@ -101,9 +101,12 @@ async fn a_stream_says_and_counts_what_the_whole_answer_does() {
     }
 }
 
+/// Sets one fault.
+type Set = fn(&mut Faults);
+
 #[tokio::test]
 async fn no_fault_makes_a_stream_a_wrong_reply() {
-    let faults: [(&str, fn(&mut Faults), &str); 9] = [
+    let faults: [(&str, Set, &str); 9] = [
         ("stream_cut", |it| it.stream_cut = 1.0, "unknown_outcome"),
         ("stream_error", |it| it.stream_error = 1.0, "overloaded"),
         ("short_body", |it| it.short_body = 1.0, "unknown_outcome"),

@@ -45,12 +45,12 @@ fn answer(pieces: &[&[u8]], ending: Ending) -> Vec<u8> {
 /// A server that gives each connection the next of these answers, and who asks it. One client for
 /// all: making one reads the machine's certificates.
 async fn serving(vendor: &Vendor, answers: Vec<Vec<u8>>) -> Subject {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let base = format!("http://{}", listener.local_addr().expect("bound"));
     // ends with the test's runtime
     tokio::spawn(async move {
         for answer in answers {
-            let (mut stream, _) = listener.accept().await.unwrap();
+            let (mut stream, _) = listener.accept().await.expect("a connection");
             read_request(&mut stream).await;
             // the client may have gone already: it needs no more than the mark of the end
             let _ = stream.write_all(&answer).await;
