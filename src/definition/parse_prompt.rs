@@ -137,13 +137,16 @@ pub(super) fn pack(top: &Table<'_>) -> Result<PackSpec, DefinitionError> {
     let mut pack = PackSpec::default();
     if let Some(node) = top.node("pack") {
         let table = Table::open(node, "[pack]", &["size", "max_input_tokens"])?;
-        pack.size = pack_size(&table, "size")?.unwrap_or(pack.size);
+        pack.size = pack_size(&table, "size")?.unwrap_or(PACK_SIZE);
         pack.max_input_tokens = table
             .integer("max_input_tokens", 1, 10_000_000)?
             .unwrap_or(pack.max_input_tokens);
     }
     Ok(pack)
 }
+
+/// Items in one prompt where a folder has a `[pack]` and no size in it.
+const PACK_SIZE: u32 = 5;
 
 /// How many items one prompt asks about at most.
 pub(super) fn pack_size(table: &Table<'_>, key: &str) -> Result<Option<u32>, DefinitionError> {

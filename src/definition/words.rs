@@ -126,7 +126,7 @@ pub struct CacheSpec {
 /// How many items one prompt may ask about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackSpec {
-    /// Items in one prompt at most (default 1, up to 100).
+    /// Items in one prompt at most, up to 100 (default 5 where there is a `[pack]`, else 1).
     pub size: u32,
     /// Estimated input tokens of all items of one prompt together, at most (default 8,000).
     pub max_input_tokens: u32,

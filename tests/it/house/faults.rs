@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-/// Faults of workers, Postgres and the network, of providers and of input; those of cooldowns, quotas
-/// and provider batches are under way.
-const FAULTS: [std::ops::RangeInclusive<u32>; 4] = [1..=40, 42..=48, 51..=52, 60..=65];
+/// Faults of workers, Postgres and the network, of providers, of input and of equal work; those of
+/// provider batches are under way.
+const FAULTS: [std::ops::RangeInclusive<u32>; 2] = [1..=52, 60..=66];
 
 /// Faults without a test, each with the reason.
 const EXCEPTIONS: &[(u32, &str)] = &[
