@@ -615,7 +615,9 @@ begin
     select t.*, c.model_id, c.rung, c.est_output, c.pack, c.n, tidegate.uuid_v7() as call_id,
            row_number() over (partition by c.pack order by c.n) = 1 as lead, count(*) over (partition by c.pack) as items, min(c.n) over (partition by c.pack) as place
       from taken t
-      join unnest(v_ids, v_picked_models, v_picked_rungs, v_picked_outs, v_picked_packs) with ordinality c (id, model_id, rung, est_output, pack, n) on c.id = t.id
+      -- a task that was retiered meanwhile may have been seen twice: once in its former lane, where it is no more
+      join (select distinct on (z.id) z.* from unnest(v_ids, v_picked_models, v_picked_rungs, v_picked_outs, v_picked_packs)
+                   with ordinality z (id, model_id, rung, est_output, pack, n) order by z.id, z.n desc) c on c.id = t.id
   ), now_running as (
     insert into tidegate.running (id, lane, priority, est_input, est_output, attempts, epoch, tries, rescues, spent_ms,
                                   nonce, process_id, model_id, rung, call_id, granted_at, deadline_at, lead, cache_key)
