@@ -151,7 +151,8 @@ async fn f12_a_stop_gives_back_local_work_under_way_and_spends_nothing() {
         std::future::pending::<Result<(), LocalError>>()
     });
     let settings = Settings {
-        grace: Duration::from_millis(200),
+        // half of it is for writing down what is given back
+        grace: Duration::from_secs(4),
         ..Settings::default()
     };
     let works = Works::start(Program::new(handler), settings).await;
