@@ -116,13 +116,11 @@ declare
   v_to int;
   v_pack int;                                -- a call of this claim, by its place in the arrays below
   v_pack_lane int[] := '{}';
-  v_pack_model int[] := '{}';
   v_pack_rung int[] := '{}';
   v_pack_room int[] := '{}';                 -- items that may still join it
   v_pack_n int[] := '{}';
   v_pack_tokens bigint[] := '{}';
   v_picked_packs int[] := '{}';
-  v_picked_keys bytea[] := '{}';
   v_aside_tids tid[];
   v_aside_ids uuid[];
   v_aside_hits boolean[];
@@ -512,7 +510,6 @@ begin
             v_pack := array_length(v_pack_lane, 1) + 1;
             v_pack := coalesce(v_pack, 1);
             v_pack_lane := v_pack_lane || row_.lane;
-            v_pack_model := v_pack_model || v_model;
             v_pack_rung := v_pack_rung || v_best;
             -- a task for which an earlier model is used up goes alone: its neighbours would have that model
             v_pack_room := v_pack_room || case when exists (select from generate_series(1, v_best - 1) e where coalesce(row_.tries[e], 0) >= c_calls_per_model)

@@ -87,6 +87,21 @@ end $$;
 alter function tidegate.put_aside_v1 set enable_seqscan = off;
 alter function tidegate.put_aside_v1 set jit = off;
 
+-- Puts these blocked tasks, whose answer is kept, into the lanes of such; null: none.
+create or replace function tidegate.into_hit_lanes_v1(p_tasks uuid[]) returns void language plpgsql as $$
+declare
+  v_from int[];
+  v_to int[];
+begin
+  if p_tasks is null then
+    return;
+  end if;
+  select array_agg(z.lane), array_agg(tidegate.hit_lane_v1(z.lane)) into v_from, v_to
+    from (select distinct t.lane from tidegate.tasks t where t.id = any (p_tasks) order by t.lane) z;
+  update tidegate.blocked b set lane = f.home from unnest(v_from, v_to) f (lane, home) where b.id = any (p_tasks) and b.lane = f.lane;
+  update tidegate.tasks t set lane = f.home from unnest(v_from, v_to) f (lane, home) where t.id = any (p_tasks) and t.lane = f.lane;
+end $$;
+
 -- Lets go of tasks that wait for an equal one which is asked no more: its answer is kept, and all have it; or it is not, and of each
 -- key the first asks for itself. p_keys null: whichever. Returns how many went on.
 create or replace function tidegate.free_followers_v1(p_keys bytea[] default null, p_limit int default 1000) returns int language plpgsql as $$
@@ -95,9 +110,6 @@ declare
   v_ids uuid[];
   v_hit uuid[];
   v_next uuid[];
-  v_from int[];
-  v_to int[];
-  v_rows tidegate.ready[];
 begin
   if not exists (select from tidegate.blocked b where b.follows is not null) then
     return 0;
@@ -113,12 +125,7 @@ begin
       from free f join tidegate.tasks t on t.id = f.id join tidegate.lanes n on n.lane = f.lane
   )
   select array_agg(r.id) filter (where r.hit), array_agg(r.id) filter (where not r.hit and r.nth = 1) into v_hit, v_next from ranked r;
-  if v_hit is not null then
-    select array_agg(z.lane), array_agg(tidegate.hit_lane_v1(z.lane)) into v_from, v_to
-      from (select distinct t.lane from tidegate.tasks t where t.id = any (v_hit) order by t.lane) z;
-    update tidegate.blocked b set lane = f.home from unnest(v_from, v_to) f (lane, home) where b.id = any (v_hit) and b.lane = f.lane;
-    update tidegate.tasks t set lane = f.home from unnest(v_from, v_to) f (lane, home) where t.id = any (v_hit) and t.lane = f.lane;
-  end if;
+  perform tidegate.into_hit_lanes_v1(v_hit);
   v_ids := coalesce(v_hit, '{}') || coalesce(v_next, '{}');
   return tidegate.unblock_v1(v_ids);
 end $$;
@@ -127,21 +134,13 @@ end $$;
 create or replace function tidegate.find_hits_v1(p_tasks uuid[]) returns void language plpgsql as $$
 declare
   v_hit uuid[];
-  v_from int[];
-  v_to int[];
 begin
   select array_agg(t.id) into v_hit
     from tidegate.tasks t
     join tidegate.lanes n on n.lane = t.lane and n.cache_s is not null and not n.hits
     join tidegate.result_cache c on c.key = t.cache_key and c.created_at > now() - make_interval(secs => n.cache_s)
    where t.id = any (p_tasks) and t.state = 'blocked';
-  if v_hit is null then
-    return;
-  end if;
-  select array_agg(z.lane), array_agg(tidegate.hit_lane_v1(z.lane)) into v_from, v_to
-    from (select distinct t.lane from tidegate.tasks t where t.id = any (v_hit) order by t.lane) z;
-  update tidegate.blocked b set lane = f.home from unnest(v_from, v_to) f (lane, home) where b.id = any (v_hit) and b.lane = f.lane;
-  update tidegate.tasks t set lane = f.home from unnest(v_from, v_to) f (lane, home) where t.id = any (v_hit) and t.lane = f.lane;
+  perform tidegate.into_hit_lanes_v1(v_hit);
 end $$;
 
 -- The lane in which a task asks a model: that of its ladder.
