@@ -6,7 +6,7 @@ use tidegate::store::{
     Store,
     cache::{CacheBounds, Purge},
     claim::Claimed,
-    local::{LocalDone, LocalRequest, LocalTask},
+    local::{LocalDone, LocalTask},
     settle::Fate,
 };
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::a_store;
 use crate::support::{
     TestDb,
-    work::{ONE_TIER, a_process, answered, claim, load, named, unanswered},
+    work::{ONE_TIER, a_process, answered, claim, hits, load, named, unanswered},
 };
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -29,18 +29,6 @@ fn equal(prefix: &str, count: usize) -> String {
             )
         })
         .collect()
-}
-
-async fn hits(store: &Store, process: Uuid) -> Vec<LocalTask> {
-    let request = LocalRequest {
-        process,
-        slots: 1_000,
-        nonce: rand::random(),
-        programs: Vec::new(),
-        workers: None,
-        kept: false,
-    };
-    store.claim_local(&request).await.expect("a claim")
 }
 
 async fn keep(store: &Store, process: Uuid, tasks: Vec<LocalTask>) {

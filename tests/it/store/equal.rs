@@ -8,7 +8,6 @@ use tidegate::{
         Store,
         cache::{CacheBounds, Purge},
         claim::{ClaimRequest, Claimed},
-        local::{LocalRequest, LocalTask},
         model::ProviderRow,
         settle::Settled,
     },
@@ -18,7 +17,7 @@ use uuid::Uuid;
 use super::{a_row, a_store, count};
 use crate::support::{
     TestDb,
-    work::{ONE_TIER, a_process, answered, claim, load},
+    work::{ONE_TIER, a_process, answered, claim, hits, load},
 };
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -46,18 +45,6 @@ async fn claim_of(
     };
     let claim = store.claim(&request).await.expect("a claim");
     (claim.tasks, claim.put_aside)
-}
-
-async fn hits(store: &Store, process: Uuid) -> Vec<LocalTask> {
-    let request = LocalRequest {
-        process,
-        slots: 1_000,
-        nonce: rand::random(),
-        programs: Vec::new(),
-        workers: None,
-        kept: false,
-    };
-    store.claim_local(&request).await.expect("a claim")
 }
 
 async fn settle(store: &Store, process: Uuid, task: &Claimed, answer: &str) -> Settled {

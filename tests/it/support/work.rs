@@ -10,6 +10,7 @@ use tidegate::{
     store::{
         Store,
         claim::{ClaimRequest, Claimed},
+        local::{LocalRequest, LocalTask},
         process::Registration,
         settle::{Answered, ClaimKey, Fate, Spent, Unanswered},
     },
@@ -137,6 +138,19 @@ pub(crate) async fn claim(store: &Store, process: Uuid, slots: u32) -> Vec<Claim
         task: None,
     };
     store.claim(&request).await.expect("a claim").tasks
+}
+
+/// Tasks that call no model, kept answers among them.
+pub(crate) async fn hits(store: &Store, process: Uuid) -> Vec<LocalTask> {
+    let request = LocalRequest {
+        process,
+        slots: 1_000,
+        nonce: rand::random(),
+        programs: Vec::new(),
+        workers: None,
+        kept: false,
+    };
+    store.claim_local(&request).await.expect("a claim")
 }
 
 /// An accepted answer to a claimed task.
