@@ -5,16 +5,13 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    definition::{Component, Definition, PacingSpec},
+    definition::{Component, Definition, EST_OUTPUT_TOKENS, PacingSpec},
     store::{
         Store, StoreError,
         load::{NewLane, Routing, Saving},
         run::Pacing,
     },
 };
-
-/// Output tokens reserved per call where the worker sets no limit.
-const EST_OUTPUT_TOKENS: u32 = 256;
 
 /// The models' numbers of each tier's ladder, for this step; a local step's are empty.
 pub(super) async fn ladders(

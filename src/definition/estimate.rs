@@ -3,6 +3,9 @@
 use super::Component;
 use crate::llm::{Params, Request};
 
+/// Output tokens reserved for an answer where no limit of its length is set.
+pub const EST_OUTPUT_TOKENS: u32 = 256;
+
 /// Estimated tokens of a text: a quarter of its weight, rounded up.
 ///
 /// An ASCII letter or white space weighs 1, an ASCII digit or mark 2 (they seldom share a token),

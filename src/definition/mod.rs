@@ -31,7 +31,9 @@ mod words;
 pub use check::Definition;
 pub use component::Component;
 pub use error::{DefinitionError, Place};
-pub use estimate::{estimated_request_tokens, estimated_step_tokens, estimated_tokens};
+pub use estimate::{
+    EST_OUTPUT_TOKENS, estimated_request_tokens, estimated_step_tokens, estimated_tokens,
+};
 pub use folder::Folder;
 pub use handler::{LocalTemplate, LocalTemplateError, TemplateHandler};
 pub use select::{SelectedStep, Selection};

@@ -62,14 +62,7 @@ impl Call {
         let compiled = match compiled {
             Ok(compiled) => compiled,
             Err(error) => {
-                let class = if error.is_passing() {
-                    "not_sent"
-                } else {
-                    // kept by a newer program, perhaps: its tasks are for others, and this process ends
-                    tracing::error!(%error, "a worker's definition cannot be read; is this program older than the others?");
-                    self.shared.broken.cancel();
-                    "definition"
-                };
+                let class = self.shared.without_definition(&error);
                 let words = error.to_string();
                 outcomes.extend(members.into_iter().map(|it| it.unsent(class, &words)));
                 return led(outcomes, leader);
@@ -199,7 +192,7 @@ impl Call {
                     it.member.torn(&failed.words, most, failed.status, spent)
                 })
                 .collect();
-            outcomes[0].packed = packed;
+            outcomes[0].packed = Some(packed);
             return outcomes;
         }
         asked
@@ -286,7 +279,7 @@ fn judged(
     }
     let step = compiled.component(&lead.component);
     if step.is_some_and(|step| step.packs) {
-        outcomes[0].packed = Packed::of(&lead, items, lost);
+        outcomes[0].packed = Some(Packed::of(&lead, items, lost));
     }
     outcomes
 }

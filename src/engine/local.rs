@@ -71,10 +71,8 @@ impl LocalRun {
                 return self.open(Fate::Release, "not_sent", &error.to_string(), 0);
             }
             Err(error) => {
-                // kept by a newer program, perhaps: its tasks are for others, and this process ends
-                tracing::error!(%error, "a worker's definition cannot be read; is this program older than the others?");
-                self.shared.broken.cancel();
-                return self.open(Fate::Release, "definition", &error.to_string(), 0);
+                let class = self.shared.without_definition(&error);
+                return self.open(Fate::Release, class, &error.to_string(), 0);
             }
         };
         if let Some(hit) = &self.task.hit {

@@ -45,10 +45,10 @@ pub(super) struct Failed {
 }
 
 impl Failed {
-    /// Nothing was sent, for this reason.
-    pub(super) fn unsent(words: &str) -> Self {
+    /// Nothing was sent, for this reason, and asking again cannot help.
+    pub(super) fn unsent(class: &str, words: &str) -> Self {
         Self {
-            class: "not_sent".to_owned(),
+            class: class.to_owned(),
             words: words.to_owned(),
             brief: String::new(),
             verdict: Verdict::GiveUp,
@@ -229,18 +229,7 @@ impl Member {
 
     /// Ended before anything was sent: the item or the definition is at fault.
     pub(super) fn refused(self, class: &str, words: &str) -> Outcome {
-        let failed = Failed {
-            class: class.to_owned(),
-            words: words.to_owned(),
-            brief: String::new(),
-            verdict: Verdict::GiveUp,
-            sign: Sign::None,
-            sent: false,
-            status: None,
-            usage: None,
-            may_have_cost: false,
-        };
-        self.failed(failed, Duration::ZERO)
+        self.failed(Failed::unsent(class, words), Duration::ZERO)
     }
 
     /// What it used of a call.

@@ -182,17 +182,13 @@ impl Engine {
     pub async fn run(self, stop: CancellationToken) -> Result<Worked, StoreError> {
         // cancelled by the caller's stop, and by whatever part of the works breaks
         let ending = stop.child_token();
-        let shared = Arc::new(Shared {
-            store: self.store,
-            providers: self.providers,
-            registry: self.registry,
-            slots: Arc::new(Semaphore::new(self.settings.slots as usize)),
-            settings: self.settings,
-            wakes: wake::Wakes::default(),
-            abandon: CancellationToken::new(),
-            broken: ending.clone(),
-            calls: TaskTracker::new(),
-        });
+        let shared = Arc::new(Shared::new(
+            self.store,
+            self.providers,
+            self.registry,
+            self.settings,
+            ending.clone(),
+        ));
         let (outcomes, settling) = mpsc::channel(shared.settings.slots as usize * 2);
         let settler = settle::Settler::new(shared.clone());
         let watched = ending.clone().drop_guard();
@@ -349,6 +345,38 @@ impl Life {
 }
 
 impl Shared {
+    /// What the loops of a process begin with; `broken` is cancelled by a part that breaks.
+    fn new(
+        store: Store,
+        providers: BTreeMap<String, Arc<dyn Provider>>,
+        registry: Registry,
+        settings: Settings,
+        broken: CancellationToken,
+    ) -> Self {
+        Self {
+            store,
+            providers,
+            registry,
+            slots: Arc::new(Semaphore::new(settings.slots as usize)),
+            settings,
+            wakes: wake::Wakes::default(),
+            abandon: CancellationToken::new(),
+            broken,
+            calls: TaskTracker::new(),
+        }
+    }
+
+    /// What becomes of tasks whose definition could not be read, as a class. One that no waiting brings was
+    /// kept by a newer program, perhaps: its tasks are for others, and this process ends.
+    fn without_definition(&self, error: &StoreError) -> &'static str {
+        if error.is_passing() {
+            return "not_sent";
+        }
+        tracing::error!(%error, "a worker's definition cannot be read; is this program older than the others?");
+        self.broken.cancel();
+        "definition"
+    }
+
     /// Lets calls under way end, and gives back what did not, a margin before the deadline.
     async fn drain(&self, deadline: Instant) {
         self.calls.close();

@@ -50,13 +50,13 @@ pub(super) struct Packed {
 
 impl Packed {
     /// Of a call that this task leads.
-    pub(super) fn of(lead: &Claimed, items: usize, lost: usize) -> Option<Self> {
-        Some(Self {
+    pub(super) fn of(lead: &Claimed, items: usize, lost: usize) -> Self {
+        Self {
             worker: lead.worker.clone(),
             component: lead.component.clone(),
             items,
             lost,
-        })
+        }
     }
 }
 

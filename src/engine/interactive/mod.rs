@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use sha2::{Digest, Sha256};
 use tokio::{
-    sync::{RwLock, Semaphore, mpsc},
+    sync::{RwLock, mpsc},
     task::JoinHandle,
     time::Instant,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 mod listening;
@@ -27,11 +27,10 @@ use super::{
     nonce,
     registry::guarded,
     settle::{Outcome, Settler},
-    wake,
 };
 use crate::{
     cache,
-    definition::estimated_request_tokens,
+    definition::{EST_OUTPUT_TOKENS, estimated_request_tokens},
     llm::{Chunk, Exchange, Reply, Request},
     provider::{CallLimits, Provider},
     store::{
@@ -55,8 +54,6 @@ pub struct Interactive {
     run: Uuid,
 }
 
-/// Output tokens reserved where the question sets no limit.
-const EST_OUTPUT_TOKENS: i32 = 256;
 /// How soon it is looked again whether a call may start, at most.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The worker that such tasks are of.
@@ -78,17 +75,13 @@ impl Interactive {
             ..Settings::default()
         };
         let run = store.register_worker(&worker()).await?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(Shared::new(
             store,
             providers,
-            registry: Registry::new(),
-            slots: Arc::new(Semaphore::new(settings.slots as usize)),
+            Registry::new(),
             settings,
-            wakes: wake::Wakes::default(),
-            abandon: CancellationToken::new(),
-            broken: CancellationToken::new(),
-            calls: TaskTracker::new(),
-        });
+            CancellationToken::new(),
+        ));
         let (outcomes, settling) = mpsc::channel(shared.settings.slots as usize * 2);
         let settler = tokio::spawn(Settler::new(shared.clone()).run(settling));
         let life = Life::begin(&shared, &database).await?;
@@ -192,7 +185,7 @@ impl Interactive {
             payload: question.item.body.get().to_owned(),
             ladder: self.shared.store.model_ids(names).await?,
             est_input: narrow(estimated_request_tokens(request)),
-            est_output: most.unwrap_or(EST_OUTPUT_TOKENS),
+            est_output: most.unwrap_or(narrow(EST_OUTPUT_TOKENS)),
             max_output: most,
             timeout_ms: i32::try_from(question.timeout.as_millis()).unwrap_or(i32::MAX),
             cache_key: key.to_vec(),
@@ -285,7 +278,10 @@ impl Interactive {
     ) -> Result<(Answer, Reply), Failed> {
         let (entry, wire_name) = member.claimed.model.split_once('/').unwrap_or_default();
         let Some(provider) = self.shared.providers.get(entry) else {
-            return Err(Failed::unsent("this process has no key for the provider"));
+            return Err(Failed::unsent(
+                "not_sent",
+                "this process has no key for the provider",
+            ));
         };
         let limits = CallLimits {
             timeout: question.timeout,
