@@ -1,6 +1,6 @@
 //! One local task: run its handler, bounded in time. Ends in an outcome, whatever happens.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use serde_json::value::RawValue;
@@ -10,7 +10,6 @@ use uuid::Uuid;
 use super::{
     Shared,
     heartbeat::Lease,
-    inputs,
     registry::{Compiled, guarded},
     settle::{Closing, Outcome},
     throttle::Sign,
@@ -25,7 +24,7 @@ use crate::{
         local::LocalTask,
         settle::{ClaimKey, Fate, Spent, Unanswered},
     },
-    task::{Item, LocalError, LocalHandler},
+    task::{Answer, Item, LocalError, LocalHandler},
 };
 
 /// Who does a task.
@@ -50,6 +49,8 @@ pub(super) struct LocalRun {
     pub(super) lease: Lease,
     pub(super) task: LocalTask,
     pub(super) body: Option<TaskBody>,
+    /// The answers of other steps that it sees. `None`: they could not be read.
+    pub(super) results: Option<BTreeMap<String, Answer>>,
     /// Whether the bodies of its claim could be read at all.
     pub(super) bodies_were_read: bool,
 }
@@ -67,9 +68,6 @@ impl LocalRun {
         }
         let work = match self.work().await {
             Ok(work) => work,
-            Err(error) if error.is_passing() => {
-                return self.open(Fate::Release, "not_sent", &error.to_string(), 0);
-            }
             Err(error) => {
                 let class = self.shared.without_definition(&error);
                 return self.open(Fate::Release, class, &error.to_string(), 0);
@@ -91,10 +89,13 @@ impl LocalRun {
             return self.open(Fate::Fail, "input", "its payload is not JSON", 0);
         };
         self.task.version = body.version;
-        let item = match self.item(&work, body.item, raw).await {
-            Ok(Ok(item)) => item,
-            Ok(Err(words)) => return self.open(Fate::Fail, "input", &words, 0),
-            Err(error) => return self.open(Fate::Release, "not_sent", &error.to_string(), 0),
+        let Some(results) = self.results.take() else {
+            let words = "the answers that it reads could not be read";
+            return self.open(Fate::Release, "not_sent", words, 0);
+        };
+        let item = match self.item(&work, body.item, raw, results) {
+            Ok(item) => item,
+            Err(words) => return self.open(Fate::Fail, "input", &words, 0),
         };
         if !self.lease.holds() {
             return self.open(
@@ -125,21 +126,19 @@ impl LocalRun {
     }
 
     /// Its item, with the answers that its component needs.
-    async fn item(
+    fn item(
         &self,
         work: &Work,
         id: String,
         body: Box<RawValue>,
-    ) -> Result<Result<Item, String>, StoreError> {
+        results: BTreeMap<String, Answer>,
+    ) -> Result<Item, String> {
         let component = &self.task.component;
         match work {
             Work::Folder(compiled) if !component.is_empty() => {
-                let id_of = self.task.task;
-                let mut results = inputs::of(&self.shared.store, &[id_of]).await?;
-                let results = results.remove(&id_of).unwrap_or_default();
-                Ok(compiled.item(id, body, component, results))
+                compiled.item(id, body, component, results)
             }
-            _ => Ok(Ok(Item::new(id, body))),
+            _ => Ok(Item::new(id, body)),
         }
     }
 

@@ -1,18 +1,19 @@
 //! Fetching what calls no model: local work into slots; tasks whose answer is kept already past them, since
 //! nothing is left to do but to store it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
 use super::{Fetcher, deliver};
 use crate::{
-    engine::{local::LocalRun, nonce},
+    engine::{inputs, local::LocalRun, nonce},
     store::{
         StoreError,
         claim::TaskBody,
         local::{LocalRequest, LocalTask},
     },
+    task::Answer,
 };
 
 /// Tasks taken at once whose answer is kept already: as many as are worth one statement of a settle, and
@@ -75,9 +76,20 @@ impl Fetcher {
             true => (HashMap::new(), true),
             false => self.bodies(&ids).await,
         };
+        let steps = tasks.iter().filter(|task| !task.component.is_empty());
+        let steps: Vec<Uuid> = steps.map(|task| task.task).collect();
+        let mut results = inputs::of(&self.shared.store, &steps).await;
+        if let Err(error) = &results {
+            tracing::warn!(%error, "could not read what steps need");
+        }
         for task in tasks {
             let body = task.body().or_else(|| bodies.remove(&task.task));
-            let run = self.local_run(task, body, bodies_were_read);
+            // who is no step reads nobody's
+            let results = match &mut results {
+                Ok(results) => Some(results.remove(&task.task).unwrap_or_default()),
+                Err(_) => task.component.is_empty().then(BTreeMap::new),
+            };
+            let run = self.local_run(task, body, results, bodies_were_read);
             self.start(async move { vec![run.run().await] }).await;
         }
     }
@@ -86,6 +98,7 @@ impl Fetcher {
         &self,
         task: LocalTask,
         body: Option<TaskBody>,
+        results: Option<BTreeMap<String, Answer>>,
         bodies_were_read: bool,
     ) -> LocalRun {
         LocalRun {
@@ -94,6 +107,7 @@ impl Fetcher {
             lease: self.lease.clone(),
             task,
             body,
+            results,
             bodies_were_read,
         }
     }
@@ -109,7 +123,7 @@ impl Fetcher {
         };
         let runs: Vec<LocalRun> = hits
             .into_iter()
-            .map(|task| self.local_run(task, None, true))
+            .map(|task| self.local_run(task, None, None, true))
             .collect();
         let (outcomes, broken) = (self.outcomes.clone(), self.shared.broken.clone());
         self.shared.calls.spawn(async move {
