@@ -5,7 +5,7 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::llm::{Params, Request};
+use crate::llm::{EmbedParams, Params, Request, TaskType};
 
 /// All that a reply depends on. Which model of the ladder answered is provenance, not part of it.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +44,16 @@ pub fn key(parts: &Parts<'_>) -> [u8; 32] {
         .map(|schema| normal(schema, false).to_string());
     hash.maybe(schema.as_deref());
     hash.params(&parts.request.params);
+    // what asks for text has the key that it always had
+    if let Some(EmbedParams {
+        task_type,
+        dimensions,
+    }) = parts.request.embed
+    {
+        hash.text("embed");
+        hash.maybe(task_type.map(TaskType::as_str));
+        hash.number(dimensions);
+    }
     hash.0.finalize().into()
 }
 
@@ -136,6 +146,7 @@ mod tests {
                 stop: vec!["x".into()],
                 ..Params::default()
             },
+            embed: None,
         }
     }
 
@@ -162,7 +173,7 @@ mod tests {
 
     #[test]
     fn whatever_shapes_the_answer_counts() {
-        let changes: [fn(&mut Request); 15] = [
+        let changes: [fn(&mut Request); 18] = [
             |r| r.system = None,
             |r| r.system = Some(String::new()),
             |r| r.system = Some("be long".into()),
@@ -178,6 +189,19 @@ mod tests {
             |r| r.params.stop = vec!["x".into(), String::new()],
             |r| r.params.seed = Some(1),
             |r| r.params.thinking_budget = Some(1),
+            |r| r.embed = Some(EmbedParams::default()),
+            |r| {
+                r.embed = Some(EmbedParams {
+                    task_type: Some(TaskType::RetrievalQuery),
+                    dimensions: None,
+                });
+            },
+            |r| {
+                r.embed = Some(EmbedParams {
+                    task_type: None,
+                    dimensions: Some(8),
+                });
+            },
         ];
         let mut keys = std::collections::BTreeSet::from([key_of(&a_request())]);
         for (number, change) in changes.iter().enumerate() {

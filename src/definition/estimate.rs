@@ -49,6 +49,7 @@ pub fn estimated_step_tokens(step: &Component, all: &[Component], body: &str) ->
         prompt: prompt.template.clone(),
         schema: prompt.schema.clone(),
         params: Params::default(),
+        embed: None,
     });
     let needed = all.iter().filter(|other| step.needs.contains(&other.name));
     needed

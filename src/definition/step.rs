@@ -75,6 +75,7 @@ impl Step {
             prompt: render(&self.prompt.template_file)?,
             schema: self.prompt.schema.clone(),
             params: self.prompt.params.clone(),
+            embed: None,
         })
     }
 

@@ -14,6 +14,15 @@ pub struct EmbedRequest {
     pub dimensions: Option<u32>,
 }
 
+/// What is asked of a vector besides its text: part of a [`Request`](super::Request) that asks for one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct EmbedParams {
+    /// What it is for. `None`: the model's default.
+    pub task_type: Option<TaskType>,
+    /// Its length. `None`: the model's default.
+    pub dimensions: Option<u32>,
+}
+
 /// What a vector is for. Vectors of a query and of a document are made to be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::EmbedParams;
+
 /// One question to a model, complete: nothing else shapes the answer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Request {
@@ -15,6 +17,9 @@ pub struct Request {
     /// Parameters of generation.
     #[serde(default)]
     pub params: Params,
+    /// It asks for a vector of the prompt, not for text: `system`, `schema` and `params` say nothing then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embed: Option<EmbedParams>,
 }
 
 /// Parameters of generation. Every `None` leaves the provider's default.

@@ -81,6 +81,7 @@ impl Pack {
             prompt: compose::prompt(&texts, &ids, &mark, is_text),
             schema: Some(schema),
             params: params(&first.params, ids.len()),
+            embed: None,
         };
         let own = first.schema.as_ref().map(ToString::to_string);
         Ok(Self {

@@ -15,6 +15,7 @@
 //!   without an answer is [`CallError::Unknown`].
 //! - No error and no `Debug` output holds the key, the prompt or a URL's query.
 
+mod batches;
 mod settings;
 mod words;
 
@@ -35,6 +36,7 @@ use async_trait::async_trait;
 
 use crate::llm::{CallError, Chunk, EmbedReply, EmbedRequest, Exchange, Request};
 
+pub use batches::Batches;
 pub use settings::{CallLimits, Kind, ProviderError, ProviderSettings};
 
 /// One account at one vendor, ready to be called. Shared by all workers of a process; calls run
@@ -97,6 +99,11 @@ pub trait Provider: Send + Sync {
     /// Most texts in one call of [`embed`](Self::embed): 100 of Gemini, 2,048 of OpenAI. Copies of
     /// OpenAI may take fewer.
     fn embeds_at_once(&self) -> usize;
+
+    /// Its Batch API. `None`: it has none.
+    fn batches(&self) -> Option<&dyn Batches> {
+        None
+    }
 
     /// The vendor's fixed word, for metrics and columns: `gemini` or `openai`.
     fn kind(&self) -> &'static str;

@@ -48,6 +48,7 @@ fn a_full_request_has_the_names_of_the_wire() {
             seed: Some(7),
             thinking_budget: Some(0),
         },
+        embed: None,
     };
     assert_eq!(
         serde_json::to_value(ask(&request)).unwrap(),

@@ -52,6 +52,7 @@ fn full() -> Request {
             seed: Some(7),
             thinking_budget: Some(0),
         },
+        embed: None,
     }
 }
 
