@@ -18,6 +18,7 @@ alter table tidegate.runs
 alter table tidegate.lanes
   add column held boolean not null default false,     -- waits until it is chosen how it is asked: claims take nothing of it
   add column decided_at timestamptz,
+  add column decided_items int not null default 0,    -- how many waited then
   add column singly boolean not null default false;   -- came back for want of time: asked one by one until it is empty
 create index lanes_held on tidegate.lanes (lane) where held;
 create index runs_by_strategy on tidegate.runs (id) where strategy <> 'individual';
@@ -46,6 +47,7 @@ create table tidegate.provider_batches (
   outputs text[] not null default '{}',
   through bigint,                             -- items that are through, as the provider tells
   created_at timestamptz not null default clock_timestamp(),
+  began_at timestamptz,                       -- its file may be at the provider from then on
   uploaded_at timestamptz,
   creating_at timestamptz,
   submitted_at timestamptz,
@@ -62,8 +64,7 @@ create table tidegate.provider_batches (
   rescued int not null default 0,
   cancel_wanted boolean not null default false,
   cancelled_at timestamptz,
-  answered int not null default 0,            -- items by what came of them
-  failed int not null default 0,
+  failed int not null default 0,              -- items that brought an error
   missing int not null default 0,
   unknown int not null default 0,             -- lines that belong to no item, or to one that had its line already
   decision uuid,

@@ -5,6 +5,7 @@
 //! epoch); no row back means the lease was lost, which is a normal answer. Never: a decision that
 //! could be a pure function, a call to a provider, a transaction that a timeout may drop half-way.
 
+pub mod batch;
 pub mod bench;
 pub mod budget;
 pub mod by_hand;

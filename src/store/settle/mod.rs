@@ -177,9 +177,36 @@ impl Store {
         answers: Vec<Answered>,
         sink: Option<String>,
     ) -> Result<Vec<(Uuid, Settled)>, StoreError> {
+        self.settle_done_of(process, None, answers, sink).await
+    }
+
+    /// The same of answers that came back in a provider batch: their tasks leave it in the same transaction.
+    ///
+    /// # Errors
+    /// As [`settle_done`](Self::settle_done).
+    pub async fn settle_done_batch(
+        &self,
+        process: Uuid,
+        batch: Uuid,
+        answers: Vec<Answered>,
+        sink: Option<String>,
+    ) -> Result<Vec<(Uuid, Settled)>, StoreError> {
+        self.settle_done_of(process, Some(batch), answers, sink)
+            .await
+    }
+
+    async fn settle_done_of(
+        &self,
+        process: Uuid,
+        batch: Option<Uuid>,
+        answers: Vec<Answered>,
+        sink: Option<String>,
+    ) -> Result<Vec<(Uuid, Settled)>, StoreError> {
         let store = self.clone();
         // its own task: a transaction must never be dropped half-way: the pool would hand out the open one (sqlx 0.9)
-        tokio::spawn(async move { store.settle_done_to_the_end(process, &answers, sink).await })
+        let settling =
+            async move { store.settle_done_to_the_end(process, &answers, sink, batch).await };
+        tokio::spawn(settling)
             .await
             .map_err(|error| StoreError::Refused(format!("settle stopped: {error}")))?
     }
@@ -189,10 +216,15 @@ impl Store {
         process: Uuid,
         answers: &[Answered],
         sink: Option<String>,
+        batch: Option<Uuid>,
     ) -> Result<Vec<(Uuid, Settled)>, StoreError> {
         let meta: Vec<DoneRow<'_>> = answers.iter().map(DoneRow::from).collect();
         let texts: Vec<String> = answers.iter().map(|a| a.answer.get().to_owned()).collect();
         let mut transaction = self.pool.begin().await?;
+        if let Some(batch) = batch {
+            let tasks: Vec<Uuid> = answers.iter().map(|it| it.claim.task).collect();
+            from_batch(&mut transaction, process, batch, &tasks, true).await?;
+        }
         let mut fates = settle_rows(&mut transaction, process, &meta, &texts).await?;
         if fates.iter().any(|(_, fate)| *fate == Settled::Superseded) {
             // a rescue may have been moving the row while we waited for it: a new snapshot sees where
@@ -251,6 +283,58 @@ impl Store {
         .fetch_all(&self.pool)
         .await?)
     }
+
+    /// The same of items of a provider batch that brought no answer: they leave it in the same transaction.
+    ///
+    /// # Errors
+    /// As [`settle_open`](Self::settle_open).
+    pub async fn settle_open_batch(
+        &self,
+        process: Uuid,
+        batch: Uuid,
+        attempts: Vec<Unanswered>,
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let store = self.clone();
+        // its own task, as above
+        let settling = async move {
+            let meta: Vec<OpenRow<'_>> = attempts.iter().map(OpenRow::from).collect();
+            let tasks: Vec<Uuid> = attempts.iter().map(|it| it.claim.task).collect();
+            let mut transaction = store.pool.begin().await?;
+            from_batch(&mut transaction, process, batch, &tasks, false).await?;
+            let held = sqlx::query_scalar!(
+                r#"select tidegate.settle_open_v1($1, $2) as "id!""#,
+                process,
+                Json(meta) as _,
+            )
+            .fetch_all(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+            Ok(held)
+        };
+        tokio::spawn(settling)
+            .await
+            .map_err(|error| StoreError::Refused(format!("settle stopped: {error}")))?
+    }
+}
+
+/// Takes what came back out of its batch, into the book of what runs: there it is settled as all work.
+async fn from_batch(
+    connection: &mut Conn,
+    process: Uuid,
+    batch: Uuid,
+    tasks: &[Uuid],
+    take_over: bool,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"select tidegate.from_batch_v1($1, $2, $3, $4) as "id""#,
+        process,
+        batch,
+        tasks,
+        take_over,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(())
 }
 
 /// One pass over the answers, in their order.

@@ -154,7 +154,7 @@ create or replace function tidegate.next_opening_v1(p_providers text[], p_worker
             from tidegate.lanes n
             join tidegate.runs u on u.id = n.run_id and u.state = 'active'
             cross join lateral unnest(n.ladder) m (model_id)
-           where n.open and (p_workers is null or u.worker = any (p_workers))
+           where n.open and not n.held and (p_workers is null or u.worker = any (p_workers))
              and (select true from tidegate.segments s where s.lane = n.lane and s.open limit 1)) z
    where tidegate.model_opens_at_v1(z.model_id, p_providers, now()) > now()
 $$;

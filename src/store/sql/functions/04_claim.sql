@@ -139,7 +139,7 @@ begin
   select array_agg(n.lane order by n.lane) into v_lanes
     from tidegate.lanes n
     join tidegate.runs u on u.id = n.run_id
-   where n.open and n.ladder <> '{}' and u.state = 'active'
+   where n.open and not n.held and n.ladder <> '{}' and u.state = 'active'
      and case when p_task is null then not n.interactive else n.lane = (select t.lane from tidegate.tasks t where t.id = p_task) end
      and (p_workers is null or u.worker = any (p_workers))
      and not exists (select from tidegate.worker_pauses z where z.worker = u.worker)
@@ -545,7 +545,8 @@ begin
   if v_ids <> '{}' and exists (select from tidegate.lanes n where n.lane = any (v_pack_lane) and n.cache_s is not null and not n.interactive) then
     select array_agg(z.tid), array_agg(z.id), array_agg(z.hit) into v_aside_tids, v_aside_ids, v_aside_hits
       from (select g.tid, g.id, exists (select from tidegate.result_cache c where c.key = t.cache_key and c.created_at > v_now - make_interval(secs => n.cache_s)) as hit,
-                   exists (select from tidegate.running r where r.cache_key = t.cache_key) as asked,
+                   (exists (select from tidegate.running r where r.cache_key = t.cache_key)
+                    or exists (select from tidegate.batch_items b where b.cache_key = t.cache_key and b.waits)) as asked,
                    row_number() over (partition by t.cache_key order by g.n) as nth
               from unnest(v_tids, v_ids) with ordinality g (tid, id, n)
               join tidegate.tasks t on t.id = g.id and t.cache_key is not null

@@ -127,7 +127,7 @@ begin
               join tidegate.lanes n on n.lane = g.lane
               join tidegate.model_limits ml on ml.model_id = g.model_id
               join tidegate.limits l on l.limit_id = ml.limit_id and l.dimension in ('input_tokens', 'output_tokens', 'total_tokens')
-             where g.input_tokens is not null
+             where g.input_tokens is not null and c.batch_id is null  -- batches have limits of their own
             union all
             -- a cost that is only estimated stays reserved as it was
             select l.limit_id, g.granted_at, g.cost_microusd - c.est_cost_microusd
@@ -221,7 +221,7 @@ begin
                 join tidegate.lanes n on n.lane = t.lane
                 join tidegate.model_limits ml on ml.model_id = m.model_id
                 join tidegate.limits l on l.limit_id = ml.limit_id and l.dimension <> 'concurrency'
-               where not g.sent or g.input_tokens is not null
+               where (not g.sent or g.input_tokens is not null) and c.batch_id is null
               union all
               select l.limit_id, g.granted_at, coalesce(g.cost_microusd, 0) - c.est_cost_microusd
                 from given g

@@ -24,10 +24,11 @@ begin
     perform 1 from tidegate.scheduled s where s.id = any (v_left) order by s.id for update;
     if p_running then
       perform 1 from tidegate.running r where r.id = any (v_left) order by r.id for update;
+      perform 1 from tidegate.batch_items i where i.id = any (v_left) and i.waits order by i.id for update;
     end if;
     with open_ as materialized (
       select t.id, t.lane, t.priority, t.generation from tidegate.tasks t
-       where t.id = any (v_left) and (t.state in ('blocked', 'scheduled', 'ready') or (p_running and t.state = 'running'))
+       where t.id = any (v_left) and (t.state in ('blocked', 'scheduled', 'ready') or (p_running and t.state in ('running', 'in_batch')))
     ), from_blocked as (
       delete from tidegate.blocked b using open_ o where b.id = o.id returning b.id
     ), from_ready as (
@@ -39,14 +40,20 @@ begin
       delete from tidegate.scheduled s using open_ o where s.id = o.id returning s.id
     ), from_running as (
       delete from tidegate.running r using open_ o where p_running and r.id = o.id returning r.*
+    ), from_batch as (
+      -- the batch goes on, and owes its answer: what it cost is kept
+      update tidegate.batch_items i set waits = false from open_ o where p_running and i.id = o.id and i.waits returning i.*
     ), closed as (
       insert into tidegate.task_attempts_closed (task_id, generation, attempt, epoch, process_id, model, call_id, outcome, charged, started_at)
       select r.id, o.generation, r.attempts, r.epoch, r.process_id, d.model, r.call_id, 'cancelled', true, r.granted_at
-        from from_running r join open_ o on o.id = r.id left join tidegate.models d on d.model_id = r.model_id
+        from (select id, attempts, epoch, process_id, call_id, granted_at, model_id from from_running
+              union all select id, attempts, epoch, process_id, call_id, granted_at, model_id from from_batch) r
+        join open_ o on o.id = r.id left join tidegate.models d on d.model_id = r.model_id
     )
     select array_agg(z.id order by z.id), array_agg(z.was order by z.id) into v_gone, v_was
       from (select id, 'blocked' as was from from_blocked union all select id, 'ready' from from_ready
-            union all select id, 'scheduled' from from_scheduled union all select id, 'running' from from_running) z;
+            union all select id, 'scheduled' from from_scheduled union all select id, 'running' from from_running
+            union all select id, 'in_batch' from from_batch) z;
     if v_gone is not null then
       with told as (
         update tidegate.tasks t set state = 'cancelled', finished_at = clock_timestamp(), run_at = null, process_id = null,
@@ -68,7 +75,7 @@ begin
       v_n := v_n + array_length(v_gone, 1);
     end if;
     select array_agg(t.id) into v_left from tidegate.tasks t
-     where t.id = any (v_left) and (t.state in ('blocked', 'scheduled', 'ready') or (p_running and t.state = 'running'));
+     where t.id = any (v_left) and (t.state in ('blocked', 'scheduled', 'ready') or (p_running and t.state in ('running', 'in_batch')));
     exit when v_left is null;
   end loop;
   return v_n;

@@ -5,6 +5,9 @@ create or replace view tidegate.task_attempts as
          true as charged, null::text as error_class, null::text as error, r.granted_at as started_at, null::timestamptz as finished_at
     from tidegate.running r join tidegate.tasks t on t.id = r.id left join tidegate.models m on m.model_id = r.model_id
   union all
+  select i.id, t.generation, i.attempts, i.epoch, i.process_id, m.model, i.call_id, 'in_batch', true, null, null, i.granted_at, null
+    from tidegate.batch_items i join tidegate.tasks t on t.id = i.id left join tidegate.models m on m.model_id = i.model_id where i.waits
+  union all
   select s.task_id, s.generation, s.attempt, s.epoch, s.process_id, s.model, s.call_id, 'ok', true, null, null, s.started_at, s.finished_at
     from tidegate.task_results s
   union all
@@ -96,6 +99,7 @@ create or replace view tidegate.lane_waits as
               when z.worker is not null then 'its worker is paused: ' || z.reason
               when b.limit_id is not null and b.least is null then 'a budget holds, and no model of its ladder has a price'
               when b.limit_id is not null then case b.window_kind when 'run' then 'the budget of its run is spent' else 'the budget of the day is spent' end
+              when n.held then 'the choice of how it is asked, or room for a provider batch'
               when k.limit_id is not null then 'as many calls of its worker are under way as may be at once'
               when y.next_at is not null then 'its run is paced'
               when w.all_closed then 'every model of its ladder is closed: ' || w.reasons
@@ -105,6 +109,7 @@ create or replace view tidegate.lane_waits as
               else 'its turn' end as reason,
          case when u.state <> 'active' or z.worker is not null then null
               when b.limit_id is not null then case when b.window_kind = 'day' and b.least is not null then tidegate.day_end('UTC', now()) end
+              when n.held then null
               when k.limit_id is not null then null
               when y.next_at is not null then y.next_at
               when w.all_closed then w.until
@@ -112,6 +117,7 @@ create or replace view tidegate.lane_waits as
          case when u.state <> 'active' then 'run'
               when z.worker is not null then 'worker'
               when b.limit_id is not null then 'budget'
+              when n.held then 'strategy'
               when k.limit_id is not null then 'worker_limit'
               when y.next_at is not null then 'pacing'
               when w.all_closed then 'models'

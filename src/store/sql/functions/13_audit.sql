@@ -18,6 +18,15 @@ create or replace function tidegate.audit_v1() returns table (o_what text, o_n b
     union all
     select 'in the running book, but not running', r.id from tidegate.running r left join tidegate.tasks t on t.id = r.id where t.state is distinct from 'running'
     union all
+    select 'in a batch, but not in its book', t.id from tidegate.tasks t
+     where t.state = 'in_batch' and not exists (select from tidegate.batch_items i where i.id = t.id and i.waits and i.epoch = t.epoch)
+    union all
+    select 'in the book of batches, but not in a batch', i.id from tidegate.batch_items i left join tidegate.tasks t on t.id = i.id
+     where i.waits and t.state is distinct from 'in_batch'
+    union all
+    select 'owed by a batch that is stored, or is not there', i.id from tidegate.batch_items i
+      left join tidegate.provider_batches b on b.id = i.batch_id where b.state is null or b.state in ('stored', 'over')
+    union all
     select 'scheduled, but not in its book', t.id from tidegate.tasks t
      where t.state = 'scheduled' and not exists (select from tidegate.scheduled r where r.id = t.id)
     union all

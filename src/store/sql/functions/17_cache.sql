@@ -40,7 +40,8 @@ declare
 begin
   with more as (
     select w.tid, w.id, exists (select from tidegate.result_cache c where c.key = t.cache_key and c.created_at > p_now - make_interval(secs => n.cache_s)) as hit,
-           exists (select from tidegate.running r where r.cache_key = t.cache_key) as asked
+           (exists (select from tidegate.running r where r.cache_key = t.cache_key)
+            or exists (select from tidegate.batch_items b where b.cache_key = t.cache_key and b.waits)) as asked
       from (select distinct t.lane from tidegate.tasks t where t.id = any (p_ids)) l (lane)
       join tidegate.lanes n on n.lane = l.lane and n.cache_s is not null
       cross join lateral (
@@ -118,6 +119,7 @@ begin
     select b.id, b.lane, b.follows from tidegate.blocked b
      where b.follows is not null and (p_keys is null or b.follows = any (p_keys))
        and not exists (select from tidegate.running r where r.cache_key = b.follows)
+       and not exists (select from tidegate.batch_items i where i.cache_key = b.follows and i.waits)
      order by b.id limit p_limit for update of b skip locked
   ), ranked as (
     select f.id, row_number() over (partition by f.follows order by t.priority desc, f.id) as nth,
