@@ -25,6 +25,9 @@ use crate::{
 /// Local work that is settled together: of one process, and for one sink.
 type LocalKey = (ProcessId, Option<String>);
 
+/// Attempts that are settled together: of one process, and of one provider batch or none.
+type OpenKey = (ProcessId, Option<Uuid>);
+
 /// What a call came to.
 pub(super) struct Outcome {
     pub(super) process: ProcessId,
@@ -36,6 +39,8 @@ pub(super) struct Outcome {
     pub(super) packed: Option<Packed>,
     /// What the provider told of its limits.
     pub(super) notices: Vec<LimitNotice>,
+    /// The provider batch in which its task came back.
+    pub(super) batch: Option<Uuid>,
     pub(super) closing: Closing,
 }
 
@@ -105,8 +110,17 @@ impl Outcome {
             leads: true,
             packed: None,
             notices: Vec::new(),
+            batch: None,
             closing,
         }
+    }
+
+    /// It came back in a provider batch: no call of its own, and no word on how its model bears calls.
+    pub(super) fn in_batch(mut self, batch: Uuid) -> Self {
+        self.forget_verdict();
+        self.leads = false;
+        self.batch = Some(batch);
+        self
     }
 
     /// The call under which its task was claimed, and whether that was sent. `None`: local work.
@@ -175,7 +189,7 @@ impl Settler {
 
     async fn turn(&mut self, batch: Vec<Outcome>) {
         let mut groups: Vec<Group> = Vec::new();
-        let mut opens: BTreeMap<ProcessId, Vec<Unanswered>> = BTreeMap::new();
+        let mut opens: BTreeMap<OpenKey, Vec<Unanswered>> = BTreeMap::new();
         let mut local: BTreeMap<LocalKey, Vec<(LocalTask, String, i32)>> = BTreeMap::new();
         let mut heard = Heard::default();
         let mut slots = Vec::new();
@@ -186,6 +200,7 @@ impl Settler {
             leads,
             packed,
             notices,
+            batch,
             closing,
         } in batch
         {
@@ -206,18 +221,21 @@ impl Settler {
                     .or_default()
                     .push((task, answer, took_ms)),
                 Closing::Open { attempt, .. } => {
-                    opens.entry(process).or_default().push(attempt);
+                    opens.entry((process, batch)).or_default().push(attempt);
                 }
                 Closing::Answered {
                     answered,
                     definition,
                     sink,
                 } => {
-                    let same = |g: &&mut Group| g.process == process && g.definition == definition;
+                    let same = |g: &&mut Group| {
+                        g.process == process && g.batch == batch && g.definition == definition
+                    };
                     match groups.iter_mut().find(same) {
                         Some(group) => group.answers.push(answered),
                         None => groups.push(Group {
                             process,
+                            batch,
                             definition,
                             sink,
                             answers: vec![answered],
@@ -228,8 +246,8 @@ impl Settler {
         }
         // models are closed before their tasks are given back: else those would be taken again at once
         self.throttle.conclude(heard).await;
-        for (process, attempts) in opens {
-            self.open(process, attempts).await;
+        for (key, attempts) in opens {
+            self.open(key, attempts).await;
         }
         for group in groups {
             self.answered(group).await;
@@ -281,7 +299,7 @@ impl Settler {
                     .claims()
                     .map(|claim| unstorable_local(claim, &error))
                     .collect();
-                self.open(process, attempts).await;
+                self.open((process, None), attempts).await;
             }
         }
     }
@@ -289,10 +307,17 @@ impl Settler {
     async fn answered(&mut self, mut group: Group) {
         // one order everywhere, so that two processes never wait for each other
         group.answers.sort_by_key(|answered| answered.claim.task);
-        let settled = until_written(|| {
-            self.shared
-                .store
-                .settle_done(group.process, group.answers.clone(), group.sink.clone())
+        let store = &self.shared.store;
+        let settled = until_written(async || {
+            let (answers, sink) = (group.answers.clone(), group.sink.clone());
+            match group.batch {
+                None => store.settle_done(group.process, answers, sink).await,
+                Some(batch) => {
+                    store
+                        .settle_done_batch(group.process, batch, answers, sink)
+                        .await
+                }
+            }
         })
         .await;
         match settled {
@@ -314,7 +339,7 @@ impl Settler {
             Err(error) => {
                 for answered in group.answers {
                     let attempt = unstorable(answered, &error);
-                    self.open(group.process, vec![attempt]).await;
+                    self.open((group.process, group.batch), vec![attempt]).await;
                 }
             }
         }
@@ -344,10 +369,19 @@ impl Settler {
         }
     }
 
-    async fn open(&mut self, process: Uuid, mut attempts: Vec<Unanswered>) {
+    async fn open(&mut self, (process, batch): OpenKey, mut attempts: Vec<Unanswered>) {
         // one order everywhere, so that two processes never wait for each other
         attempts.sort_by_key(|attempt| attempt.claim.task);
-        match until_written(|| self.shared.store.settle_open(process, &attempts)).await {
+        let store = &self.shared.store;
+        let settled = until_written(async || match batch {
+            None => store.settle_open(process, &attempts).await,
+            Some(batch) => {
+                store
+                    .settle_open_batch(process, batch, attempts.clone())
+                    .await
+            }
+        });
+        match settled.await {
             Ok(held) => {
                 for attempt in attempts {
                     if held.contains(&attempt.claim.task) {
@@ -360,7 +394,7 @@ impl Settler {
             Err(error) if attempts.len() > 1 => {
                 tracing::warn!(%error, "a batch of attempts could not be settled; settling each alone");
                 for attempt in attempts {
-                    Box::pin(self.open(process, vec![attempt])).await;
+                    Box::pin(self.open((process, batch), vec![attempt])).await;
                 }
             }
             Err(error) => {
@@ -394,6 +428,7 @@ impl Settler {
 #[derive(Clone)]
 struct Group {
     process: ProcessId,
+    batch: Option<Uuid>,
     definition: Vec<u8>,
     sink: Option<String>,
     answers: Vec<Answered>,

@@ -1,0 +1,264 @@
+//! What came of a batch, stored by chunks: each item leaves the batch in the transaction that settles its
+//! task, so that a kill at any line loses and doubles nothing.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::sync::{Semaphore, mpsc};
+use uuid::Uuid;
+
+use super::{Door, Next, OWNED_FOR, Step, prepare::Prepared};
+use crate::{
+    engine::{
+        member::{Failed, failure_of, rejected},
+        registry::Compiled,
+        settle::Outcome,
+    },
+    llm::{BatchAnswer, BatchLine, CallError, Verdict},
+    store::{StoreError, batch::Batch},
+};
+
+/// Lines that are settled together.
+const CHUNK: usize = 500;
+/// Items on their way to be written, at most.
+const ON_THE_WAY: usize = 2_000;
+/// Failures in a row after which a file of results is given up.
+const GIVE_UP_AFTER: i32 = 12;
+
+/// What lines came to.
+#[derive(Default)]
+struct Counted {
+    failed: i32,
+    unknown: i32,
+}
+
+impl Step {
+    pub(super) async fn ingest(&self, door: Door<'_>, batch: &Batch) -> Result<Next, StoreError> {
+        let store = &self.shared.store;
+        let Some(compiled) = self.compiled(batch).await? else {
+            return Ok(Next::Later);
+        };
+        let room = Arc::new(Semaphore::new(ON_THE_WAY));
+        for output in &batch.outputs {
+            match self.read(door, batch, &compiled, output, &room).await? {
+                Ok(()) => {}
+                // what was read is stored; the file is read again
+                Err(error) if batch.fails < GIVE_UP_AFTER => {
+                    self.all_written(&room).await?;
+                    return self.put_off(batch, &error).await;
+                }
+                Err(error) => {
+                    tracing::warn!(batch.id = %batch.id, %error, "results of a batch cannot be read; what is missing is asked again");
+                }
+            }
+        }
+        self.all_written(&room).await?;
+        let (class, why) = match batch.outcome.as_deref() {
+            Some("succeeded") => ("batch_missing", "its batch ended without a line for it"),
+            Some("expired") => ("batch_expired", "its batch expired before it was through"),
+            Some("cancelled") => (
+                "batch_cancelled",
+                "its batch was cancelled before it was through",
+            ),
+            Some("lost") => ("batch_lost", "its provider does not know its batch any more"),
+            _ => ("batch_failed", "its batch failed before it was through"),
+        };
+        self.fail_all(batch, class, why).await?;
+        store.forget_unheard(batch.id).await?;
+        store.batch_stored(self.owner).await?;
+        Ok(Next::Go("stored"))
+    }
+
+    /// Everything that was handed on is durable.
+    async fn all_written(&self, room: &Semaphore) -> Result<(), StoreError> {
+        let all = u32::try_from(ON_THE_WAY).unwrap_or(u32::MAX);
+        loop {
+            match tokio::time::timeout(OWNED_FOR / 4, room.acquire_many(all)).await {
+                Ok(_) => return Ok(()),
+                Err(_) => self.keep().await?,
+            }
+        }
+    }
+
+    async fn read(
+        &self,
+        door: Door<'_>,
+        batch: &Batch,
+        compiled: &Compiled,
+        output: &str,
+        room: &Arc<Semaphore>,
+    ) -> Result<Result<(), CallError>, StoreError> {
+        let (sender, mut lines) = mpsc::channel::<BatchLine>(CHUNK);
+        let embed = self.embeds(batch, compiled).await?;
+        let reading = async {
+            let read = door.results(output, embed.as_ref(), &sender).await;
+            drop(sender);
+            read
+        };
+        let settling = async {
+            let mut seen = HashSet::new();
+            let mut chunk = Vec::with_capacity(CHUNK);
+            loop {
+                let waiting = lines.recv_many(&mut chunk, CHUNK);
+                let got = match tokio::time::timeout(OWNED_FOR / 4, waiting).await {
+                    Ok(got) => got,
+                    Err(_) => {
+                        self.keep().await?;
+                        continue;
+                    }
+                };
+                if got == 0 {
+                    return Ok(());
+                }
+                self.keep().await?;
+                let lines = std::mem::take(&mut chunk);
+                let counted = self.settle(batch, compiled, lines, &mut seen, room).await?;
+                self.shared
+                    .store
+                    .count_batch(batch.id, counted.failed, 0, counted.unknown)
+                    .await?;
+            }
+        };
+        let (read, settled): (_, Result<(), StoreError>) = tokio::join!(reading, settling);
+        settled?;
+        Ok(read)
+    }
+
+    /// What lines say of the batch's items. A line of no item, or of one that had its line, says nothing.
+    async fn settle(
+        &self,
+        batch: &Batch,
+        compiled: &Compiled,
+        lines: Vec<BatchLine>,
+        seen: &mut HashSet<Uuid>,
+        room: &Arc<Semaphore>,
+    ) -> Result<Counted, StoreError> {
+        let mut counted = Counted::default();
+        let mut answers = HashMap::new();
+        for line in lines {
+            let task = line.key.as_deref().and_then(|key| key.parse::<Uuid>().ok());
+            match task {
+                Some(task) if seen.insert(task) => {
+                    answers.insert(task, line.answer);
+                }
+                _ => counted.unknown += 1,
+            }
+        }
+        let ids: Vec<Uuid> = answers.keys().copied().collect();
+        let items = self
+            .shared
+            .store
+            .batch_items(batch.id, i32::MIN, i64::MAX, Some(&ids))
+            .await?;
+        // those that are not there were settled before, or belong to nobody
+        counted.unknown += i32::try_from(ids.len() - items.len()).unwrap_or(i32::MAX);
+        for prepared in self.prepared(compiled, items).await? {
+            let outcome = match prepared {
+                Err(outcome) => outcome,
+                Ok(prepared) => {
+                    let Some(answer) = answers.remove(&prepared.member.claimed.task) else {
+                        continue;
+                    };
+                    let (outcome, good) = judged(compiled, prepared, answer);
+                    counted.failed += i32::from(!good);
+                    outcome
+                }
+            };
+            self.hand_on_bounded(outcome.in_batch(batch.id), room)
+                .await?;
+        }
+        Ok(counted)
+    }
+
+    async fn hand_on_bounded(
+        &self,
+        mut outcome: Outcome,
+        room: &Arc<Semaphore>,
+    ) -> Result<(), StoreError> {
+        let permit = loop {
+            match tokio::time::timeout(OWNED_FOR / 4, room.clone().acquire_owned()).await {
+                Ok(Ok(permit)) => break permit,
+                Ok(Err(_)) => return Err(StoreError::Broken),
+                Err(_) => self.keep().await?,
+            }
+        };
+        outcome.slot = Some(Arc::new(permit));
+        self.hand_on(vec![outcome]).await;
+        Ok(())
+    }
+
+    /// All items that still wait in a batch brought nothing, for this reason: they are tried again, as after
+    /// any failure that passes; what was refused for what it is fails.
+    pub(super) async fn fail_all(
+        &self,
+        batch: &Batch,
+        class: &str,
+        why: &str,
+    ) -> Result<(), StoreError> {
+        let store = &self.shared.store;
+        let room = Arc::new(Semaphore::new(ON_THE_WAY));
+        let verdict = match class {
+            "rejected" => Verdict::GiveUp,
+            _ => Verdict::Retry { after: None },
+        };
+        let mut after = i32::MIN;
+        loop {
+            let items = store
+                .batch_items(batch.id, after, CHUNK as i64, None)
+                .await?;
+            let Some(last) = items.last() else {
+                return self.all_written(&room).await;
+            };
+            after = last.n;
+            let missing = i32::try_from(items.len()).unwrap_or(i32::MAX);
+            for item in items {
+                let member = crate::engine::member::Member {
+                    process: self.owner.process,
+                    claimed: item.claimed,
+                    body: None,
+                    needed: Vec::new(),
+                };
+                let failed = Failed {
+                    verdict,
+                    sent: true,
+                    ..Failed::unsent(class, why)
+                };
+                let outcome = member.failed(failed, Duration::ZERO).in_batch(batch.id);
+                self.hand_on_bounded(outcome, &room).await?;
+            }
+            store.count_batch(batch.id, 0, missing, 0).await?;
+            self.keep().await?;
+        }
+    }
+}
+
+/// What an item's line comes to, and whether it is an answer.
+fn judged(
+    compiled: &Compiled,
+    prepared: Prepared,
+    answer: Result<BatchAnswer, CallError>,
+) -> (Outcome, bool) {
+    let Prepared { member, item, .. } = prepared;
+    let reply = match answer {
+        Ok(BatchAnswer::Text(reply)) => reply,
+        Ok(BatchAnswer::Vector { .. }) => {
+            let failed = rejected("a vector came where text was asked for", None);
+            return (member.failed(failed, Duration::ZERO), false);
+        }
+        Err(error) => return (member.failed(failure_of(&error), Duration::ZERO), false),
+    };
+    match member.judged(compiled.handler.as_ref(), &item, &reply) {
+        Ok(answer) => {
+            let spent = member.spent(reply.usage, true, Duration::ZERO);
+            let sink = compiled.sink.clone();
+            (member.answered(sink, answer, &reply, spent), true)
+        }
+        Err(why) => {
+            let failed = rejected(&why, reply.usage);
+            (member.failed(failed, Duration::ZERO), false)
+        }
+    }
+}
