@@ -48,11 +48,14 @@ pub fn key(parts: &Parts<'_>) -> [u8; 32] {
     if let Some(EmbedParams {
         task_type,
         dimensions,
-    }) = parts.request.embed
+        tag,
+    }) = &parts.request.embed
     {
         hash.text("embed");
         hash.maybe(task_type.map(TaskType::as_str));
-        hash.number(dimensions);
+        hash.number(*dimensions);
+        // it stands in the answer
+        hash.maybe(tag.as_deref());
     }
     hash.0.finalize().into()
 }
@@ -173,7 +176,7 @@ mod tests {
 
     #[test]
     fn whatever_shapes_the_answer_counts() {
-        let changes: [fn(&mut Request); 18] = [
+        let changes: [fn(&mut Request); 19] = [
             |r| r.system = None,
             |r| r.system = Some(String::new()),
             |r| r.system = Some("be long".into()),
@@ -193,13 +196,19 @@ mod tests {
             |r| {
                 r.embed = Some(EmbedParams {
                     task_type: Some(TaskType::RetrievalQuery),
-                    dimensions: None,
+                    ..EmbedParams::default()
                 });
             },
             |r| {
                 r.embed = Some(EmbedParams {
-                    task_type: None,
                     dimensions: Some(8),
+                    ..EmbedParams::default()
+                });
+            },
+            |r| {
+                r.embed = Some(EmbedParams {
+                    tag: Some("8".to_owned()),
+                    ..EmbedParams::default()
                 });
             },
         ];

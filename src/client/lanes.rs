@@ -39,7 +39,7 @@ pub(super) fn mix(definition: &Definition) -> Vec<f32> {
 
 /// Output tokens that a claim reserves per call.
 pub(super) fn est_output(step: &Component) -> i32 {
-    if step.local {
+    if step.local || step.prompt.embed.is_some() {
         return 0;
     }
     let tokens = step.prompt.params.max_output_tokens;

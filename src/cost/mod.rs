@@ -5,7 +5,7 @@
 use crate::llm::Usage;
 
 /// What a call cost, in micro-dollars, rounded up. Prices are micro-dollars per million tokens;
-/// `None` where a price is not known: then the cost is not known either. At most a billion dollars, so
+/// `None` where a price of what was used is not known: then the cost is not known either (vectors use no output). At most a billion dollars, so
 /// that sums of what a provider got wrong still fit.
 ///
 /// ```
@@ -14,11 +14,17 @@ use crate::llm::Usage;
 /// // $0.30 and $2.50 per million tokens
 /// assert_eq!(actual(&usage, Some(300_000), Some(2_500_000)), Some(300 + 250));
 /// assert_eq!(actual(&usage, None, Some(2_500_000)), None);
+/// let vectors = Usage { input_tokens: 1_000, ..Usage::default() };
+/// assert_eq!(actual(&vectors, Some(150_000), None), Some(150));
 /// ```
 pub fn actual(usage: &Usage, input_price: Option<i64>, output_price: Option<i64>) -> Option<i64> {
     let priced = |tokens: u64, price: i64| i128::from(tokens) * i128::from(price.max(0));
     let output = usage.output_tokens.saturating_add(usage.thought_tokens);
-    let millionths = priced(usage.input_tokens, input_price?) + priced(output, output_price?);
+    let output_price = match output {
+        0 => 0,
+        _ => output_price?,
+    };
+    let millionths = priced(usage.input_tokens, input_price?) + priced(output, output_price);
     let microusd = (millionths + 999_999) / 1_000_000;
     Some(i64::try_from(microusd).unwrap_or(COST_MAX).min(COST_MAX))
 }

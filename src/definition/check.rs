@@ -9,7 +9,7 @@ use super::{
     error::nearest,
     named, parse,
     parse_components::{self, Shared},
-    parse_local, parse_prompt, parse_tiers,
+    parse_embed, parse_local, parse_prompt, parse_tiers,
     step::Step,
     table::Table,
     toml_tree,
@@ -77,12 +77,15 @@ impl Definition {
             parse_local::nothing_of_models(&top)?;
         }
         let is_of_many = top.node("component").is_some_and(parse::is_filled);
+        if is_of_many {
+            parse_embed::not_of_many(&top)?;
+        }
         let (prompt, timeout) = if is_of_many {
             (parse_prompt::shared(folder, &top)?, COMPONENT_TIMEOUT)
         } else {
             (parse_prompt::prompt(folder, &top)?, CALL_TIMEOUT)
         };
-        let pack = parse_prompt::pack(&top)?;
+        let pack = parse_prompt::pack(&top, prompt.embed.is_some())?;
         let weights = parse_tiers::weights(&top)?;
         let mut definition = Self {
             name: parse::name(&top)?,

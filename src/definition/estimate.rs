@@ -25,8 +25,11 @@ pub fn estimated_tokens(text: &str) -> u32 {
 }
 
 /// Estimated input tokens of a whole request: system text, prompt, the schema as compact JSON, and
-/// 8 for what frames each part.
+/// 8 for what frames each part. A text that is to become a vector weighs what it weighs alone.
 pub fn estimated_request_tokens(request: &Request) -> u32 {
+    if request.embed.is_some() {
+        return estimated_tokens(&request.prompt);
+    }
     let schema = request.schema.as_ref().map(ToString::to_string);
     [
         Some(request.prompt.as_str()),

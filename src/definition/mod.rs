@@ -16,6 +16,7 @@ mod json;
 mod named;
 mod parse;
 mod parse_components;
+mod parse_embed;
 mod parse_local;
 mod parse_prompt;
 mod parse_tiers;

@@ -19,6 +19,7 @@ pub(super) const TOP_KEYS: &[&str] = &[
     "tier",
     "fallback",
     "prompt",
+    "embed",
     "pack",
     "cache",
     "limits",

@@ -8,6 +8,7 @@ pub(super) fn nothing_of_models(top: &Table<'_>) -> Result<(), DefinitionError> 
         top,
         &[
             ("fallback", "names a model"),
+            ("embed", "asks a model for vectors"),
             ("cache", "keeps replies of models"),
             ("routing", "says which model is asked"),
             ("pacing", "spreads calls of models"),
@@ -15,7 +16,7 @@ pub(super) fn nothing_of_models(top: &Table<'_>) -> Result<(), DefinitionError> 
         ],
     )?;
     // written down it was taken before there was more than 1
-    if pack(top)?.size > 1 {
+    if pack(top, false)?.size > 1 {
         unused(top, &[("pack", "joins items in one prompt")])?;
     }
     if let Some(node) = top.node("prompt") {

@@ -5,7 +5,7 @@ use super::{
     CacheSpec, DefinitionError, Folder, PackSpec, Place, PromptSpec,
     check::WORKER,
     named::{named_text, schema},
-    parse,
+    parse, parse_embed,
     table::Table,
     toml_tree::{Node, Tree},
 };
@@ -29,7 +29,11 @@ pub(super) fn prompt(folder: &Folder, top: &Table<'_>) -> Result<PromptSpec, Def
         .text("template")?
         .unwrap_or_else(|| "prompt.md".to_owned());
     let params = params(&table, "prompt.params", Params::default())?;
-    with_files(folder, &table, file, system(folder, &table)?, params)
+    let prompt = with_files(folder, &table, file, system(folder, &table)?, params)?;
+    Ok(PromptSpec {
+        embed: parse_embed::embed(top, &table)?,
+        ..prompt
+    })
 }
 
 /// What all components of a worker share: the system text, and parameters that theirs are laid over.
@@ -86,6 +90,7 @@ pub(super) fn with_files(
         schema_file,
         schema,
         params,
+        embed: None,
     })
 }
 
@@ -133,11 +138,15 @@ pub(super) fn params(
     })
 }
 
-pub(super) fn pack(top: &Table<'_>) -> Result<PackSpec, DefinitionError> {
-    let mut pack = PackSpec::default();
+/// What travels together; `embeds`: texts to be made into vectors, which a call takes many of.
+pub(super) fn pack(top: &Table<'_>, embeds: bool) -> Result<PackSpec, DefinitionError> {
+    let (mut pack, size_unset) = match embeds {
+        true => (parse_embed::PACK, parse_embed::PACK.size),
+        false => (PackSpec::default(), PACK_SIZE),
+    };
     if let Some(node) = top.node("pack") {
         let table = Table::open(node, "[pack]", &["size", "max_input_tokens"])?;
-        pack.size = pack_size(&table, "size")?.unwrap_or(PACK_SIZE);
+        pack.size = pack_size(&table, "size")?.unwrap_or(size_unset);
         pack.max_input_tokens = table
             .integer("max_input_tokens", 1, 10_000_000)?
             .unwrap_or(pack.max_input_tokens);

@@ -70,17 +70,29 @@ impl Step {
     pub(super) fn request(&self, item: &Item) -> Result<Request, String> {
         let fields = self.fields(item)?;
         let render = |file: &String| self.templates.render(file, &fields);
+        let prompt = render(&self.prompt.template_file)?;
+        let embed = self.prompt.embed.clone();
+        if embed.is_some() && prompt.trim().is_empty() {
+            return Err("there is no text to embed: its prompt renders to nothing".to_owned());
+        }
         Ok(Request {
             system: self.prompt.system_file.as_ref().map(render).transpose()?,
-            prompt: render(&self.prompt.template_file)?,
+            prompt,
             schema: self.prompt.schema.clone(),
             params: self.prompt.params.clone(),
-            embed: None,
+            embed,
         })
     }
 
     pub(super) fn judge(&self, text: &str) -> Judgement {
-        self.judge.judge(text)
+        if self.prompt.embed.is_none() {
+            return self.judge.judge(text);
+        }
+        // the vector's length was looked at where it was read
+        match Answer::json(text) {
+            Ok(answer) => Judgement::Accept(answer),
+            Err(_) => Judgement::Reject("it is no JSON object with a vector".to_owned()),
+        }
     }
 
     /// Whether an answer must be JSON of a certain shape.

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::{llm::Params, model::ModelId};
+use crate::{
+    llm::{EmbedParams, Params},
+    model::ModelId,
+};
 
 /// Where the items come from and which columns mean something.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,6 +111,18 @@ pub struct PromptSpec {
     pub schema: Option<serde_json::Value>,
     /// Parameters of generation.
     pub params: Params,
+    /// A vector of the rendered text is asked for, and no words: there is neither schema nor system text.
+    pub embed: Option<EmbedParams>,
+}
+
+impl PromptSpec {
+    /// Tokens of the longest answer: none of a vector. `None`: it is not bounded.
+    pub fn longest_answer(&self) -> Option<u32> {
+        match self.embed {
+            Some(_) => Some(0),
+            None => self.params.max_output_tokens,
+        }
+    }
 }
 
 /// When a reply may be used again.
@@ -126,9 +141,11 @@ pub struct CacheSpec {
 /// How many items one prompt may ask about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackSpec {
-    /// Items in one prompt at most, up to 100 (default 5 where there is a `[pack]`, else 1).
+    /// Items in one prompt at most, up to 100 (default 5 where there is a `[pack]`, else 1); of a worker
+    /// that embeds, texts in one call (default 100).
     pub size: u32,
-    /// Estimated input tokens of all items of one prompt together, at most (default 8,000).
+    /// Estimated input tokens of all items of one prompt together, at most (default 8,000; of texts to
+    /// embed 100,000).
     pub max_input_tokens: u32,
 }
 

@@ -4,22 +4,22 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::{
     GRANT_TTL, Shared,
     heartbeat::Lease,
     inputs,
+    letter::{Came, Letter, are_alike},
     member::{Failed, Member, failure_of, rejected},
     registry::{Compiled, guarded},
     settle::{Outcome, Packed},
+    together::{led, shares_of},
 };
 use crate::{
-    cost,
-    llm::{CallError, Exchange, Reply, Request, Usage, Verdict},
-    pack::{Pack, Part, after_torn, share, shares},
+    llm::{CallError, Exchange, Request, Verdict},
+    pack::after_torn,
     provider::CallLimits,
-    store::settle::Spent,
+    store::claim::Claimed,
     task::Item,
 };
 
@@ -106,7 +106,7 @@ impl Call {
         }
     }
 
-    async fn ask(&self, compiled: &Compiled, mut asked: Vec<Asked>) -> Vec<Outcome> {
+    async fn ask(&self, compiled: &Compiled, asked: Vec<Asked>) -> Vec<Outcome> {
         let Some(first) = asked.first() else {
             return Vec::new();
         };
@@ -124,33 +124,35 @@ impl Call {
         if self.arrived_at.elapsed() > GRANT_TTL || !self.lease.holds() {
             return unsent(asked, "grant_expired", "the grant was not used in time");
         }
-        let mut apart = Vec::new();
-        let pack = match joined(&asked) {
-            Ok(pack) => pack,
+        let (asked, apart) = fellows(asked, provider.embeds_at_once());
+        let requests: Vec<&Request> = asked.iter().map(|it| &it.request).collect();
+        let seed = asked[0].member.claimed.call.as_u64_pair().1;
+        let (letter, alone) = match Letter::of(&requests, seed) {
+            Ok(letter) => (letter, asked.len()),
             Err(words) => {
                 // a handler asks for each in its own way: they go one by one
-                tracing::debug!(worker = claimed.worker, "a pack cannot be made: {words}");
-                apart = asked.split_off(1);
-                None
+                tracing::debug!(model, "a pack cannot be made: {words}");
+                (Letter::One(requests[0]), 1)
             }
         };
-        let request = pack.as_ref().map_or(&asked[0].request, Pack::request);
         let limits = CallLimits {
             timeout,
             ..CallLimits::default()
         };
         let sent_at = Instant::now();
         let exchange = tokio::select! {
-            exchange = provider.generate(wire_name, request, &limits) => Some(exchange),
+            exchange = letter.send(provider.as_ref(), wire_name, &limits) => Some(exchange),
             () = self.shared.abandon.cancelled() => None,
         };
         let latency = sent_at.elapsed();
+        let mut asked = asked;
+        let rest = asked.split_off(alone);
         let mut outcomes = match exchange {
             None => each(asked, |member| member.abandoned(latency)),
             Some(Exchange { answer, notices }) => {
                 let mut outcomes = match answer {
-                    Ok(reply) => judged(compiled, asked, pack.as_ref(), &reply, latency),
-                    Err(error) => self.failed(asked, &error, latency).await,
+                    Ok(came) => judged(compiled, asked, came, latency),
+                    Err(error) => self.failed(compiled, asked, &error, latency).await,
                 };
                 if let Some(first) = outcomes.first_mut() {
                     first.notices = notices;
@@ -158,12 +160,14 @@ impl Call {
                 outcomes
             }
         };
-        outcomes.extend(apart.into_iter().map(|it| it.member.apart()));
+        outcomes.extend(rest.into_iter().map(|it| it.member.apart(1)));
+        outcomes.extend(apart);
         outcomes
     }
 
     async fn failed(
         &self,
+        compiled: &Compiled,
         asked: Vec<Asked>,
         error: &CallError,
         latency: Duration,
@@ -180,91 +184,70 @@ impl Call {
         let failed = failure_of(error);
         // what one of several may be at fault for is asked again with fewer; the rest befell them all
         let of_one = matches!(failed.verdict, Verdict::GiveUp | Verdict::NextModel);
-        let parts = parts_of(&asked, failed.usage, &vec![0; asked.len()]);
-        if asked.len() > 1 && of_one {
-            let packed = Packed::of(&asked[0].member.claimed, asked.len(), asked.len());
-            let most = after_torn(u16::try_from(asked.len()).unwrap_or(u16::MAX));
-            let mut outcomes: Vec<Outcome> = asked
-                .into_iter()
-                .zip(parts)
-                .map(|(it, usage)| {
-                    let spent = it.member.spent(usage, failed.may_have_cost, latency);
-                    it.member.torn(&failed.words, most, failed.status, spent)
-                })
-                .collect();
-            outcomes[0].packed = Some(packed);
-            return outcomes;
-        }
-        asked
+        let items = asked.len();
+        let most = after_torn(u16::try_from(items).unwrap_or(u16::MAX));
+        let shares = shares_of(claims(&asked), failed.usage, &vec![0; items]);
+        let packed = packed(compiled, &asked[0].member.claimed, items, items);
+        let mut outcomes: Vec<Outcome> = asked
             .into_iter()
-            .zip(parts)
-            .map(|(it, usage)| {
+            .zip(shares)
+            .map(|(it, share)| {
+                if items > 1 && of_one {
+                    let spent = it.member.spent(share.usage, failed.may_have_cost, latency);
+                    return it.member.torn(&failed.words, most, failed.status, spent);
+                }
                 let failed = Failed {
-                    usage,
+                    usage: share.usage,
                     ..failed.clone()
                 };
                 it.member.failed(failed, latency)
             })
-            .collect()
+            .collect();
+        if items > 1 && of_one {
+            outcomes[0].packed = packed;
+        }
+        outcomes
     }
 }
 
-/// The request for several; none for one.
-fn joined(asked: &[Asked]) -> Result<Option<Pack>, String> {
-    let requests: Vec<&Request> = asked.iter().map(|it| &it.request).collect();
-    if requests.len() == 1 {
-        return Ok(None);
+/// Those that may be asked with the first, and the others given back: of another sort, or more than a call
+/// for vectors takes.
+fn fellows(asked: Vec<Asked>, at_once: usize) -> (Vec<Asked>, Vec<Outcome>) {
+    let first = asked[0].request.clone();
+    let (mut with, others): (Vec<Asked>, Vec<Asked>) = asked
+        .into_iter()
+        .partition(|it| are_alike(&first, &it.request));
+    let mut apart = each(others, |member| member.apart(1));
+    if first.embed.is_some() && with.len() > at_once {
+        let most = u16::try_from(at_once).unwrap_or(u16::MAX);
+        apart.extend(each(with.split_off(at_once), |it| it.apart(most)));
     }
-    let claimed = &asked[0].member.claimed;
-    let seed = claimed.call.as_u64_pair().1;
-    Pack::new(&requests, seed)
-        .map(Some)
-        .map_err(|apart| apart.to_string())
+    (with, apart)
 }
 
-/// Gives each task its own part of the reply, and judges that.
+/// Gives each task its own part of what came, and judges that.
 fn judged(
     compiled: &Compiled,
     asked: Vec<Asked>,
-    pack: Option<&Pack>,
-    reply: &Reply,
+    mut came: Came,
     latency: Duration,
 ) -> Vec<Outcome> {
-    let texts: Vec<Result<String, String>> = match pack {
-        None => vec![Ok(reply.text.clone())],
-        Some(pack) => pack
-            .unpack(&reply.text)
-            .into_iter()
-            .map(|text| text.map_err(|lost| lost.to_string()))
-            .collect(),
-    };
-    let lengths: Vec<u64> = texts
-        .iter()
-        .map(|text| text.as_ref().map_or(0, |text| text.len() as u64))
-        .collect();
-    let usages = parts_of(&asked, reply.usage, &lengths);
-    let costs = costs_of(&asked[0].member, reply.usage, &usages);
     let (items, lead) = (asked.len(), asked[0].member.claimed.clone());
+    let shares = shares_of(claims(&asked), came.usage, &came.lengths());
+    let texts = std::mem::take(&mut came.texts);
     let most = after_torn(u16::try_from(items).unwrap_or(u16::MAX));
     let mut lost = 0;
     let mut outcomes = Vec::with_capacity(items);
-    for (((it, text), usage), cost) in asked.into_iter().zip(texts).zip(usages).zip(costs) {
-        let own = Reply {
-            text: text.as_ref().map_or_else(|_| String::new(), Clone::clone),
-            usage,
-            ..reply.clone()
-        };
-        let verdict =
-            text.and_then(|_| it.member.judged(compiled.handler.as_ref(), &it.item, &own));
-        let mut spent = it.member.spent(usage, true, latency);
-        if let Some(cost) = cost {
-            spent = Spent {
-                cost_microusd: Some(cost),
-                ..spent
-            };
-        }
+    for ((it, text), share) in asked.into_iter().zip(texts).zip(shares) {
+        let spent = share.spent(&it.member, latency);
+        let handler = compiled.handler.as_ref();
+        let verdict = text.and_then(|text| {
+            let own = came.reply(text, share.usage);
+            let answer = it.member.judged(handler, &it.item, &own)?;
+            Ok((answer, own))
+        });
         outcomes.push(match verdict {
-            Ok(answer) => it
+            Ok((answer, own)) => it
                 .member
                 .answered(compiled.sink.clone(), answer, &own, spent),
             Err(why) if items > 1 => {
@@ -273,69 +256,23 @@ fn judged(
             }
             Err(why) => {
                 lost += 1;
-                it.member.failed(rejected(&why, usage), latency)
+                it.member.failed(rejected(&why, share.usage), latency)
             }
         });
     }
-    let step = compiled.component(&lead.component);
-    if step.is_some_and(|step| step.packs) {
-        outcomes[0].packed = Some(Packed::of(&lead, items, lost));
-    }
+    outcomes[0].packed = packed(compiled, &lead, items, lost);
     outcomes
 }
 
-/// What each used of the call, where its provider counted it.
-fn parts_of(asked: &[Asked], usage: Option<Usage>, lengths: &[u64]) -> Vec<Option<Usage>> {
-    let Some(usage) = usage else {
-        return vec![None; asked.len()];
-    };
-    let parts: Vec<Part> = asked
-        .iter()
-        .zip(lengths)
-        .map(|(it, length)| Part {
-            input_tokens: it.member.claimed.est_input.unsigned_abs().into(),
-            answer_bytes: *length,
-        })
-        .collect();
-    shares(&usage, &parts).into_iter().map(Some).collect()
+/// What is noted of the call where the step's prompts are packed: how many travel well is learned. A call
+/// for vectors takes as many texts as it takes.
+fn packed(compiled: &Compiled, lead: &Claimed, items: usize, lost: usize) -> Option<Packed> {
+    let step = compiled.component(&lead.component)?;
+    step.packs.then(|| Packed::of(lead, items, lost))
 }
 
-/// What each cost of the call, so that all together are what the call cost; none where that is not
-/// known.
-fn costs_of(lead: &Member, whole: Option<Usage>, parts: &[Option<Usage>]) -> Vec<Option<i64>> {
-    let price = (lead.claimed.input_price, lead.claimed.output_price);
-    let cost = |usage: Option<Usage>| usage.and_then(|it| cost::actual(&it, price.0, price.1));
-    let Some(all) = cost(whole) else {
-        return vec![None; parts.len()];
-    };
-    let weights: Vec<u64> = parts
-        .iter()
-        .map(|part| cost(*part).map_or(0, i64::unsigned_abs))
-        .collect();
-    share(all.unsigned_abs(), &weights)
-        .into_iter()
-        .map(|part| i64::try_from(part).ok())
-        .collect()
-}
-
-/// Of all outcomes of a call the first stands for it: the others say nothing of the model.
-/// Where the task that was claimed as `leader` was not asked, and others of its pack were, the request is
-/// theirs.
-fn led(mut outcomes: Vec<Outcome>, leader: Option<Uuid>) -> Vec<Outcome> {
-    if let Some((call, true)) = outcomes.first().and_then(Outcome::call)
-        && leader.is_some_and(|leader| leader != call)
-    {
-        outcomes[0].set_leads(true);
-        let led = |it: &&mut Outcome| it.call().map(|(call, _)| call) == leader;
-        if let Some(led) = outcomes.iter_mut().find(led) {
-            led.set_leads(false);
-        }
-    }
-    for outcome in outcomes.iter_mut().skip(1) {
-        outcome.leads = false;
-        outcome.forget_verdict();
-    }
-    outcomes
+fn claims(asked: &[Asked]) -> impl Iterator<Item = &Claimed> + Clone {
+    asked.iter().map(|it| &it.member.claimed)
 }
 
 fn unsent(asked: Vec<Asked>, class: &str, words: &str) -> Vec<Outcome> {

@@ -130,11 +130,11 @@ impl Member {
         Outcome::of(self.process, closing)
     }
 
-    /// Its request cannot travel with the others': given back, to be asked alone.
-    pub(super) fn apart(self) -> Outcome {
+    /// Its request cannot travel with these others: given back, to be asked with so many at most.
+    pub(super) fn apart(self, most: u16) -> Outcome {
         let mut outcome = self.unsent("apart", "its request cannot travel with others");
         if let Closing::Open { attempt, .. } = &mut outcome.closing {
-            attempt.pack_most = Some(1);
+            attempt.pack_most = Some(most);
         }
         outcome
     }
@@ -242,7 +242,10 @@ impl Member {
         let (input, output) = (self.claimed.input_price, self.claimed.output_price);
         let estimate = || {
             let tokens = u64::from(self.claimed.est_input.unsigned_abs());
-            cost::estimate(tokens, UNCOUNTED_OUTPUT_TOKENS, input, output)
+            // nothing is reserved for what vectors never have
+            let words = self.claimed.est_output > 0;
+            let answer = if words { UNCOUNTED_OUTPUT_TOKENS } else { 0 };
+            cost::estimate(tokens, answer, input, output)
         };
         let (cost_microusd, estimated) = match usage {
             Some(usage) => (cost::actual(&usage, input, output), false),

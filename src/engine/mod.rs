@@ -11,6 +11,7 @@ mod fetch;
 mod heartbeat;
 mod inputs;
 mod interactive;
+mod letter;
 mod local;
 mod maintenance;
 mod member;
@@ -20,6 +21,7 @@ mod render;
 mod settle;
 mod status;
 mod throttle;
+mod together;
 mod wake;
 
 pub use interactive::{AskError, Interactive, Question, Told};

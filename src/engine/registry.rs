@@ -42,7 +42,7 @@ pub(super) struct Compiled {
 pub(super) struct CompiledStep {
     /// Components whose answers it sees.
     pub(super) needs: Vec<String>,
-    /// Its items may travel together.
+    /// Its prompts may travel together, and how many do is learned.
     pub(super) packs: bool,
     /// The cache's family, by tier.
     families: Vec<Vec<String>>,
@@ -108,7 +108,7 @@ fn steps_of(definition: &Definition) -> BTreeMap<String, CompiledStep> {
         .map(|step| {
             let families = families(&step);
             let compiled = CompiledStep {
-                packs: !step.local && step.pack_size > 1,
+                packs: !step.local && step.pack_size > 1 && step.prompt.embed.is_none(),
                 needs: step.needs,
                 families,
             };

@@ -18,6 +18,7 @@ pub struct Request {
     #[serde(default)]
     pub params: Params,
     /// It asks for a vector of the prompt, not for text: `system`, `schema` and `params` say nothing then.
+    /// The reply's text is [`Embedding::answer`](super::Embedding::answer).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embed: Option<EmbedParams>,
 }

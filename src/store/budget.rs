@@ -76,7 +76,7 @@ impl Store {
     pub async fn budget_basis(&self, run: Uuid) -> Result<Basis, StoreError> {
         let rows = sqlx::query!(
             r#"select m.model, m.input_price_microusd is not null and m.output_price_microusd is not null as "priced!",
-                      bool_or(n.max_output is null) as "unbounded!"
+                      bool_or(n.max_output is null and n.est_output > 0) as "unbounded!"
                  from tidegate.lanes n
                 cross join lateral unnest(n.ladder) z (model_id)
                  join tidegate.models m on m.model_id = z.model_id

@@ -26,7 +26,7 @@ impl DryStep {
     ) -> Option<Self> {
         let steps = definition.steps();
         let step = steps.iter().find(|it| it.name == outlook.component)?;
-        let most = step.prompt.params.max_output_tokens;
+        let most = step.prompt.longest_answer();
         let output = match step.local {
             true => Some(0),
             false => most.map(|tokens| u64::from(tokens) * outlook.asking()),

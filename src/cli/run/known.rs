@@ -39,7 +39,7 @@ pub(super) async fn check(
             unbounded: definition
                 .steps()
                 .iter()
-                .any(|step| !step.local && step.prompt.params.max_output_tokens.is_none()),
+                .any(|step| !step.local && step.prompt.longest_answer().is_none()),
         };
         budget::check(&basis, &context.printer)?;
     }

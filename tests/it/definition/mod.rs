@@ -3,6 +3,7 @@
 mod check;
 mod columns;
 mod components;
+mod embed;
 mod folder;
 mod handler;
 mod local;

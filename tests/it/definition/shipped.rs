@@ -94,6 +94,17 @@ fn tag_space_holds_and_its_vocabulary_is_the_same_in_prompt_and_schema() {
 }
 
 #[test]
+fn embedding_holds() {
+    let definition = shipped("embedding");
+    assert_eq!((definition.pack.size, definition.steps().len()), (100, 1));
+    assert!(definition.prompt.embed.is_some());
+    let columns = ["chunk_id", "text_hash", "text"];
+    definition
+        .check_columns(&columns.map(str::to_owned))
+        .unwrap();
+}
+
+#[test]
 fn a_vocabulary_without_a_label_is_refused_when_the_folder_is_read() {
     let mut folder = Folder::read(&folder_of("tag_space")).expect("it is there");
     let schema = folder.text("schema.json").expect("it has one").to_owned();

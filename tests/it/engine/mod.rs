@@ -8,4 +8,5 @@ mod pack_leads;
 mod packs;
 mod steps;
 mod surviving;
+mod vectors;
 mod whole;
