@@ -122,6 +122,7 @@ create table tidegate.strategy_decisions (
   facts jsonb not null                        -- latencies, prices, deadline, as they were known
 );
 create index strategy_decisions_by_time on tidegate.strategy_decisions (at);
+create index strategy_decisions_by_model on tidegate.strategy_decisions (model, at);
 create index strategy_decisions_by_run on tidegate.strategy_decisions (run_id);
 
 -- How long calls and batches of a model took lately.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    ask, bench, cache, completions, config, demo, doctor, init, local, models, reprocess, run,
-    runs, simulate, status, tasks, work, workers,
+    ask, batches, bench, cache, completions, config, demo, doctor, init, local, models, reprocess,
+    run, runs, simulate, status, tasks, work, workers,
 };
 
 /// A durable queue for LLM work in your own Postgres.
@@ -65,6 +65,8 @@ pub(super) enum Command {
     Reprocess(reprocess::Args),
     /// Look at models and their limits; close and open them
     Models(models::Args),
+    /// Batches at providers' Batch APIs, and the choices that made them
+    Batches(batches::Args),
     /// Answers that are kept: what they spared; forget them
     Cache(cache::Args),
     Simulate(simulate::Args),

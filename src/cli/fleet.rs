@@ -88,6 +88,7 @@ pub(super) fn settings(context: &Context, role: &'static str) -> engine::Setting
         settle: work.settle(),
         status: work.status(),
         keep: context.config.keep.to_keep(),
+        batches: engine::BatchSettings::default(),
         cache: context.config.cache.to_bounds(),
         role,
     }

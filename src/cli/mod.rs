@@ -17,6 +17,7 @@ mod values;
 mod watch;
 
 mod ask;
+mod batches;
 mod bench;
 mod budget;
 mod cache;
@@ -113,6 +114,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Retry(args) => Box::pin(tasks::retry(args, context)).await,
         Command::Reprocess(args) => Box::pin(reprocess::run(args, context)).await,
         Command::Models(args) => models::run(args, context).await,
+        Command::Batches(args) => batches::run(args, context).await,
         Command::Cache(args) => cache::run(args, context).await,
         Command::Simulate(args) => Box::pin(simulate::run(args, context)).await,
         Command::Local(args) => local::run(args, context).await,

@@ -4,6 +4,7 @@
 //! everything between. Every loop is a struct of what it needs with a bounded turn. Never: SQL, a
 //! vendor's word, a lock or a connection held while a provider is called.
 
+mod batches;
 mod call;
 mod crowd;
 mod fallback;
@@ -63,6 +64,8 @@ pub struct Settings {
     pub keep: Keep,
     /// How much the cache of answers may hold.
     pub cache: CacheBounds,
+    /// How provider batches are watched.
+    pub batches: BatchSettings,
     /// Its role in `tidegate.processes`.
     pub role: &'static str,
 }
@@ -79,6 +82,7 @@ impl Default for Settings {
             status: Some(Duration::from_secs(60)),
             keep: Keep::default(),
             cache: CacheBounds::default(),
+            batches: BatchSettings::default(),
             role: "work",
         }
     }
@@ -102,6 +106,27 @@ impl Default for SettleSettings {
             flush: Duration::from_millis(5),
             batch: 500,
             sync: false,
+        }
+    }
+}
+
+/// How provider batches are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchSettings {
+    /// Least pause between two looks at a batch; it grows with the batch's age. Default 1 s, 10 ms to 1 h.
+    pub poll: Duration,
+    /// Longest pause between two looks. Default 60 s, at least `poll`, to 1 h.
+    pub poll_max: Duration,
+    /// How long a create of unknown outcome is looked for before it is made again. Default 60 s, 10 ms to 1 h.
+    pub lookup: Duration,
+}
+
+impl Default for BatchSettings {
+    fn default() -> Self {
+        Self {
+            poll: Duration::from_secs(1),
+            poll_max: Duration::from_secs(60),
+            lookup: Duration::from_secs(60),
         }
     }
 }
@@ -321,6 +346,10 @@ impl Life {
             self.lease.clone(),
             outcomes.clone(),
         );
+        let batcher = self.batcher(shared, outcomes);
+        let batching = tokio::spawn(batcher.run(stop.clone()));
+        // however claiming ends: no step of a batch outlives it
+        let _stopped = stop.clone().drop_guard();
         let fetching = fetcher.run(&stop);
         tokio::pin!(fetching);
         tokio::select! {
@@ -329,9 +358,25 @@ impl Life {
             () = self.ended.cancelled() => {}
         }
         stop.cancel();
-        tokio::time::timeout(LAST_CLAIM, fetching)
-            .await
-            .unwrap_or(Ok(()))
+        let (fetched, _) = tokio::join!(
+            tokio::time::timeout(LAST_CLAIM, fetching),
+            tokio::time::timeout(LAST_CLAIM, batching)
+        );
+        fetched.unwrap_or(Ok(()))
+    }
+
+    /// Takes batches further in this life's name.
+    fn batcher(
+        &self,
+        shared: &Arc<Shared>,
+        outcomes: &mpsc::Sender<settle::Outcome>,
+    ) -> batches::Batcher {
+        batches::Batcher::new(
+            shared.clone(),
+            self.id,
+            self.lease.clone(),
+            outcomes.clone(),
+        )
     }
 
     /// Ends it. `empty`: nothing it held is left to write.

@@ -43,6 +43,8 @@ pub(super) struct Wakes {
     pub(super) ready: Arc<Notify>,
     /// Something wants care.
     pub(super) care: Arc<Notify>,
+    /// How something is asked may be to be chosen.
+    pub(super) batches: Arc<Notify>,
     /// Whether the database has few connections left.
     pub(super) crowd: Crowd,
     hears: Arc<AtomicBool>,
@@ -200,7 +202,10 @@ impl Listener {
 
     fn wake(&self, heard: &Heard) {
         match heard {
-            Heard::Ready => self.wakes.ready.notify_one(),
+            Heard::Ready => {
+                self.wakes.ready.notify_one();
+                self.wakes.batches.notify_one();
+            }
             Heard::Care => self.wakes.care.notify_one(),
             // of a proof that came too late
             Heard::Proof(_) => {}

@@ -17,7 +17,7 @@ use crate::{
         registry::Compiled,
         settle::Outcome,
     },
-    llm::{BatchAnswer, BatchLine, CallError, Verdict},
+    llm::{BatchAnswer, BatchLine, CallError, EmbedParams, Reply, Verdict},
     store::{StoreError, batch::Batch},
 };
 
@@ -63,7 +63,10 @@ impl Step {
                 "batch_cancelled",
                 "its batch was cancelled before it was through",
             ),
-            Some("lost") => ("batch_lost", "its provider does not know its batch any more"),
+            Some("lost") => (
+                "batch_lost",
+                "its provider does not know its batch any more",
+            ),
             _ => ("batch_failed", "its batch failed before it was through"),
         };
         self.fail_all(batch, class, why).await?;
@@ -81,6 +84,21 @@ impl Step {
                 Err(_) => self.keep().await?,
             }
         }
+    }
+
+    /// What is asked of vectors, where the batch asks for such.
+    async fn embeds(
+        &self,
+        batch: &Batch,
+        compiled: &Compiled,
+    ) -> Result<Option<EmbedParams>, StoreError> {
+        if !batch.embeds {
+            return Ok(None);
+        }
+        let store = &self.shared.store;
+        let first = store.batch_items(batch.id, i32::MIN, 1, None).await?;
+        let prepared = self.prepared(compiled, first).await?.pop();
+        Ok(prepared.and_then(|it| it.ok()?.request.embed))
     }
 
     async fn read(
@@ -241,13 +259,24 @@ fn judged(
     prepared: Prepared,
     answer: Result<BatchAnswer, CallError>,
 ) -> (Outcome, bool) {
-    let Prepared { member, item, .. } = prepared;
+    let Prepared {
+        member,
+        item,
+        request,
+        ..
+    } = prepared;
     let reply = match answer {
         Ok(BatchAnswer::Text(reply)) => reply,
-        Ok(BatchAnswer::Vector { .. }) => {
-            let failed = rejected("a vector came where text was asked for", None);
-            return (member.failed(failed, Duration::ZERO), false);
-        }
+        Ok(BatchAnswer::Vector {
+            embedding,
+            usage,
+            model_version,
+        }) => Reply {
+            text: embedding.answer(&request.embed.unwrap_or_default()),
+            usage,
+            model_version,
+            response_id: None,
+        },
         Err(error) => return (member.failed(failure_of(&error), Duration::ZERO), false),
     };
     match member.judged(compiled.handler.as_ref(), &item, &reply) {

@@ -97,7 +97,7 @@ impl Batcher {
         if !self.lease.holds() {
             return Ok(());
         }
-        let store = &self.shared.store;
+        let store = self.shared.store.clone();
         if self
             .tidied
             .is_none_or(|tidied| tidied.elapsed() >= TIDY_EVERY)
@@ -113,10 +113,7 @@ impl Batcher {
         while self.steps.try_join_next().is_some() {}
         let providers: Vec<String> = self.shared.providers.keys().cloned().collect();
         while self.steps.len() < AT_ONCE {
-            let Some(batch) = store
-                .own_batch(self.process, &providers, OWNED_FOR)
-                .await?
-            else {
+            let Some(batch) = store.own_batch(self.process, &providers, OWNED_FOR).await? else {
                 break;
             };
             self.start(batch);

@@ -53,11 +53,11 @@ impl Step {
         &self,
         batch: &Batch,
     ) -> Result<Option<std::sync::Arc<Compiled>>, StoreError> {
-        let Some(hash) = self.shared.store.run_definition(batch.run_id).await? else {
+        let Some(run) = self.shared.store.run_definition(batch.run_id).await? else {
             return Ok(None);
         };
         let registry = &self.shared.registry;
-        match registry.compiled(&self.shared.store, &hash).await {
+        match registry.compiled(&self.shared.store, &run.hash).await {
             Ok(compiled) => Ok(Some(compiled)),
             Err(error) if error.is_passing() => Err(error),
             Err(error) => {

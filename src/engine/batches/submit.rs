@@ -15,7 +15,8 @@ const CHUNK: i64 = 500;
 
 /// What rendering came to.
 enum Rendered {
-    File(Spool),
+    /// All lines; whether they ask for vectors.
+    File(Spool, bool),
     /// This machine could not write it.
     Disk(std::io::Error),
     /// Nobody here can read the definition.
@@ -30,18 +31,18 @@ impl Step {
                 .refused("batch_cancelled", "nobody wants it any more")
                 .await;
         }
-        let file = match &batch.input_file {
+        let (file, embeds) = match &batch.input_file {
             // uploaded by whoever owned it before
-            Some(file) => file.clone(),
+            Some(file) => (file.clone(), batch.embeds),
             None => match self.upload(door, batch).await? {
-                Ok(file) => file,
+                Ok(uploaded) => uploaded,
                 Err(next) => return Ok(next),
             },
         };
         store.batch_creating(self.owner).await?;
         let draft = BatchDraft {
             wire_name: batch.model.split_once('/').unwrap_or_default().1,
-            embeds: batch.embeds,
+            embeds,
             token: &batch.token,
             file: &file,
         };
@@ -57,7 +58,7 @@ impl Step {
             .store
             .batch_submitted(self.owner, &remote.id, next)
             .await?;
-        tracing::info!(batch.id = %batch.id, batch.remote = %remote.id, items = batch.items, { model.name = %batch.model }, "a batch is at its provider");
+        tracing::info!(batch.id = %batch.id, batch.remote = %remote.id, items = batch.items, model = batch.model, "a batch is at its provider");
         Ok(Next::Later)
     }
 
@@ -67,7 +68,9 @@ impl Step {
         let words = error.to_string();
         match error {
             // it may be there: it is looked for before it is asked for again
-            CallError::Unknown { .. } | CallError::Failed { .. } | CallError::Overloaded { .. }
+            CallError::Unknown { .. }
+            | CallError::Failed { .. }
+            | CallError::Overloaded { .. }
             | CallError::Damaged { .. } => {
                 tracing::warn!(batch.id = %batch.id, error = %words, "it is not known whether a batch was created; it is looked for");
                 store
@@ -82,9 +85,10 @@ impl Step {
                 Ok(Next::Later)
             }
             // a free tier says of every batch that its quota is spent
-            CallError::RateLimited { .. } if !batch.proven => {
-                self.without_mode(batch, &words).await.map(|()| Next::Go("ended"))
-            }
+            CallError::RateLimited { .. } if !batch.proven => self
+                .without_mode(batch, &words)
+                .await
+                .map(|()| Next::Go("ended")),
             CallError::RateLimited { retry_after, .. } => {
                 let rest = store.rest_batches(&batch.model, retry_after).await?;
                 tracing::info!({ model.name = %batch.model }, "no batch is enqueued for {rest:?}: {words}");
@@ -95,15 +99,21 @@ impl Step {
                 store.park_provider(&batch.provider, &error.brief()).await?;
                 self.refused("not_sent", &words).await
             }
-            CallError::ModelGone { .. } => {
-                self.without_mode(batch, &words).await.map(|()| Next::Go("ended"))
-            }
-            CallError::Rejected { status: 404 | 405 | 501, .. } => {
-                self.without_mode(batch, &words).await.map(|()| Next::Go("ended"))
-            }
-            _ if !batch.proven => {
-                self.without_mode(batch, &words).await.map(|()| Next::Go("ended"))
-            }
+            CallError::ModelGone { .. } => self
+                .without_mode(batch, &words)
+                .await
+                .map(|()| Next::Go("ended")),
+            CallError::Rejected {
+                status: 404 | 405 | 501,
+                ..
+            } => self
+                .without_mode(batch, &words)
+                .await
+                .map(|()| Next::Go("ended")),
+            _ if !batch.proven => self
+                .without_mode(batch, &words)
+                .await
+                .map(|()| Next::Go("ended")),
             _ => self.halved(batch, &words).await,
         }
     }
@@ -138,15 +148,15 @@ impl Step {
         &self,
         door: Door<'_>,
         batch: &Batch,
-    ) -> Result<Result<String, Next>, StoreError> {
+    ) -> Result<Result<(String, bool), Next>, StoreError> {
         let store = &self.shared.store;
         if batch.began
             && let Err(error) = self.remove_uploads(door, batch).await
         {
             return self.put_off(batch, &error).await.map(Err);
         }
-        let mut spool = match self.render(door, batch).await? {
-            Rendered::File(spool) => spool,
+        let (mut spool, embeds) = match self.render(door, batch).await? {
+            Rendered::File(spool, embeds) => (spool, embeds),
             Rendered::Unreadable => {
                 return self
                     .refused("definition", "its definition cannot be read")
@@ -166,7 +176,7 @@ impl Step {
             Err(error) => return self.no_disk(batch, &error).await.map(Err),
         };
         self.keep().await?;
-        store.batch_began(self.owner).await?;
+        store.batch_began(self.owner, embeds).await?;
         let mut keeping = tokio::time::interval(super::OWNED_FOR / 4);
         let uploading = door.upload(&batch.token, &path);
         tokio::pin!(uploading);
@@ -179,13 +189,19 @@ impl Step {
         match uploaded {
             Ok(file) => {
                 store.batch_uploaded(self.owner, &file).await?;
-                Ok(Ok(file))
+                Ok(Ok((file, embeds)))
             }
             Err(error @ (CallError::KeyRefused { .. } | CallError::NoMoney { .. })) => {
                 store.park_provider(&batch.provider, &error.brief()).await?;
                 self.refused("not_sent", &error.to_string()).await.map(Err)
             }
-            Err(error @ (CallError::ModelGone { .. } | CallError::Rejected { status: 404 | 405 | 501, .. })) => {
+            Err(
+                error @ (CallError::ModelGone { .. }
+                | CallError::Rejected {
+                    status: 404 | 405 | 501,
+                    ..
+                }),
+            ) => {
                 self.without_mode(batch, &error.to_string()).await?;
                 Ok(Err(Next::Go("ended")))
             }
@@ -215,7 +231,7 @@ impl Step {
             Ok(spool) => spool,
             Err(error) => return Ok(Rendered::Disk(error)),
         };
-        let mut after = i32::MIN;
+        let (mut after, mut embeds) = (i32::MIN, None);
         loop {
             let items = self
                 .shared
@@ -223,7 +239,7 @@ impl Step {
                 .batch_items(batch.id, after, CHUNK, None)
                 .await?;
             let Some(last) = items.last() else {
-                return Ok(Rendered::File(spool));
+                return Ok(Rendered::File(spool, embeds.unwrap_or(false)));
             };
             let last = last.n;
             let mut gone = Vec::new();
@@ -235,6 +251,14 @@ impl Step {
                         continue;
                     }
                 };
+                if *embeds.get_or_insert(prepared.request.embed.is_some())
+                    != prepared.request.embed.is_some()
+                {
+                    let words = "asks for a vector where others ask for text, or the other way";
+                    let outcome = prepared.member.refused("input", words);
+                    gone.push(outcome.in_batch(batch.id));
+                    continue;
+                }
                 let key = prepared.member.claimed.task.to_string();
                 let line = door.line(wire_name, &key, &prepared.request);
                 if spool.has_room(&line, most) {
@@ -253,7 +277,7 @@ impl Step {
                         .split_batch(batch, rest, &token(rest), Some(before))
                         .await?;
                     self.hand_on(gone).await;
-                    return Ok(Rendered::File(spool));
+                    return Ok(Rendered::File(spool, embeds.unwrap_or(false)));
                 }
             }
             self.hand_on(gone).await;

@@ -51,7 +51,7 @@ pub struct Undecided {
     pub ind_p90: Option<i64>,
     /// From so many.
     pub ind_samples: Option<i32>,
-    /// Choices made since the newest of them.
+    /// Choices for the model since the last one that asked singly.
     pub ind_age: i64,
     /// The same of batches.
     pub batch_p50: Option<i64>,
@@ -59,8 +59,10 @@ pub struct Undecided {
     pub batch_p90: Option<i64>,
     /// The same of batches.
     pub batch_samples: Option<i32>,
-    /// The same of batches.
+    /// Choices since the last one that asked by batch.
     pub batch_age: i64,
+    /// Choices made for the model so far (10,000 at most are counted).
+    pub decisions: i64,
     /// Requests per minute of the first model.
     pub per_minute: Option<i64>,
     /// Calls at once of the first model.
@@ -115,8 +117,6 @@ pub struct NewBatch<'a> {
     pub skip: u32,
     /// Items at most.
     pub items: usize,
-    /// It asks for vectors.
-    pub embeds: bool,
     /// After so many seconds what is not back is asked one by one. `None`: never.
     pub rescue_after_s: Option<f64>,
     /// The choice that it follows from.
@@ -200,7 +200,7 @@ impl Store {
         batch: &NewBatch<'_>,
     ) -> Result<Formed, StoreError> {
         let formed = sqlx::query_scalar!(
-            r#"select tidegate.form_batch_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, clock_timestamp() + make_interval(secs => $10), $11, $12) as "n!""#,
+            r#"select tidegate.form_batch_v1($1, $2, $3, $4, $5, $6, $7, $8, clock_timestamp() + make_interval(secs => $9), $10, $11) as "n!""#,
             process,
             batch.id,
             batch.token,
@@ -209,7 +209,6 @@ impl Store {
             batch.rung,
             i32::try_from(batch.skip).unwrap_or(i32::MAX),
             i32::try_from(batch.items).unwrap_or(i32::MAX),
-            batch.embeds,
             batch.rescue_after_s,
             batch.decision,
             batch.tasks,

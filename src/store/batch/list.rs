@@ -61,7 +61,58 @@ pub struct BatchRow {
     pub last_error: Option<String>,
 }
 
+/// A choice as lists show it.
+#[derive(Clone, Debug, Serialize)]
+pub struct DecisionRow {
+    /// Its id.
+    pub id: Uuid,
+    /// When it was made.
+    pub at: DateTime<Utc>,
+    /// The run.
+    pub run_id: Option<Uuid>,
+    /// The worker.
+    pub worker: String,
+    /// The component.
+    pub component: String,
+    /// The model that it is about.
+    pub model: String,
+    /// Tasks that waited.
+    pub items: i32,
+    /// What was asked for.
+    pub mode: String,
+    /// What the answers are for.
+    pub purpose: String,
+    /// What was chosen.
+    pub strategy: String,
+    /// How many go singly.
+    pub singles: i32,
+    /// Why.
+    pub reason: String,
+    /// What was known.
+    pub facts: serde_json::Value,
+}
+
 impl Store {
+    /// Choices, the newest first: of this run, or all.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn decisions(
+        &self,
+        run: Option<Uuid>,
+        most: i64,
+    ) -> Result<Vec<DecisionRow>, StoreError> {
+        Ok(sqlx::query_as!(
+            DecisionRow,
+            "select id, at, run_id, worker, component, model, items, mode, purpose, strategy, singles, reason, facts
+               from tidegate.strategy_decisions where $1::uuid is null or run_id = $1 order by at desc, id desc limit $2",
+            run,
+            most,
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
     /// Batches, the newest first: of this run, or all; `open`: those that are not over; `only`: this one.
     ///
     /// # Errors

@@ -95,6 +95,31 @@ impl Store {
         .await?)
     }
 
+    /// A batch as it is now, if it is still this owner's.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn owned_batch(&self, owner: step::Owner) -> Result<Option<Batch>, StoreError> {
+        Ok(sqlx::query_as!(
+            Batch,
+            r#"select b.id as "id!", b.token as "token!", b.run_id as "run_id!", b.worker as "worker!", b.component as "component!",
+                      b.model as "model!", b.provider as "provider!", b.state as "state!", b.outcome, b.items as "items!",
+                      b.remote_id, b.input_file, b.outputs as "outputs!", b.created_at as "created_at!",
+                      (extract(epoch from clock_timestamp() - b.created_at) * 1000)::bigint as "age_ms!",
+                      (extract(epoch from clock_timestamp() - b.creating_at) * 1000)::bigint as creating_ms,
+                      b.fails as "fails!", b.looks as "looks!",
+                      (b.cancel_wanted or tidegate.is_batch_unwanted_v1(b.id)) as "cancel_wanted!",
+                      (b.cancelled_at is not null) as "cancelled!",
+                      (b.began_at is not null) as "began!", b.embeds as "embeds!",
+                      coalesce((select m.batch_mode from tidegate.models m where m.model_id = b.model_id), false) as "proven!"
+                 from tidegate.provider_batches b where b.id = $1 and b.owner = $2"#,
+            owner.batch,
+            owner.process,
+        )
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
     /// Goes on owning a batch. `false`: it is another's by now.
     ///
     /// # Errors

@@ -39,11 +39,12 @@ impl Store {
     ///
     /// # Errors
     /// As [`batch_uploaded`](Self::batch_uploaded).
-    pub async fn batch_began(&self, owner: Owner) -> Result<(), StoreError> {
+    pub async fn batch_began(&self, owner: Owner, embeds: bool) -> Result<(), StoreError> {
         let done = sqlx::query!(
-            "update tidegate.provider_batches set began_at = clock_timestamp() where id = $1 and owner = $2 and state = 'intended'",
+            "update tidegate.provider_batches set began_at = clock_timestamp(), embeds = $3 where id = $1 and owner = $2 and state = 'intended'",
             owner.batch,
             owner.process,
+            embeds,
         )
         .execute(&self.pool)
         .await?;
@@ -171,6 +172,29 @@ impl Store {
             owner.process,
             next.as_secs_f64(),
             why,
+        )
+        .execute(&self.pool)
+        .await?;
+        owned(done.rows_affected())
+    }
+
+    /// It is known to the provider under this id, not under the one that was written down; looked at after `next`.
+    ///
+    /// # Errors
+    /// As [`batch_uploaded`](Self::batch_uploaded).
+    pub async fn batch_is(
+        &self,
+        owner: Owner,
+        remote: &str,
+        next: Duration,
+    ) -> Result<(), StoreError> {
+        let done = sqlx::query!(
+            "update tidegate.provider_batches set remote_id = $3, next_at = clock_timestamp() + make_interval(secs => $4), owner = null
+              where id = $1 and owner = $2 and state = 'submitted'",
+            owner.batch,
+            owner.process,
+            remote,
+            next.as_secs_f64(),
         )
         .execute(&self.pool)
         .await?;

@@ -204,8 +204,11 @@ impl Store {
     ) -> Result<Vec<(Uuid, Settled)>, StoreError> {
         let store = self.clone();
         // its own task: a transaction must never be dropped half-way: the pool would hand out the open one (sqlx 0.9)
-        let settling =
-            async move { store.settle_done_to_the_end(process, &answers, sink, batch).await };
+        let settling = async move {
+            store
+                .settle_done_to_the_end(process, &answers, sink, batch)
+                .await
+        };
         tokio::spawn(settling)
             .await
             .map_err(|error| StoreError::Refused(format!("settle stopped: {error}")))?

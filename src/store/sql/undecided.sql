@@ -9,9 +9,8 @@ select n.lane as "lane!", n.run_id as "run!", u.worker as "worker!", n.component
        f.model as "first_model!", b.model_id, b.model, b.rung, coalesce(b.note, f.note) as note,
        (r.o_jobs > 0 and r.o_tokens > 0 and coalesce(b.rest_until <= now(), true)) as has_room,
        i.p50_ms as ind_p50, i.p90_ms as ind_p90, i.samples as ind_samples,
-       (select count(*) from (select from tidegate.strategy_decisions d where d.model = f.model and d.at > i.newest_at limit 1000) z) as "ind_age!",
+       k.ind_age as "ind_age!", k.batch_age as "batch_age!", k.decisions as "decisions!",
        q.p50_ms as batch_p50, q.p90_ms as batch_p90, q.samples as batch_samples,
-       (select count(*) from (select from tidegate.strategy_decisions d where d.model = f.model and d.at > q.newest_at limit 1000) z) as "batch_age!",
        (select min(l.size) from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
          where ml.model_id = n.ladder[1] and l.dimension = 'requests' and l.window_kind = 'minute') as per_minute,
        (select max(l.size) from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
@@ -34,6 +33,12 @@ select n.lane as "lane!", n.run_id as "run!", u.worker as "worker!", n.component
       join tidegate.providers p on p.name = m.provider and p.parked is null
      order by z.rung limit 1) b on true
   left join lateral tidegate.batch_room_v1(b.model_id) r on b.model_id is not null
+  cross join lateral (
+    select count(*) as decisions,
+           coalesce(min(d.nth) filter (where d.strategy <> 'batch') - 1, count(*)) as ind_age,
+           coalesce(min(d.nth) filter (where d.strategy <> 'individual') - 1, count(*)) as batch_age
+      from (select d.strategy, row_number() over (order by d.at desc) as nth from tidegate.strategy_decisions d
+             where d.model = f.model order by d.at desc limit 1000) d) k
   left join tidegate.latencies i on i.model_id = n.ladder[1] and i.how = 'individual'
   left join tidegate.latencies q on q.model_id = b.model_id and q.how = 'batch'
  where n.open and n.ladder <> '{}' and not n.interactive and (n.decided_at is null or n.decided_at < now() - interval '1 s') and w.waiting > 0

@@ -26,7 +26,7 @@ $$;
 -- cost are one commit. What is answered already, or is being asked by an equal task, goes out of the way. Returns how many tasks it took;
 -- 0: there is nothing to take, or no room; -1: some went out of the way, there may be more.
 create or replace function tidegate.form_batch_v1(
-  p_process uuid, p_batch uuid, p_token text, p_lane int, p_model int, p_rung smallint, p_skip int, p_items int, p_embeds boolean,
+  p_process uuid, p_batch uuid, p_token text, p_lane int, p_model int, p_rung smallint, p_skip int, p_items int,
   p_rescue_at timestamptz, p_decision uuid, p_tasks uuid[] default null
 ) returns int language plpgsql as $$
 #variable_conflict use_column
@@ -115,9 +115,9 @@ begin
     return case when v_aside > 0 then -1 else 0 end;
   end if;
 
-  insert into tidegate.provider_batches (id, token, run_id, worker, component, lane, model, model_id, provider, embeds, state, items, est_tokens,
+  insert into tidegate.provider_batches (id, token, run_id, worker, component, lane, model, model_id, provider, state, items, est_tokens,
                                          rescue_at, decision, created_at, next_at)
-  values (p_batch, p_token, v_run.id, v_run.worker, v_lane.component, p_lane, v_model.model, p_model, v_model.provider, p_embeds, 'intended', 0, 0,
+  values (p_batch, p_token, v_run.id, v_run.worker, v_lane.component, p_lane, v_model.model, p_model, v_model.provider, 'intended', 0, 0,
           p_rescue_at, p_decision, v_now, v_now);
   with locked as materialized (
     select w.ctid as tid from tidegate.ready w where w.ctid = any (v_tids) for update skip locked
@@ -338,7 +338,7 @@ create or replace function tidegate.hold_again_v1() returns int language sql vol
   select count(*)::int from held
 $$;
 
--- How long calls and batches of models took lately: quantiles of the last 100 calls and the last 20 batches of each model that is
+-- How long calls and batches of models took lately: quantiles of the last 50 calls and the last 9 batches of each model that is
 -- asked by more than one way. Batches count from their intent to their end.
 create or replace function tidegate.learn_latencies_v1() returns void language sql volatile as $$
   with asked as materialized (
@@ -352,13 +352,13 @@ create or replace function tidegate.learn_latencies_v1() returns void language s
       cross join lateral (
         select c.latency_ms, c.ended_at from tidegate.calls c
          where c.model = a.model and c.outcome = 'ok' and c.lead and c.batch_id is null and c.started_at > now() - interval '1 day'
-         order by c.started_at desc limit 100) c
+         order by c.started_at desc limit 50) c
     union all
     select a.model_id, 'batch', (extract(epoch from b.ended_at - b.created_at) * 1000)::bigint, b.ended_at from asked a
       cross join lateral (
         select b.ended_at, b.created_at from tidegate.provider_batches b
          where b.model_id = a.model_id and b.ended_at is not null and b.outcome = 'succeeded'
-         order by b.ended_at desc limit 20) b
+         order by b.ended_at desc limit 9) b
   )
   insert into tidegate.latencies as l (model_id, how, p50_ms, p90_ms, samples, newest_at)
   select t.model_id, t.how, percentile_disc(0.5) within group (order by t.ms), percentile_disc(0.9) within group (order by t.ms), count(*), max(t.at)
