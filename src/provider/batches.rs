@@ -17,7 +17,15 @@ use crate::llm::{
 /// [`CallError::Unknown`], [`Failed`](CallError::Failed) or [`Overloaded`](CallError::Overloaded) may have
 /// created; one of [`ModelGone`](CallError::ModelGone) or of [`Rejected`](CallError::Rejected) with status
 /// 404 or 405 says that this model has no batch mode; [`RateLimited`](CallError::RateLimited) that too much
-/// is enqueued. No error and no log line holds a prompt or an answer.
+/// is enqueued; `Rejected` with another status that this create is refused: its file is gone, or the
+/// account is granted no batches (Gemini's FAILED_PRECONDITION, which of a call would park the provider).
+/// No error and no log line holds a prompt or an answer: of a provider's words about them the first clause
+/// is kept, up to where a quote may begin.
+///
+/// Outside of a create nothing is [`ModelGone`](CallError::ModelGone): what is not known is `Rejected` with
+/// status 404. A single item's failure parks and closes nothing, whatever it says of key, money, model or
+/// limits: it is `Failed` where the same may pass another time, `Rejected` where not, `Failed` with status 0
+/// where the item was not asked (expired, cancelled, lost).
 #[async_trait]
 pub trait Batches: Send + Sync {
     /// The most that one batch takes.
@@ -27,12 +35,13 @@ pub trait Batches: Send + Sync {
     fn line(&self, wire_name: &str, key: &str, request: &Request) -> String;
 
     /// Uploads a file of lines, in pieces, with memory that does not grow with it. Returns the provider's id.
+    /// Gemini keeps one file of a token: one that is there already is replaced. OpenAI makes another.
     ///
     /// # Errors
-    /// As a call.
+    /// As a call; [`Unreachable`](CallError::Unreachable) too where the file cannot be read.
     async fn upload(&self, token: &str, file: &Path) -> Result<String, CallError>;
 
-    /// Files that were uploaded for batches: all pages.
+    /// Files that were uploaded for batches (5,000 at most), those that batches made left out.
     ///
     /// # Errors
     /// As a call.
@@ -44,7 +53,7 @@ pub trait Batches: Send + Sync {
     /// As a call; what they mean is told above.
     async fn create(&self, draft: &BatchDraft<'_>) -> Result<RemoteBatch, CallError>;
 
-    /// All batches of the account, all pages (5,000 at most).
+    /// All batches of the account, each once (5,000 at most).
     ///
     /// # Errors
     /// As a call.
@@ -72,7 +81,8 @@ pub trait Batches: Send + Sync {
     /// Asks for an end; best effort at every vendor: go on looking.
     ///
     /// # Errors
-    /// As a call.
+    /// As a call; [`Rejected`](CallError::Rejected) where the batch is over already (400, 409) or not
+    /// known (404).
     async fn cancel(&self, id: &str) -> Result<(), CallError>;
 
     /// Removes a file. One that is gone is removed.

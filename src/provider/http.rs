@@ -98,6 +98,30 @@ impl Door {
         url
     }
 
+    /// The same below a service that stands before the API's version: of `https://host/v1` and `up` it is
+    /// `https://host/up/v1/...`.
+    pub(super) fn service_url<'a>(
+        &self,
+        service: &str,
+        segments: impl IntoIterator<Item = &'a str>,
+    ) -> Url {
+        let mut url = self.base.clone();
+        let path = url.path().trim_end_matches('/').to_owned();
+        let (above, version) = path.rsplit_once('/').unwrap_or(("", ""));
+        if let Ok(mut path) = url.path_segments_mut() {
+            let above = above.split('/').skip(1);
+            let version = Some(version).filter(|it| !it.is_empty());
+            path.clear().extend(above).push(service);
+            path.extend(version).extend(segments);
+        }
+        url
+    }
+
+    /// Whether the key may go there: to the same scheme, host and port as the base URL.
+    pub(super) fn is_home(&self, url: &Url) -> bool {
+        url.origin() == self.base.origin()
+    }
+
     /// Sends once and reads the whole answer.
     ///
     /// Fails with `Unreachable` (or `Exhausted`) before sending, `Unknown` after, `Damaged` for a success above the
@@ -197,4 +221,45 @@ fn redirect_host(response: &Response) -> Option<String> {
         .status()
         .is_redirection()
         .then(|| target.host_str().map(str::to_owned))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::Kind;
+
+    fn door(base: &str) -> Door {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut settings = ProviderSettings::new("g", Kind::Gemini, "key");
+        settings.base_url = Some(base.to_owned());
+        Door::open(&settings).unwrap()
+    }
+
+    #[test]
+    fn a_service_stands_before_the_version() {
+        for (base, url) in [
+            ("https://h/v1beta", "https://h/up/v1beta/files"),
+            ("https://h/v1beta/", "https://h/up/v1beta/files"),
+            ("https://h/by/way/v1", "https://h/by/way/up/v1/files"),
+            ("https://h", "https://h/up/files"),
+        ] {
+            assert_eq!(door(base).service_url("up", ["files"]).as_str(), url);
+        }
+    }
+
+    #[test]
+    fn home_is_one_scheme_host_and_port() {
+        let door = door("https://h/v1beta");
+        let is_home = |url| door.is_home(&Url::parse(url).unwrap());
+        assert!(is_home("https://h/up?id=1") && is_home("https://h:443/"));
+        for other in [
+            "http://h/",
+            "https://h:444/",
+            "https://h.x/",
+            "https://x/h",
+            "file:///h",
+        ] {
+            assert!(!is_home(other), "{other}");
+        }
+    }
 }

@@ -19,9 +19,12 @@ mod batches;
 mod settings;
 mod words;
 
+mod cargo;
 mod events;
 mod flow;
 mod http;
+mod jobs;
+mod lines;
 mod retry_after;
 mod spans;
 mod stream;
@@ -100,7 +103,8 @@ pub trait Provider: Send + Sync {
     /// OpenAI may take fewer.
     fn embeds_at_once(&self) -> usize;
 
-    /// Its Batch API. `None`: it has none.
+    /// Its Batch API. `None`: it has none. A server that copies a vendor may lack it all the same: then a
+    /// create says so, with status 404 or 405.
     fn batches(&self) -> Option<&dyn Batches> {
         None
     }

@@ -17,11 +17,14 @@ const LOOK_MAX: usize = 16 << 10;
 const QUOTE: usize = 24;
 /// A prompt or key shorter than this is an everyday word and not hidden.
 const SHORTEST: usize = 8;
+/// Longest clause kept where nobody knows what was sent, in characters.
+const CLAUSE_MAX: usize = 120;
 
 /// What must not be repeated of one call.
 pub(super) struct Veil<'a> {
     key: &'a str,
     texts: Vec<&'a str>,
+    is_blind: bool,
 }
 
 impl<'a> Veil<'a> {
@@ -30,6 +33,16 @@ impl<'a> Veil<'a> {
         Self {
             key: key.expose_secret().trim(),
             texts: Vec::new(),
+            is_blind: false,
+        }
+    }
+
+    /// For words about what was sent some time ago and is not here to be looked for: of these only the
+    /// first clause is kept, up to where a quote may begin.
+    pub(super) fn blind(key: &'a SecretString) -> Self {
+        Self {
+            is_blind: true,
+            ..Self::new(key)
         }
     }
 
@@ -57,6 +70,7 @@ impl<'a> Veil<'a> {
     /// 500 characters.
     pub(super) fn words(&self, raw: &str) -> String {
         let raw = raw[..raw.floor_char_boundary(LOOK_MAX)].trim();
+        let raw = if self.is_blind { clause(raw) } else { raw };
         let mut hidden = vec![false; raw.len()];
         // a real key is long; hiding a letter or two would only hide the words
         if self.key.len() >= SHORTEST {
@@ -77,6 +91,24 @@ impl<'a> Veil<'a> {
         }
         cut(&escaped(raw, &hidden))
     }
+}
+
+/// The first clause, up to the first mark behind which something may be quoted.
+fn clause(raw: &str) -> &str {
+    let mut last = ' ';
+    let end = raw.char_indices().enumerate().find(|(count, (_, c))| {
+        let begins = match c {
+            '"' | '`' | '\u{2018}' | '\u{201c}' | '\u{ab}' | '{' | '[' | '(' | '<' | ':' | '\n' => {
+                true
+            }
+            // not that of "doesn't"
+            '\'' => !last.is_alphanumeric(),
+            c => c.is_whitespace() && matches!(last, '.' | '!' | '?' | ';'),
+        };
+        last = *c;
+        begins || *count == CLAUSE_MAX
+    });
+    end.map_or(raw, |(_, (at, _))| raw[..at].trim_end())
 }
 
 /// Words of an answer and not of a refusal: escaped and cut, nothing withheld.
@@ -170,6 +202,30 @@ mod tests {
             "bad value \"[withheld]\""
         );
         assert_eq!(words(&format!("bad: {PROMPT}")), "bad: [withheld]");
+    }
+
+    #[test]
+    fn words_about_what_is_not_here_are_kept_up_to_where_a_quote_may_begin() {
+        let key = SecretString::from("AQ.the-key");
+        let words = |raw: &str| Veil::blind(&key).words(raw);
+        assert_eq!(
+            words("Request contains an invalid argument."),
+            "Request contains an invalid argument."
+        );
+        assert_eq!(words("It doesn't fit"), "It doesn't fit");
+        for quoting in [
+            format!("no: {PROMPT}"),
+            format!("no '{PROMPT}'"),
+            format!("no \"{PROMPT}\""),
+            format!("no {{\"text\": \"{PROMPT}\"}}"),
+            format!("no. {PROMPT}"),
+            format!("no\n{PROMPT}"),
+        ] {
+            let shown = words(&quoting);
+            assert!(shown == "no" || shown == "no.", "{quoting}: {shown}");
+        }
+        assert_eq!(words("by AQ.the-key"), "by [withheld]");
+        assert_eq!(words(&"a ".repeat(200)).len(), 119);
     }
 
     #[test]

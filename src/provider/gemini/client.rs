@@ -10,7 +10,7 @@ use super::{embed, error, map, stream::Hearing, wire};
 use crate::{
     llm::{CallError, Chunk, EmbedReply, EmbedRequest, Exchange, Reply, Request, parse_lenient},
     provider::{
-        CallLimits, Provider, ProviderError, ProviderSettings,
+        Batches, CallLimits, Provider, ProviderError, ProviderSettings,
         http::{Answer, Door},
         stream::{self, Listener},
         vectors,
@@ -23,8 +23,8 @@ const KEY_HEADER: &str = "x-goog-api-key";
 
 /// One Gemini project behind one key.
 pub(in crate::provider) struct Gemini {
-    door: Door,
-    key: SecretString,
+    pub(super) door: Door,
+    pub(super) key: SecretString,
     key_header: HeaderValue,
 }
 
@@ -40,12 +40,12 @@ impl Gemini {
     }
 
     /// Where a method of a model is.
-    fn url(&self, wire_name: &str, method: &str) -> Url {
+    pub(super) fn url(&self, wire_name: &str, method: &str) -> Url {
         let path = format!("{}:{method}", full_name(wire_name));
         self.door.url(path.split('/'))
     }
 
-    fn keyed(&self, request: RequestBuilder) -> Result<reqwest::Request, CallError> {
+    pub(super) fn keyed(&self, request: RequestBuilder) -> Result<reqwest::Request, CallError> {
         request
             .header(KEY_HEADER, self.key_header.clone())
             .build()
@@ -154,6 +154,10 @@ impl Provider for Gemini {
 
     fn embeds_at_once(&self) -> usize {
         embed::AT_ONCE
+    }
+
+    fn batches(&self) -> Option<&dyn Batches> {
+        Some(self)
     }
 
     fn kind(&self) -> &'static str {

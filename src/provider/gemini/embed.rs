@@ -3,11 +3,12 @@
 use serde_json::Value;
 
 use super::{
+    batch_wire::EmbedLine,
     map::{unreadable, usage},
     wire::{self, Content, Part},
 };
 use crate::{
-    llm::{CallError, EmbedReply, EmbedRequest, TaskType, parse_lenient},
+    llm::{CallError, EmbedParams, EmbedReply, EmbedRequest, TaskType, parse_lenient},
     provider::{vectors, words::Veil},
 };
 
@@ -24,10 +25,7 @@ pub(super) enum Ask<'a> {
 pub(super) fn ask<'a>(model: &'a str, request: &'a EmbedRequest) -> Ask<'a> {
     let one = |text: &'a String| wire::EmbedAsk {
         model,
-        content: Content {
-            role: None,
-            parts: [Part { text }],
-        },
+        content: content(text),
         task_type: request.task_type.map(task_word),
         output_dimensionality: request.dimensions,
     };
@@ -36,6 +34,22 @@ pub(super) fn ask<'a>(model: &'a str, request: &'a EmbedRequest) -> Ask<'a> {
         texts => Ask::Several(wire::EmbedAsks {
             requests: texts.iter().map(one).collect(),
         }),
+    }
+}
+
+/// What asks for the vector of this text as an item of a batch, which names the model itself.
+pub(super) fn ask_in_batch<'a>(text: &'a str, params: &EmbedParams) -> EmbedLine<'a> {
+    EmbedLine {
+        content: content(text),
+        task_type: params.task_type.map(task_word),
+        output_dimensionality: params.dimensions,
+    }
+}
+
+fn content(text: &str) -> Content<'_> {
+    Content {
+        role: None,
+        parts: [Part { text }],
     }
 }
 

@@ -32,15 +32,17 @@ const QUOTAS_MAX: usize = 16;
 
 /// What an answer with another status than 2xx means.
 pub(super) fn of_answer(answer: &Answer, veil: &Veil<'_>) -> CallError {
+    classify(answer.status, &fault(answer), answer.retry_after, veil)
+}
+
+/// The error object of an answer, or what there is in its place.
+pub(super) fn fault(answer: &Answer) -> Fault {
     let body = parse_lenient::<Value>(&answer.body).ok();
-    let fault = body
-        .as_ref()
-        .and_then(Fault::read)
-        .unwrap_or_else(|| Fault {
-            message: answer.without_object(),
-            ..Fault::default()
-        });
-    classify(answer.status, &fault, answer.retry_after, veil)
+    let told = body.as_ref().and_then(Fault::read);
+    told.unwrap_or_else(|| Fault {
+        message: answer.without_object(),
+        ..Fault::default()
+    })
 }
 
 /// The error object that came under a 200, if it is one.
@@ -56,7 +58,7 @@ pub(super) fn in_success(body: &Value, veil: &Veil<'_>) -> Option<CallError> {
     Some(classify(status, &fault, None, veil))
 }
 
-fn classify(
+pub(super) fn classify(
     status: u16,
     fault: &Fault,
     header_wait: Option<Duration>,
@@ -102,16 +104,17 @@ fn classify(
 
 /// Narrow on purpose: words of the request quoted in a 400 must not stop the whole provider.
 fn refuses_key(fault: &Fault) -> bool {
+    names_key(fault) || fault.status == "FAILED_PRECONDITION"
+}
+
+/// Whether it says that it is about the key.
+pub(super) fn names_key(fault: &Fault) -> bool {
     let begins = fault
         .message
         .get(..7)
         .is_some_and(|head| head.eq_ignore_ascii_case("api key"));
-    begins
-        || fault.status == "FAILED_PRECONDITION"
-        || fault
-            .reasons
-            .iter()
-            .any(|reason| reason.starts_with("API_KEY_"))
+    let mut reasons = fault.reasons.iter();
+    begins || reasons.any(|reason| reason.starts_with("API_KEY_"))
 }
 
 /// "The input token count (1200001) exceeds the maximum number of tokens allowed (1048576)."
@@ -200,7 +203,7 @@ fn wait(fault: &Fault) -> Option<Duration> {
 }
 
 /// The HTTP status that an error object stands for; its code may be that of gRPC.
-fn http_status(fault: &Fault) -> Option<u16> {
+pub(super) fn http_status(fault: &Fault) -> Option<u16> {
     let by_name = match fault.status.as_str() {
         "INVALID_ARGUMENT" | "FAILED_PRECONDITION" | "OUT_OF_RANGE" => Some(400),
         "UNAUTHENTICATED" => Some(401),

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     llm::{CallError, Chunk, EmbedReply, EmbedRequest, Exchange, Reply, Request, parse_lenient},
     provider::{
-        CallLimits, Provider, ProviderError, ProviderSettings,
+        Batches, CallLimits, Provider, ProviderError, ProviderSettings,
         http::{Answer, Door},
         stream::{self, Listener},
         vectors,
@@ -26,9 +26,9 @@ use crate::{
 
 /// One account behind one key.
 pub(in crate::provider) struct OpenAi {
-    door: Door,
-    dialect: Dialect,
-    key: SecretString,
+    pub(super) door: Door,
+    pub(super) dialect: Dialect,
+    pub(super) key: SecretString,
     key_header: HeaderValue,
 }
 
@@ -45,12 +45,12 @@ impl OpenAi {
         })
     }
 
-    fn post(&self, path: &[&str]) -> RequestBuilder {
+    pub(super) fn post(&self, path: &[&str]) -> RequestBuilder {
         let url = self.door.url(path.iter().copied());
         self.door.client().post(url)
     }
 
-    fn keyed(&self, request: RequestBuilder) -> Result<reqwest::Request, CallError> {
+    pub(super) fn keyed(&self, request: RequestBuilder) -> Result<reqwest::Request, CallError> {
         request
             .header(AUTHORIZATION, self.key_header.clone())
             .build()
@@ -59,7 +59,7 @@ impl OpenAi {
             })
     }
 
-    async fn exchange(
+    pub(super) async fn exchange(
         &self,
         request: RequestBuilder,
         limits: &CallLimits,
@@ -157,6 +157,10 @@ impl Provider for OpenAi {
 
     fn embeds_at_once(&self) -> usize {
         embed::AT_ONCE
+    }
+
+    fn batches(&self) -> Option<&dyn Batches> {
+        Some(self)
     }
 
     fn kind(&self) -> &'static str {

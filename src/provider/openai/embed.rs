@@ -25,10 +25,20 @@ pub(super) fn ask<'a>(
     request: &'a EmbedRequest,
     dialect: Dialect,
 ) -> wire::EmbedAsk<'a> {
+    ask_for(wire_name, &request.texts, request.dimensions, dialect)
+}
+
+/// The body that asks for the vectors of these texts.
+pub(super) fn ask_for<'a>(
+    wire_name: &'a str,
+    texts: &'a [String],
+    dimensions: Option<u32>,
+    dialect: Dialect,
+) -> wire::EmbedAsk<'a> {
     wire::EmbedAsk {
         model: wire_name,
-        input: &request.texts,
-        dimensions: request.dimensions,
+        input: texts,
+        dimensions,
         encoding_format: match dialect {
             Dialect::Original => "base64",
             Dialect::Copy => "float",

@@ -27,15 +27,17 @@ use crate::{
 
 /// What an answer with another status than 2xx means.
 pub(super) fn of_answer<T>(answer: &Answer, veil: &Veil<'_>) -> Exchange<T> {
+    refused(answer.status, &fault(answer), answer, veil)
+}
+
+/// The error object of an answer, or what there is in its place.
+pub(super) fn fault(answer: &Answer) -> Fault {
     let body = parse_lenient::<Value>(&answer.body).ok();
-    let fault = body
-        .as_ref()
-        .and_then(Fault::read_refusal)
-        .unwrap_or_else(|| Fault {
-            message: answer.without_object(),
-            ..Fault::default()
-        });
-    refused(answer.status, &fault, answer, veil)
+    let told = body.as_ref().and_then(Fault::read_refusal);
+    told.unwrap_or_else(|| Fault {
+        message: answer.without_object(),
+        ..Fault::default()
+    })
 }
 
 /// What an error object means that stands for `status`, and what was told beside it.
