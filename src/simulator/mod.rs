@@ -55,10 +55,12 @@ mod pacific;
 mod packed;
 mod pieces;
 mod query;
+mod routes;
 mod sections;
 mod sent;
 mod server;
 mod settings;
+mod speech;
 mod state;
 mod values;
 

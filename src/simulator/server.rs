@@ -5,9 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -15,9 +12,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::error::Error;
 use super::ledger::{CallRecord, Counters};
 use super::listener::{Resettable, Wire};
+use super::routes::router;
 use super::settings::{OutageKind, Settings};
 use super::state::Shared;
-use super::{control, gemini, models, openai};
 
 /// Starts a simulator in this process.
 #[derive(Debug)]
@@ -187,30 +184,4 @@ fn open_log(settings: &Settings) -> Result<Option<File>, Error> {
         path: path.clone(),
         source,
     })
-}
-
-fn router(shared: Arc<Shared>) -> Router {
-    /// Gemini's own limit of a request.
-    const BODY_MAX: usize = 20 * 1024 * 1024;
-    let mut router = Router::new();
-    for version in ["v1beta", "v1"] {
-        router = router
-            .route(&format!("/{version}/models"), get(models::list))
-            .route(
-                &format!("/{version}/models/{{call}}"),
-                get(models::one).post(gemini::post),
-            );
-    }
-    router
-        .route("/v1/chat/completions", post(openai::chat))
-        .route("/v1/embeddings", post(openai::embeddings))
-        .route("/sim/counters", get(control::counters))
-        .route("/sim/log", get(control::log))
-        .route("/sim/outage", post(control::outage))
-        .route("/sim/limits", post(control::limits))
-        .route("/sim/reset", post(control::reset))
-        .fallback(models::none)
-        .method_not_allowed_fallback(models::none)
-        .layer(DefaultBodyLimit::max(BODY_MAX))
-        .with_state(shared)
 }
