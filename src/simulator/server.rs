@@ -9,11 +9,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::batches::{self, BatchRecord, BatchSettings, FileRecord};
 use super::error::Error;
 use super::ledger::{CallRecord, Counters};
 use super::listener::{Resettable, Wire};
 use super::routes::router;
-use super::settings::{OutageKind, Settings};
+use super::settings::{OutageKind, Settings, SettingsError};
 use super::state::Shared;
 
 /// Starts a simulator in this process.
@@ -107,6 +108,32 @@ impl Running {
     pub fn outage(&self, model: &str, kind: OutageKind, length: Duration) -> bool {
         let for_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
         self.shared.close(model, kind, for_ms)
+    }
+
+    /// Every batch ever accepted, in the order in which they came: the provider's own account.
+    pub fn batches(&self) -> Vec<BatchRecord> {
+        batches::job_records(&self.shared, 0, usize::MAX)
+    }
+
+    /// Every file that ever was, uploaded or made of results.
+    pub fn files(&self) -> Vec<FileRecord> {
+        self.shared.at_desk(|desk, _| desk.file_records())
+    }
+
+    /// How batches behave that are created from now on.
+    ///
+    /// # Errors
+    /// When the settings contradict themselves; then they stay as they were.
+    pub fn set_batches(&self, settings: BatchSettings) -> Result<(), SettingsError> {
+        settings.check()?;
+        self.shared.at_desk(|desk, _| desk.change(settings));
+        Ok(())
+    }
+
+    /// Ends a batch that is under way now (all with `*`), as it would have ended later. How many did.
+    pub fn hasten(&self, batch: &str) -> usize {
+        self.shared
+            .at_desk(|desk, now_ms| desk.hasten(batch, now_ms))
     }
 
     /// Stops accepting, resets calls that wait for their answer, and returns when all is down.
