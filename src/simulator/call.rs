@@ -1,61 +1,19 @@
 //! A call that was let in, to its last byte: its latency, its fault, its answer. The vendor's words
-//! are put in by a [`Voice`].
+//! are put in by a [`Voice`]; what it says: `speech`.
 
 use std::time::Duration;
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-use super::answer::{self, Answer};
 use super::asked::{Asked, Form};
 use super::chance::{hash, mix};
-use super::embedding;
 use super::faults::Fault;
 use super::listener::Wire;
 use super::pieces::{self, Pieces};
 use super::sent::{NOT_JSON, half, reset, short, whole};
+use super::speech::{Lot, Speech, Voice};
 use super::state::{Fate, Shared, Ticket};
-
-/// How a vendor says what became of a call.
-pub(super) trait Voice: Send + Sync {
-    /// 500.
-    fn internal(&self) -> Response;
-
-    /// 503.
-    fn overloaded(&self) -> Response;
-
-    /// The body of a 200.
-    fn body(&self, said: &Said<'_>) -> String;
-
-    /// The same piece by piece: what is sent for each, and before and after them.
-    fn pieces(&self, said: &Said<'_>, texts: &[String]) -> Vec<String>;
-
-    /// What stands in the middle of a stream that fails.
-    fn failing(&self) -> String;
-
-    /// The content type of a stream.
-    fn stream_type(&self) -> &'static str;
-
-    /// Puts what goes with every answer into its headers.
-    fn finish(&self, response: Response) -> Response;
-}
-
-/// What there is to say.
-pub(super) struct Said<'a> {
-    pub(super) model: &'a str,
-    pub(super) asked: &'a Asked,
-    /// `None`: nothing, by the fault.
-    pub(super) answer: Option<&'a Answer>,
-    /// One for each text whose vector is wanted.
-    pub(super) vectors: &'a [Vec<f32>],
-    pub(super) fault: Option<Fault>,
-    /// Of a filtered answer: the prompt was refused, not the answer cut.
-    pub(super) blocked: bool,
-    /// No other answer has it.
-    pub(super) id: u64,
-    /// When the call arrived, in seconds since 1970.
-    pub(super) at_s: u64,
-}
 
 /// A call that was let in.
 pub(super) struct Call {
@@ -124,10 +82,9 @@ impl Call {
     /// 200, with the answer whole or damaged.
     fn speak(self, shared: &Shared, voice: &dyn Voice) -> Response {
         let fault = self.fate.fault;
-        let (answer, vectors) = (self.said(shared), self.vectors(shared));
-        let body = voice.body(&self.saying(shared, answer.as_ref(), &vectors));
-        let body = surrogate(body, fault);
-        let (outcome, tokens) = ended(answer.as_ref());
+        let speech = self.speech(shared);
+        let body = speech.body(voice);
+        let (outcome, tokens) = speech.ended();
         self.ticket.close(200, outcome, tokens);
         match fault {
             Some(Fault::CutJson) => whole(half(&body).to_owned()),
@@ -139,13 +96,9 @@ impl Call {
     /// 200, and the answer piece by piece.
     async fn stream(self, shared: &Shared, wire: &Wire, voice: &dyn Voice) -> Response {
         let fault = self.fate.fault;
-        let answer = self.said(shared);
-        let (outcome, tokens) = ended(answer.as_ref());
-        let texts = answer.as_ref().map_or("", |answer| &answer.text);
-        let texts = pieces::cut(texts, self.fate.draw);
-        let mut sent = voice.pieces(&self.saying(shared, answer.as_ref(), &[]), &texts);
-        sent.iter_mut()
-            .for_each(|piece| *piece = surrogate(std::mem::take(piece), fault));
+        let speech = self.speech(shared);
+        let (outcome, tokens) = speech.ended();
+        let sent = speech.pieces(voice);
         let count = u64::try_from(sent.len()).unwrap_or(1).max(1);
         let pace_ms = self.fate.delay_ms / count;
         let (sent, tokens) = match fault {
@@ -153,6 +106,7 @@ impl Call {
                 (pieces::broken_off(sent), tokens / 2)
             }
             Some(Fault::StreamError) => {
+                let mut sent = sent;
                 sent.truncate(sent.len() / 2);
                 sent.push(voice.failing());
                 (sent, tokens / 2)
@@ -177,60 +131,14 @@ impl Call {
         voice.finish((kind, pieces.into_body()).into_response())
     }
 
-    /// What the model says; `None`: nothing, by the fault or because it was not asked to.
-    fn said(&self, shared: &Shared) -> Option<Answer> {
-        let (seed, fault) = (shared.settings.seed, self.fate.fault);
-        let mute = matches!(fault, Some(Fault::Safety | Fault::Empty))
-            || matches!(self.asked.form, Form::Vectors(_));
-        (!mute).then(|| answer::answer(&self.asked, &self.model, seed, fault))
-    }
-
-    fn vectors(&self, shared: &Shared) -> Vec<Vec<f32>> {
-        let Form::Vectors(wanted) = &self.asked.form else {
-            return Vec::new();
-        };
-        let empty = self.fate.fault == Some(Fault::Empty);
-        let of = |wanted| match empty {
-            true => Vec::new(),
-            false => embedding::vector(wanted, &self.model, shared.settings.seed),
-        };
-        wanted.iter().map(of).collect()
-    }
-
-    fn saying<'a>(
-        &'a self,
-        shared: &Shared,
-        answer: Option<&'a Answer>,
-        vectors: &'a [Vec<f32>],
-    ) -> Said<'a> {
-        let (seed, fault) = (shared.settings.seed, self.fate.fault);
-        Said {
-            model: &self.model,
-            asked: &self.asked,
-            answer,
-            vectors,
-            fault,
-            blocked: fault == Some(Fault::Safety) && self.fate.draw.is_multiple_of(4),
+    fn speech(&self, shared: &Shared) -> Speech<'_> {
+        let seed = shared.settings.seed;
+        let lot = Lot {
+            fault: self.fate.fault,
+            draw: self.fate.draw,
             id: mix(seed ^ hash(&self.model) ^ self.fate.seq),
             at_s: self.fate.at_ms / 1000,
-        }
-    }
-}
-
-/// The word for the log, and the tokens of what was said.
-fn ended(answer: Option<&Answer>) -> (&'static str, u64) {
-    let outcome = match answer {
-        Some(answer) if answer.cut => "cut",
-        _ => "ok",
-    };
-    (outcome, answer.map_or(0, |answer| answer.tokens))
-}
-
-fn surrogate(body: String, fault: Option<Fault>) -> String {
-    match fault {
-        Some(Fault::LoneSurrogate) => {
-            body.replace(answer::LONE_SURROGATE_MARK, answer::LONE_SURROGATE)
-        }
-        _ => body,
+        };
+        Speech::new(&self.asked, &self.model, seed, lot)
     }
 }

@@ -61,6 +61,21 @@ impl Fault {
         }
     }
 
+    fn is_of_content(self) -> bool {
+        !matches!(
+            self,
+            Self::Http500
+                | Self::Http503
+                | Self::Reset
+                | Self::Hang
+                | Self::CutJson
+                | Self::ShortBody
+                | Self::NotJson
+                | Self::StreamCut
+                | Self::StreamError
+        )
+    }
+
     /// Whether it can befall this call; if not, the call goes well, and nothing is counted.
     pub(super) fn befalls(self, asked: &Asked) -> bool {
         match self {
@@ -118,13 +133,23 @@ pub(super) fn pick(faults: &Faults, draw: f64) -> Option<Fault> {
     None
 }
 
+/// The fault of an item of a batch: one of those that befall an answer's content, not its call.
+pub(super) fn of_content(faults: &Faults, draw: f64, asked: &Asked) -> Option<Fault> {
+    pick(faults, draw).filter(|fault| fault.is_of_content() && fault.befalls(asked))
+}
+
 /// How long a call takes.
+pub(super) fn delay_ms(latency: &Latency, chance: &mut Chance) -> u64 {
+    drawn_ms(latency, MS_MAX, chance)
+}
+
+/// A time of a distribution, cut at `most_ms`.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "clamped to 0..=600,000 before"
+    reason = "clamped before to what an `as` holds"
 )]
-pub(super) fn delay_ms(latency: &Latency, chance: &mut Chance) -> u64 {
+pub(super) fn drawn_ms(latency: &Latency, most_ms: f64, chance: &mut Chance) -> u64 {
     /// The 99th percentile of the standard normal distribution.
     const Z99: f64 = 2.326_347_874;
     let sigma = match (latency.p99_ms, latency.sigma) {
@@ -135,7 +160,7 @@ pub(super) fn delay_ms(latency: &Latency, chance: &mut Chance) -> u64 {
     let radius = (-2.0 * (1.0 - chance.unit()).ln()).sqrt();
     let normal = radius * (TAU * chance.unit()).cos();
     let drawn = latency.median_ms * (sigma * normal).exp();
-    drawn.max(latency.min_ms).clamp(0.0, MS_MAX).round() as u64
+    drawn.max(latency.min_ms).clamp(0.0, most_ms).round() as u64
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::asked::Asked;
+use super::batches::BatchCounters;
 use super::limits::{Dimension, Recent};
 
 /// What the simulator counted since its start or last reset.
@@ -30,6 +31,9 @@ pub struct Counters {
     pub log_entries: u64,
     /// Of these, how many the log has dropped.
     pub log_dropped: u64,
+    /// Batches and uploads; no call of theirs is in the log.
+    #[serde(default)]
+    pub batches: BatchCounters,
 }
 
 /// What was counted of one model.
@@ -66,6 +70,19 @@ pub struct ModelCounters {
     pub max_concurrency: u64,
     /// Calls under way now.
     pub calls_in_flight: u64,
+    /// Items of batches answered (and billed), in batches whose results can be read. Calls count
+    /// none of this, and the peaks above nothing of batches.
+    #[serde(default)]
+    pub batch_items: u64,
+    /// Items of batches that were tried and have no answer.
+    #[serde(default)]
+    pub batch_items_failed: u64,
+    /// Input tokens of the items answered.
+    #[serde(default)]
+    pub batch_input_tokens: u64,
+    /// Output tokens of the items answered.
+    #[serde(default)]
+    pub batch_output_tokens: u64,
 }
 
 /// Refusals by what was exhausted.

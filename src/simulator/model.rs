@@ -114,7 +114,7 @@ impl Model {
     }
 
     /// What closes the model now, and how long still.
-    fn outage(&self, now_ms: u64) -> Option<(OutageKind, u64)> {
+    pub(super) fn outage(&self, now_ms: u64) -> Option<(OutageKind, u64)> {
         let mut outages = self.outages.iter();
         outages
             .find(|outage| (outage.from_ms..outage.to_ms).contains(&now_ms))

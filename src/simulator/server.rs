@@ -5,19 +5,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::batches::{self, BatchRecord, BatchSettings, FileRecord};
 use super::error::Error;
 use super::ledger::{CallRecord, Counters};
 use super::listener::{Resettable, Wire};
-use super::settings::{OutageKind, Settings};
+use super::routes::router;
+use super::settings::{OutageKind, Settings, SettingsError};
 use super::state::Shared;
-use super::{control, gemini, models, openai};
 
 /// Starts a simulator in this process.
 #[derive(Debug)]
@@ -112,6 +110,32 @@ impl Running {
         self.shared.close(model, kind, for_ms)
     }
 
+    /// Every batch ever accepted, in the order in which they came: the provider's own account.
+    pub fn batches(&self) -> Vec<BatchRecord> {
+        batches::job_records(&self.shared, 0, usize::MAX)
+    }
+
+    /// Every file that ever was, uploaded or made of results.
+    pub fn files(&self) -> Vec<FileRecord> {
+        self.shared.at_desk(|desk, _| desk.file_records())
+    }
+
+    /// How batches behave that are created from now on.
+    ///
+    /// # Errors
+    /// When the settings contradict themselves; then they stay as they were.
+    pub fn set_batches(&self, settings: BatchSettings) -> Result<(), SettingsError> {
+        settings.check()?;
+        self.shared.at_desk(|desk, _| desk.change(settings));
+        Ok(())
+    }
+
+    /// Ends a batch that is under way now (all with `*`), as it would have ended later. How many did.
+    pub fn hasten(&self, batch: &str) -> usize {
+        self.shared
+            .at_desk(|desk, now_ms| desk.hasten(batch, now_ms))
+    }
+
     /// Stops accepting, resets calls that wait for their answer, and returns when all is down.
     ///
     /// # Errors
@@ -187,30 +211,4 @@ fn open_log(settings: &Settings) -> Result<Option<File>, Error> {
         path: path.clone(),
         source,
     })
-}
-
-fn router(shared: Arc<Shared>) -> Router {
-    /// Gemini's own limit of a request.
-    const BODY_MAX: usize = 20 * 1024 * 1024;
-    let mut router = Router::new();
-    for version in ["v1beta", "v1"] {
-        router = router
-            .route(&format!("/{version}/models"), get(models::list))
-            .route(
-                &format!("/{version}/models/{{call}}"),
-                get(models::one).post(gemini::post),
-            );
-    }
-    router
-        .route("/v1/chat/completions", post(openai::chat))
-        .route("/v1/embeddings", post(openai::embeddings))
-        .route("/sim/counters", get(control::counters))
-        .route("/sim/log", get(control::log))
-        .route("/sim/outage", post(control::outage))
-        .route("/sim/limits", post(control::limits))
-        .route("/sim/reset", post(control::reset))
-        .fallback(models::none)
-        .method_not_allowed_fallback(models::none)
-        .layer(DefaultBodyLimit::max(BODY_MAX))
-        .with_state(shared)
 }

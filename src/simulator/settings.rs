@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::batches::BatchSettings;
 use super::openai::RateHeaders;
 
 /// How the simulator behaves. Build it in code with `..Settings::default()`, or read it with
@@ -48,6 +49,8 @@ pub struct Settings {
     pub latency: Latency,
     /// What goes wrong, and how often. Default: nothing.
     pub faults: Faults,
+    /// How batches behave. Default: they end at once, and well.
+    pub batches: BatchSettings,
     /// The keys that are let in. Default empty: every non-empty key is.
     pub api_keys: Vec<String>,
     /// Refused calls eat the requests of the minute and of the day too. Default false.
@@ -72,6 +75,7 @@ impl Default for Settings {
             models: default_models(),
             latency: Latency::default(),
             faults: Faults::default(),
+            batches: BatchSettings::default(),
             api_keys: Vec::new(),
             count_refused: false,
             bare_429: false,
@@ -115,6 +119,7 @@ impl Settings {
         )?;
         self.latency.check("latency")?;
         self.faults.check()?;
+        self.batches.check()?;
         self.models.iter().try_for_each(ModelSettings::check)
     }
 }
@@ -161,6 +166,10 @@ pub struct ModelSettings {
     /// Replaces [`Settings::latency`] for this model.
     #[serde(default)]
     pub latency: Option<Latency>,
+    /// Whether it takes batches; if not, who creates one is told that there is no such model (404).
+    /// Default true.
+    #[serde(default = "batch")]
+    pub batch: bool,
 }
 
 impl ModelSettings {
@@ -179,6 +188,7 @@ impl ModelSettings {
             dimensions: None,
             output_token_limit: output_token_limit(),
             latency: None,
+            batch: batch(),
         }
     }
 
@@ -457,7 +467,7 @@ pub enum SettingsError {
     },
 }
 
-fn ensure(sound: bool, at: &str, problem: &'static str) -> Result<(), SettingsError> {
+pub(super) fn ensure(sound: bool, at: &str, problem: &'static str) -> Result<(), SettingsError> {
     if sound {
         return Ok(());
     }
@@ -478,6 +488,10 @@ fn input_token_limit() -> u64 {
 
 fn output_token_limit() -> u64 {
     65_536
+}
+
+fn batch() -> bool {
+    true
 }
 
 /// The models of the demo and two of today; published limits of the free tier where there are.

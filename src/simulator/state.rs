@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use super::asked::Asked;
+use super::batches::{self, BatchCounters, Desk};
 use super::chance::{Chance, hash};
 use super::clock::Clock;
 use super::faults::{self, Fault};
@@ -24,6 +25,8 @@ pub(super) struct Shared {
     pub(super) stop: CancellationToken,
     clock: Clock,
     state: Mutex<State>,
+    /// Never locked while `state` is.
+    desk: Mutex<Desk>,
 }
 
 /// What changes.
@@ -80,11 +83,13 @@ impl Shared {
             bad_key: 0,
             unknown_model: 0,
         };
+        let desk = Mutex::new(Desk::new(&settings));
         Self {
             settings,
             stop,
             clock,
             state: Mutex::new(state),
+            desk,
         }
     }
 
@@ -159,7 +164,29 @@ impl Shared {
         state.log(entry);
     }
 
+    /// What was counted; of batches, the output tokens are counted now if they never were before.
     pub(super) fn counters(&self) -> Counters {
+        let mut counters = self.counters_of_calls();
+        batches::fill(self, &mut counters);
+        counters
+    }
+
+    /// Asks the desk of batches, when all that ended is written down there.
+    pub(super) fn at_desk<T>(&self, ask: impl FnOnce(&mut Desk, u64) -> T) -> T {
+        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        let now_ms = self.clock.unix_ms();
+        desk.settle(now_ms);
+        ask(&mut desk, now_ms)
+    }
+
+    /// Whether the account has no money for a model now.
+    pub(super) fn is_broke(&self, model: usize) -> bool {
+        let state = self.lock();
+        let outage = state.models[model].outage(self.clock.unix_ms());
+        outage.is_some_and(|(kind, _)| kind == OutageKind::Money)
+    }
+
+    fn counters_of_calls(&self) -> Counters {
         let state = self.lock();
         let models = state.models.iter();
         Counters {
@@ -172,6 +199,7 @@ impl Shared {
             unknown_model: state.unknown_model,
             log_entries: state.log.total(),
             log_dropped: state.log.dropped(),
+            batches: BatchCounters::default(),
         }
     }
 
@@ -215,8 +243,9 @@ impl Shared {
         models.find(|model| &*model.name == name).map(change)
     }
 
-    /// Forgets counters, log and books, and starts the time of outages anew.
+    /// Forgets counters, log, books, batches and files, and starts the time of outages anew.
     pub(super) fn reset(&self) {
+        self.at_desk(|desk, _| desk.reset(&self.settings));
         let mut state = self.lock();
         let now_ms = self.clock.unix_ms();
         state.started_ms = now_ms;

@@ -14,12 +14,12 @@ use crate::simulator::settings::Settings;
 pub(in crate::simulator) struct Failure {
     pub(super) http: u16,
     status: &'static str,
-    message: String,
+    pub(super) message: String,
     details: Vec<Value>,
 }
 
 impl Failure {
-    fn new(http: u16, status: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(http: u16, status: &'static str, message: impl Into<String>) -> Self {
         Self {
             http,
             status,
@@ -141,7 +141,7 @@ impl Failure {
     }
 
     /// 429 that says nothing more.
-    fn exhausted() -> Self {
+    pub(super) fn exhausted() -> Self {
         Self::new(
             429,
             "RESOURCE_EXHAUSTED",

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::speak::Gemini;
-use super::{embed, given, judge};
+use super::{batches, embed, given, judge};
 use crate::simulator::asked::{Asked, Form, key_hash};
 use crate::simulator::call::Call;
 use crate::simulator::listener::Wire;
@@ -35,6 +35,10 @@ pub(in crate::simulator) async fn post(
             Ok(counted) => Json(counted).into_response(),
             Err(failure) => failure.into_response(),
         };
+    }
+    if let Some(kind) = batches::kind(method) {
+        let asks = batches::Asks { model, kind };
+        return batches::create(&shared, &wire, &asks, &uri, &headers, body);
     }
     let Some(method) = Method::named(method) else {
         return Failure::not_found().into_response();
@@ -114,6 +118,17 @@ pub(super) fn key<'a>(
     }
 }
 
+/// The hash of the key of a call that is noted if it is not let in.
+pub(super) fn noted_key(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Result<u32, Failure> {
+    let key = key(shared, uri, headers).inspect_err(|failure| {
+        let header = headers.get(super::KEY_HEADER);
+        let given = header.map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let hash = key_hash(&given.unwrap_or_default());
+        shared.reject(Rejected::BadKey, hash, failure.http);
+    })?;
+    Ok(key_hash(key))
+}
+
 /// `v1beta` or `v1`: the first segment of the path.
 pub(super) fn version(uri: &Uri) -> &str {
     uri.path().split('/').nth(1).unwrap_or("v1beta")
@@ -127,13 +142,7 @@ fn admit(
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Call, Failure> {
-    let key = key(shared, uri, headers).inspect_err(|failure| {
-        let header = headers.get(super::KEY_HEADER);
-        let given = header.map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let hash = key_hash(&given.unwrap_or_default());
-        shared.reject(Rejected::BadKey, hash, failure.http);
-    })?;
-    let key_hash = key_hash(key);
+    let key_hash = noted_key(shared, uri, headers)?;
     let found = shared.model(model);
     let Some((at, settings)) = found.filter(|(_, settings)| method.is_for(settings)) else {
         let failure = Failure::unknown_model(model, version(uri), method.word());
@@ -175,7 +184,7 @@ fn count_tokens(
     }))
 }
 
-fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Failure> {
+pub(super) fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Failure> {
     body.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             Failure::invalid("Request payload size exceeds the limit: 20971520 bytes.")

@@ -1,16 +1,27 @@
 //! Gemini's side of the simulator: its paths, its JSON, its words for what goes wrong.
 
+mod batches;
 mod embed;
 mod failure;
+mod files;
 mod generate;
+mod handed_in;
+mod items;
 mod judge;
 mod models;
+mod operation;
+mod refusals;
 mod speak;
+mod upload;
 mod wire;
 
+pub(super) use batches::{cancel, delete, job, jobs};
 pub(super) use failure::Failure;
+pub(super) use files::{delete_file, file, files};
 pub(super) use generate::post;
+pub(super) use items::{asked, inline, line};
 pub(super) use models::{list, one};
+pub(super) use upload::upload;
 
 use axum::http::{HeaderMap, Uri};
 

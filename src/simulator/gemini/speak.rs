@@ -7,8 +7,8 @@ use super::failure::Failure;
 use super::wire::{EmbedResponse, GenerateResponse, Vector, usage};
 use crate::simulator::answer::{Answer, tokens};
 use crate::simulator::asked::Form;
-use crate::simulator::call::{Said, Voice};
 use crate::simulator::faults::Fault;
+use crate::simulator::speech::{Said, Voice};
 
 /// Gemini's words.
 pub(super) struct Gemini {

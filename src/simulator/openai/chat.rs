@@ -85,6 +85,14 @@ pub(super) fn key<'a>(shared: &Shared, headers: &'a HeaderMap) -> Result<&'a str
     }
 }
 
+/// The hash of the key of a call that is noted if it is not let in.
+pub(super) fn noted_key(shared: &Shared, headers: &HeaderMap) -> Result<u32, Failure> {
+    let hash = key_hash(given(headers));
+    key(shared, headers)
+        .inspect_err(|failure| shared.reject(Rejected::BadKey, hash, failure.http))
+        .map(|_| hash)
+}
+
 fn given(headers: &HeaderMap) -> &str {
     let header = headers.get(header::AUTHORIZATION);
     let text = header.and_then(|value| value.to_str().ok());
@@ -156,7 +164,7 @@ fn admit(
     }
 }
 
-fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Failure> {
+pub(super) fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Failure> {
     body.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             Failure::invalid("Request too large: at most 20971520 bytes.")

@@ -14,9 +14,9 @@ use crate::simulator::settings::Settings;
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::simulator) struct Failure {
     pub(super) http: u16,
-    message: String,
+    pub(super) message: String,
     kind: &'static str,
-    param: Option<String>,
+    pub(super) param: Option<String>,
     code: Option<&'static str>,
     /// When it may pay to ask again.
     retry_ms: Option<u64>,
@@ -26,7 +26,12 @@ pub(in crate::simulator) struct Failure {
 const REQUEST: &str = "invalid_request_error";
 
 impl Failure {
-    fn new(http: u16, kind: &'static str, code: Option<&'static str>, message: String) -> Self {
+    pub(super) fn new(
+        http: u16,
+        kind: &'static str,
+        code: Option<&'static str>,
+        message: String,
+    ) -> Self {
         Self {
             http,
             message,
@@ -94,9 +99,14 @@ impl Failure {
         Self::new(503, "service_unavailable_error", code, message.to_owned())
     }
 
+    /// 429 that says nothing more.
+    pub(super) fn limited() -> Self {
+        let message = "Too many requests.".to_owned();
+        Self::new(429, "rate_limit_error", None, message)
+    }
+
     /// A call that is not let in, though there is nothing wrong with it.
     pub(super) fn denied(denied: &Denied, model: &str, settings: &Settings) -> Self {
-        let limited = |message| Self::new(429, "rate_limit_error", None, message);
         match denied {
             Denied::Overloaded => Self::overloaded(),
             Denied::NoMoney => Self::new(
@@ -106,10 +116,10 @@ impl Failure {
                 "You exceeded your current quota, please check your plan and billing details."
                     .to_owned(),
             ),
-            Denied::Spent(_) if settings.bare_429 => limited("Too many requests.".to_owned()),
+            Denied::Spent(_) if settings.bare_429 => Self::limited(),
             Denied::Spent(refusal) => match refusal.violations.first() {
                 Some(first) => Self::spent(model, refusal, first),
-                None => limited("Too many requests.".to_owned()),
+                None => Self::limited(),
             },
         }
     }

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use crate::simulator::asked::Form;
-use crate::simulator::call::{Said, Voice};
 use crate::simulator::faults::Fault;
+use crate::simulator::speech::{Said, Voice};
 
 /// OpenAI's words, and the headers beside them.
 pub(super) struct OpenAi {
