@@ -148,11 +148,9 @@ fn case(shared: &Shared, lane: &Undecided) -> Case {
     // a call may hold several: what counts is calls
     let pack = u32::try_from(lane.pack_size.max(1)).unwrap_or(1);
     let narrow = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
-    let microusd = |share: f64| {
-        let cost = lane.picousd? * share / 1_000_000.0;
-        // to a millionth: cheap models cost less than a micro-dollar
-        Some((cost * 1_000_000.0).round().max(0.0) as u64)
-    };
+    // rounded apart, so that what is cheaper by less than a micro-dollar is cheaper all the same
+    let single = lane.picousd.map(|it| it.max(0.0) / 1_000_000.0);
+    let in_batch = single.map(|it| it * f64::from(lane.percent) / 100.0);
     Case {
         items: narrow(lane.waiting),
         mode: lane.mode.parse().unwrap_or_default(),
@@ -173,7 +171,7 @@ fn case(shared: &Shared, lane: &Undecided) -> Case {
             .saturating_mul(pack),
         per_minute: lane.per_minute.map(|it| narrow(it).saturating_mul(pack)),
         has_batch: lane.model_id.is_some(),
-        individual_microusd: microusd(1.0),
-        batch_microusd: microusd(f64::from(lane.percent) / 100.0),
+        individual_microusd: single.map(|it| it.ceil() as u64),
+        batch_microusd: in_batch.map(|it| it.floor() as u64),
     }
 }

@@ -39,6 +39,7 @@ fn a_line_for_a_vector_says_what_it_is_for() {
         embed: Some(EmbedParams {
             task_type: Some(TaskType::Clustering),
             dimensions: Some(8),
+            tag: None,
         }),
         ..Request::default()
     };
@@ -221,6 +222,7 @@ fn a_vector_of_another_length_is_damaged() {
     let asked = EmbedParams {
         task_type: None,
         dimensions: Some(2),
+        tag: None,
     };
     let with = |values: &str| {
         let line = format!(r#"{{"key":"k","response":{{"embedding":{{"values":{values}}}}}}}"#);

@@ -43,6 +43,7 @@ fn a_line_for_a_vector_has_one_text() {
         embed: Some(EmbedParams {
             task_type: None,
             dimensions: Some(8),
+            tag: None,
         }),
         ..Request::default()
     };
@@ -195,6 +196,7 @@ fn a_vector_of_another_length_is_damaged() {
     let asked = EmbedParams {
         task_type: None,
         dimensions: Some(2),
+        tag: None,
     };
     let with = |values: Value| {
         let body = json!({"data": [{"index": 0, "embedding": values}], "model": "m"});

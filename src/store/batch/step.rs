@@ -201,6 +201,24 @@ impl Store {
         owned(done.rows_affected())
     }
 
+    /// Whoever is next may go on with it, after `next`.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn let_batch_go(&self, owner: Owner, next: Duration) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update tidegate.provider_batches
+                set owner = null, next_at = greatest(next_at, clock_timestamp() + make_interval(secs => $3))
+              where id = $1 and owner = $2 and state <> 'over'",
+            owner.batch,
+            owner.process,
+            next.as_secs_f64(),
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     /// It was looked at, and is under way.
     ///
     /// # Errors

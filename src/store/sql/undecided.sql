@@ -3,19 +3,19 @@
 select n.lane as "lane!", n.run_id as "run!", u.worker as "worker!", n.component as "component!", u.strategy as "mode!", u.purpose as "purpose!",
        case when u.within_s is null then null
             when exists (select from tidegate.workers w where w.run_id = u.id) then u.within_s::float8
-            else greatest(0, u.within_s - extract(epoch from now() - coalesce(u.loaded_at, now())))::float8 end as within_s,
+            else greatest(0, u.within_s - extract(epoch from now() - coalesce(u.loaded_at, now())))::float8 end as "within_s?",
        n.singly as "singly!", n.decided_at, u.definition_hash as "definition!",
        w.waiting as "waiting!", w.est_input as "est_input!",
-       f.model as "first_model!", b.model_id, b.model, b.rung, coalesce(b.note, f.note) as note,
-       (r.o_jobs > 0 and r.o_tokens > 0 and coalesce(b.rest_until <= now(), true)) as has_room,
-       i.p50_ms as ind_p50, i.p90_ms as ind_p90, i.samples as ind_samples,
+       f.model as "first_model!", b.model_id as "model_id?", b.model as "model?", b.rung as "rung?", coalesce(b.note, f.note) as "note?",
+       (r.o_jobs > 0 and r.o_tokens > 0 and coalesce(b.rest_until <= now(), true)) as "has_room?",
+       i.p50_ms as "ind_p50?", i.p90_ms as "ind_p90?", i.samples as "ind_samples?",
        k.ind_age as "ind_age!", k.batch_age as "batch_age!", k.decisions as "decisions!",
-       q.p50_ms as batch_p50, q.p90_ms as batch_p90, q.samples as batch_samples,
+       q.p50_ms as "batch_p50?", q.p90_ms as "batch_p90?", q.samples as "batch_samples?",
        (select min(l.size) from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
-         where ml.model_id = n.ladder[1] and l.dimension = 'requests' and l.window_kind = 'minute') as per_minute,
+         where ml.model_id = n.ladder[1] and l.dimension = 'requests' and l.window_kind = 'minute') as "per_minute?",
        (select max(l.size) from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
-         where ml.model_id = n.ladder[1] and l.dimension = 'concurrency') as at_once,
-       (w.est_input::numeric * f.input_price + n.est_output::numeric * f.output_price)::float8 as picousd,
+         where ml.model_id = n.ladder[1] and l.dimension = 'concurrency') as "at_once?",
+       (w.est_input::numeric * f.input_price + n.est_output::numeric * f.output_price)::float8 as "picousd?",
        coalesce(b.percent, 50) as "percent!", n.pack_size as "pack_size!"
   from tidegate.lanes n
   join tidegate.runs u on u.id = n.run_id and u.strategy <> 'individual' and u.state = 'active'

@@ -1,5 +1,6 @@
 //! Laws of the works, with real processes' parts in here, a real Postgres and a provider server.
 
+mod batches;
 mod enqueued;
 mod fallback;
 mod interactive;

@@ -18,7 +18,8 @@ create or replace function tidegate.batch_room_v1(p_model int) returns table (o_
      where b.state in ('intended', 'creating', 'submitted') and p.quota_scope = (select of.quota_scope from of)
   )
   select greatest(0, (select min(p.batch_jobs) from tidegate.providers p where p.quota_scope = of.quota_scope) - (select count(*) from live)),
-         coalesce(greatest(0, of.batch_tokens - (select coalesce(sum(l.est_tokens), 0) from live l where l.wire_name = of.wire_name)), 9223372036854775807)::bigint
+         case when of.batch_tokens is null then 9223372036854775807
+              else greatest(0, of.batch_tokens - (select coalesce(sum(l.est_tokens), 0) from live l where l.wire_name = of.wire_name)) end::bigint
     from of
 $$;
 
