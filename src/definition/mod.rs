@@ -18,6 +18,7 @@ mod parse;
 mod parse_components;
 mod parse_local;
 mod parse_prompt;
+mod parse_strategy;
 mod parse_tiers;
 pub mod rows;
 mod select;
@@ -40,5 +41,5 @@ pub use select::{SelectedStep, Selection};
 pub use stored::StoredDefinition;
 pub use words::{
     CacheSpec, FileFormat, Limits, OrderBy, PacingSpec, PackSpec, Policy, PromptSpec, RoutingSpec,
-    Sink, SourceFrom, SourceSpec, Strategy, Tier, WeightTable,
+    Sink, SourceFrom, SourceSpec, StrategySpec, Tier, WeightTable,
 };
