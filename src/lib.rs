@@ -67,6 +67,7 @@ pub mod cost;
 pub mod definition;
 pub mod limits;
 pub mod pack;
+pub mod plan;
 pub mod priority;
 pub mod retry;
 pub mod route;
