@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::{
     CacheSpec, Component, DefinitionError, Folder, Limits, OrderBy, PacingSpec, PackSpec, Place,
-    PromptSpec, RoutingSpec, Sink, SourceFrom, SourceSpec, Strategy, TemplateHandler, Tier,
+    PromptSpec, RoutingSpec, Sink, SourceFrom, SourceSpec, StrategySpec, TemplateHandler, Tier,
     WeightTable,
     error::nearest,
     named, parse,
     parse_components::{self, Shared},
-    parse_embed, parse_local, parse_prompt, parse_tiers,
+    parse_embed, parse_local, parse_prompt, parse_strategy, parse_tiers,
     step::Step,
     table::Table,
     toml_tree,
@@ -48,8 +48,8 @@ pub struct Definition {
     pub routing: RoutingSpec,
     /// How its claims are spread over time.
     pub pacing: PacingSpec,
-    /// How calls travel.
-    pub strategy: Strategy,
+    /// How its tasks are asked: one by one unless it has a `[strategy]`.
+    pub strategy: StrategySpec,
     /// Where the answers go. `None`: they stay with the tasks.
     pub sink: Option<Sink>,
     /// The steps done for each item, in the order they are written. Empty: the worker is one step
@@ -101,7 +101,7 @@ impl Definition {
             limits: parse::limits(&top, timeout)?,
             routing: parse::routing(&top)?,
             pacing: parse::pacing(&top)?,
-            strategy: parse::strategy(&top)?,
+            strategy: parse_strategy::strategy(&top)?,
             sink: named::sink(folder, &top)?,
             components: Vec::new(),
             weights,

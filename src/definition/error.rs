@@ -139,16 +139,6 @@ pub enum DefinitionError {
         /// What helps.
         advice: Option<String>,
     },
-    /// Something that this version reads but does not carry out.
-    #[error("{place}: \"{key}\" {message}")]
-    Unsupported {
-        /// Where it is written.
-        place: Place,
-        /// The key.
-        key: String,
-        /// What this version does instead.
-        message: String,
-    },
     /// Components that were picked for a run and cannot be had.
     #[error("{message}{}", help(advice))]
     Selection {
@@ -188,7 +178,6 @@ impl DefinitionError {
             | Self::MissingKey { place, .. }
             | Self::WrongType { place, .. }
             | Self::BadValue { place, .. }
-            | Self::Unsupported { place, .. }
             | Self::NoColumn { place, .. } => Some(place),
         }
     }
@@ -216,8 +205,7 @@ impl DefinitionError {
             | Self::UnknownKey { key, .. }
             | Self::MissingKey { key, .. }
             | Self::WrongType { key, .. }
-            | Self::BadValue { key, .. }
-            | Self::Unsupported { key, .. } => Some(key),
+            | Self::BadValue { key, .. } => Some(key),
             Self::NoColumn { column, .. } => Some(column),
             Self::Read { .. }
             | Self::Selection { .. }

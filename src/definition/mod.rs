@@ -19,6 +19,7 @@ mod parse_components;
 mod parse_embed;
 mod parse_local;
 mod parse_prompt;
+mod parse_strategy;
 mod parse_tiers;
 pub mod rows;
 mod select;
@@ -41,5 +42,5 @@ pub use select::{SelectedStep, Selection};
 pub use stored::StoredDefinition;
 pub use words::{
     CacheSpec, FileFormat, Limits, OrderBy, PacingSpec, PackSpec, Policy, PromptSpec, RoutingSpec,
-    Sink, SourceFrom, SourceSpec, Strategy, Tier, WeightTable,
+    Sink, SourceFrom, SourceSpec, StrategySpec, Tier, WeightTable,
 };

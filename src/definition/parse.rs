@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::{
     DefinitionError, FileFormat, Limits, OrderBy, PacingSpec, Policy, RoutingSpec, SourceFrom,
-    Strategy,
     table::Table,
     toml_tree::{Node, Tree},
 };
@@ -158,27 +157,6 @@ pub(super) fn timeout(table: &Table<'_>) -> Result<Option<Duration>, DefinitionE
     Ok(table
         .integer("call_timeout_s", 1_u64, 3_600)?
         .map(Duration::from_secs))
-}
-
-pub(super) fn strategy(top: &Table<'_>) -> Result<Strategy, DefinitionError> {
-    let Some(node) = top.node("strategy") else {
-        return Ok(Strategy::Auto);
-    };
-    let table = Table::open(node, "[strategy]", &["mode"])?;
-    match table.text("mode")?.as_deref() {
-        None | Some("auto") => Ok(Strategy::Auto),
-        Some("individual") => Ok(Strategy::Individual),
-        Some(mode @ ("batch" | "hybrid")) => Err(table.unsupported(
-            "mode",
-            format!(
-                "= \"{mode}\" is not supported by this version: use \"auto\" or \"individual\""
-            ),
-        )),
-        Some(_) => Err(table.bad(
-            "mode",
-            "must be \"auto\", \"individual\", \"batch\" or \"hybrid\"",
-        )),
-    }
 }
 
 pub(super) fn sink(top: &Table<'_>) -> Result<Option<String>, DefinitionError> {

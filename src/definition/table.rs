@@ -96,14 +96,6 @@ impl<'a> Table<'a> {
         }
     }
 
-    pub(super) fn unsupported(&self, key: &str, message: impl Into<String>) -> DefinitionError {
-        DefinitionError::Unsupported {
-            place: self.place_of(key),
-            key: key.to_owned(),
-            message: message.into(),
-        }
-    }
-
     /// A text that is not empty.
     pub(super) fn text(&self, key: &str) -> Result<Option<String>, DefinitionError> {
         self.node(key).map(|node| text(key, node)).transpose()

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::{
     llm::{EmbedParams, Params},
     model::ModelId,
+    task::{Purpose, Strategy},
 };
 
 /// Where the items come from and which columns mean something.
@@ -221,18 +222,16 @@ pub struct PacingSpec {
     pub rest: Option<(u32, Duration)>,
 }
 
-/// How calls travel.
+/// How tasks of a run are asked, and by when their answers are wanted. The default: one by one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Strategy {
-    /// The engine decides (the default).
-    #[default]
-    Auto,
-    /// One call a task.
-    Individual,
-    /// The provider's Batch API.
-    Batch,
-    /// Some at once, the rest as a batch.
-    Hybrid,
+pub struct StrategySpec {
+    /// One by one, by batch, both, or as it is best (`auto`: where the table says nothing of it).
+    pub mode: Strategy,
+    /// What answers are wanted for.
+    pub purpose: Purpose,
+    /// Answers are wanted within so long of their task's being ready: 1 s to 7 days. `None`: no
+    /// matter when.
+    pub deadline: Option<Duration>,
 }
 
 /// The statement that takes answers to the user's own tables.

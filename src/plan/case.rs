@@ -9,9 +9,9 @@ use crate::task::{Purpose, Strategy};
 /// How long one way of asking took lately: of `individual` one call, of `batch` a whole batch from its
 /// making until its answers are stored.
 ///
-/// A choice is as good as its latencies are new: who keeps the samples keeps few of them (nine batches
-/// and fifty calls do, so that a change shows after five batches), and forgets those that are older
-/// than [`STALE`] choices as soon as there is a newer one.
+/// A choice is as good as its latencies are new: who keeps the samples keeps few of them (the last five
+/// batches and fifty calls), and forgets those that are more than [`STALE`] choices older than the
+/// newest. Held to by `learn_tests.rs`: kept twice as long, a change is seen too late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latency {
     /// Half of the samples took no longer.
@@ -82,7 +82,8 @@ pub(super) const SINGLES: u32 = 5;
 pub(super) const MANY: u32 = 10;
 /// Up to so many the default is a hybrid where the deadline is nearer than a batch's latency (R22).
 pub(super) const HYBRID_MAX: u32 = 30;
-/// A latency that no choice looked at for longer than so many choices may be another one by now.
+/// A latency that more choices than this did not look at may be another one by now: half of the 20 within
+/// which a change is to be found out, as small choices teach little.
 pub const STALE: u32 = 10;
 /// How long a batch takes before one was seen. Providers promise 24 h and are mostly back within minutes; a
 /// guess that is too small costs no deadline, since what is not back in time is asked singly.

@@ -21,8 +21,9 @@ pub struct Choice {
     /// How long a batch would take. `None`: not known, or the model has none.
     #[serde(rename = "batch_takes_s", serialize_with = "seconds_or_null")]
     pub batch_takes: Option<Duration>,
-    /// With a deadline, and with a batch: what is not back after so long must be asked singly so that it
-    /// still ends in time. `None`: there is no deadline, or no batch.
+    /// With a batch: what is not back after so long must be asked singly, so that it still ends within the
+    /// deadline; a batch of 2 that only explores has one without a deadline too, and is left to end
+    /// besides, since how long it takes is what is to be learned. `None`: there is no hurry, or no batch.
     #[serde(rename = "rescue_after_s", serialize_with = "seconds_or_null")]
     pub rescue_after: Option<Duration>,
 }

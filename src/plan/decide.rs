@@ -6,6 +6,7 @@ use super::{
     case::{BATCH_GUESS, BATCH_MIN, Case, HYBRID_MAX, Latency, MANY, SINGLES, STALE},
     choice::{Choice, Reason, Side, Way},
     estimate::Quantile,
+    explore::{EXPLORE_MIN, explore, probe},
 };
 use crate::task::{Purpose, Strategy};
 
@@ -19,8 +20,9 @@ use crate::task::{Purpose, Strategy};
 /// 4. once known: interactive work takes what takes less time, by the half of the samples, with a
 ///    deadline by nine of ten. Bulk takes what costs less among what meets the deadline; at equal or
 ///    unknown prices what takes less time;
-/// 5. a way that no choice took for more than 20 choices is tried again where that could change a choice
-///    and costs little: see [`Reason::Explores`].
+/// 5. a way that was not taken for more than 10 choices is tried again where that could change a choice
+///    and costs little: up to 5 singly beside a batch, or 2 by batch beside single calls, and asked
+///    singly as well when those should be back. [`Reason::Explores`] says so.
 ///
 /// A batch of fewer than 2 goes singly. A hybrid's first 5 go singly.
 ///
@@ -73,7 +75,7 @@ fn auto(case: &Case) -> Choice {
 }
 
 /// Which costs less, where that is what counts and both prices are known.
-fn cheaper(case: &Case) -> Option<Side> {
+pub(super) fn cheaper(case: &Case) -> Option<Side> {
     let (single, batch) = prices(case)?;
     match case.purpose {
         Purpose::Interactive => None,
@@ -83,7 +85,7 @@ fn cheaper(case: &Case) -> Option<Side> {
     }
 }
 
-fn prices(case: &Case) -> Option<(u64, u64)> {
+pub(super) fn prices(case: &Case) -> Option<(u64, u64)> {
     case.individual_microusd.zip(case.batch_microusd)
 }
 
@@ -188,54 +190,6 @@ fn default(case: &Case) -> Choice {
     }
 }
 
-/// The way that was not chosen, tried again by a hybrid, if that could change a choice and costs little.
-fn explore(case: &Case, batches: &Latency, chosen: &Choice) -> Option<Choice> {
-    let by_price = cheaper(case).is_some();
-    // without a deadline nobody asks how long the dearer way would take
-    if case.items < EXPLORE_MIN || (by_price && case.within.is_none()) {
-        return None;
-    }
-    match chosen.strategy {
-        Way::Hybrid => None,
-        Way::Batch => {
-            let age = case.individual.map(|it| it.age);
-            let side = Side::Individual;
-            let singles = affordable(case)?;
-            let is_due = age.is_none_or(|age| age > STALE);
-            is_due.then(|| hybrid(case, singles, Reason::Explores { side, age }))
-        }
-        Way::Individual => (batches.age > STALE).then(|| probe(case, Some(batches.age))),
-    }
-}
-
-/// All singly but 2, which go by batch and are asked singly too once the others should be back: what
-/// is learned costs one call's time and the price of 2 tasks.
-fn probe(case: &Case, age: Option<u32>) -> Choice {
-    let side = Side::Batch;
-    let choice = hybrid(case, case.items - BATCH_MIN, Reason::Explores { side, age });
-    let others = case.singly_guessed(choice.singles, Quantile::Half);
-    Choice {
-        rescue_after: Some(choice.rescue_after.unwrap_or(others).min(others)),
-        ..choice
-    }
-}
-
-/// How many singles beside a batch cost at most a twentieth of it more, up to 5. `None`: not even one.
-fn affordable(case: &Case) -> Option<u32> {
-    if case.purpose == Purpose::Interactive {
-        return Some(SINGLES);
-    }
-    let Some((single, batch)) = prices(case) else {
-        return Some(SINGLES);
-    };
-    let more = single.saturating_sub(batch);
-    if more == 0 {
-        return Some(SINGLES);
-    }
-    let singles = u64::from(case.items).saturating_mul(batch) / EXPLORING / more;
-    (singles > 0).then(|| u32::try_from(singles).map_or(SINGLES, |it| it.min(SINGLES)))
-}
-
 /// Whether a batch of so many can be waited for: at least a tenth of the deadline is left before what
 /// is not back must be asked singly.
 fn has_time(case: &Case, batched: u32) -> bool {
@@ -253,7 +207,7 @@ fn batch(case: &Case, reason: Reason) -> Choice {
 }
 
 /// The first so many singly; all, if fewer than 2 would be left.
-fn hybrid(case: &Case, singles: u32, reason: Reason) -> Choice {
+pub(super) fn hybrid(case: &Case, singles: u32, reason: Reason) -> Choice {
     let items = case.items;
     if items < singles + BATCH_MIN {
         return singly(case, Reason::TooFew { items });
@@ -281,11 +235,6 @@ fn made(case: &Case, strategy: Way, singles: u32, reason: Reason) -> Choice {
         rescue_after,
     }
 }
-
-/// Exploring may cost the part of one in so many.
-const EXPLORING: u64 = 20;
-/// Fewer are not explored with: 5 go singly and 2 by batch.
-const EXPLORE_MIN: u32 = SINGLES + BATCH_MIN;
 
 #[cfg(test)]
 #[path = "decide_tests.rs"]

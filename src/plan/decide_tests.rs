@@ -187,24 +187,26 @@ fn a_way_that_was_not_taken_for_long_is_tried_where_that_costs_little() {
     };
     // beside a batch, five single calls cost no time
     let batches = |age| aged(1_000, Purpose::Interactive, age, 0);
-    assert_eq!(learns(&batches(20)), None);
-    assert_eq!(learns(&batches(21)), Some(Side::Individual));
-    // 45 s instead of 24: once in 20 choices
-    assert_eq!(
-        learns(&aged(60, Purpose::Interactive, 0, 21)),
-        Some(Side::Batch)
-    );
-    // 45 s instead of 4.8: not before 168
-    assert_eq!(learns(&aged(10, Purpose::Interactive, 0, 100)), None);
-    assert_eq!(
-        learns(&aged(10, Purpose::Interactive, 0, 170)),
-        Some(Side::Batch)
-    );
+    assert_eq!(learns(&batches(STALE)), None);
+    assert_eq!(learns(&batches(STALE + 1)), Some(Side::Individual));
+    assert_eq!(decide(&batches(STALE + 1)).singles, 5);
+    // beside single calls, 2 by batch, which are asked singly too once the others should be back
+    let calls = |items| aged(items, Purpose::Interactive, 0, STALE + 1);
+    assert_eq!(learns(&calls(6)), None);
+    let probe = decide(&calls(60));
+    assert_eq!(learns(&calls(60)), Some(Side::Batch));
+    assert_eq!((probe.strategy, probe.singles), (Way::Hybrid, 58));
+    assert_eq!(probe.rescue_after, probe_ends());
     // the dearer way is of no use without a deadline
     assert_eq!(learns(&aged(1_000, Purpose::Bulk, 1_000, 0)), None);
-    let late = within(aged(100, Purpose::Bulk, 21, 0), 600);
+    let late = within(aged(100, Purpose::Bulk, STALE + 1, 0), 600);
     assert_eq!(learns(&late), Some(Side::Individual));
     assert_eq!(decide(&late).singles, 5, "5 of 100 are a twentieth");
+}
+
+/// 58 in 12 rounds.
+fn probe_ends() -> Option<Duration> {
+    Some(Duration::from_millis(11 * 2_000 + 2_800))
 }
 
 #[test]
@@ -270,7 +272,7 @@ proptest! {
         match choice.strategy {
             Way::Individual => prop_assert_eq!(batched, 0),
             Way::Batch => prop_assert_eq!(choice.singles, 0),
-            Way::Hybrid => prop_assert!((1..=SINGLES).contains(&choice.singles)),
+            Way::Hybrid => prop_assert!((1..=SINGLES).contains(&choice.singles) || batched == BATCH_MIN),
         }
         prop_assert!(batched != 1, "{:?}", choice);
         prop_assert!(batched == 0 || case.has_batch && case.mode != Strategy::Individual);
@@ -279,12 +281,13 @@ proptest! {
     #[test]
     fn what_is_rescued_still_ends_within_the_deadline(case in any_case()) {
         let choice = decide(&case);
-        prop_assert_eq!(choice.rescue_after.is_some(), case.within.is_some() && choice.strategy != Way::Individual);
+        prop_assert!(choice.rescue_after.is_some() || case.within.is_none() || choice.strategy == Way::Individual);
+        prop_assert!(choice.rescue_after.is_none() || choice.strategy != Way::Individual);
         if let (Some(within), Some(rescue)) = (case.within, choice.rescue_after) {
             let batched = choice.batched(case.items);
             let ends = rescue + case.singly_guessed(batched, Quantile::NineOfTen);
             prop_assert!(ends <= within || case.mode != Strategy::Auto, "{:?}", choice);
-            prop_assert!(rescue <= within && rescue >= within / 10, "{:?}", choice);
+            prop_assert!(rescue <= within, "{:?}", choice);
         }
     }
 

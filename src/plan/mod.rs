@@ -7,6 +7,7 @@ mod case;
 mod choice;
 mod decide;
 mod estimate;
+mod explore;
 #[cfg(test)]
 mod learn_tests;
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tidegate::definition::{FileFormat, OrderBy, SourceFrom, Strategy};
+use tidegate::{
+    definition::{FileFormat, OrderBy, SourceFrom},
+    task::Strategy,
+};
 
 use super::{a_folder, check, with};
 
@@ -38,7 +41,7 @@ fn every_table_is_read() {
     assert_eq!(definition.limits.max_concurrency, Some(10));
     assert_eq!(definition.limits.call_timeout, Duration::from_secs(60));
     assert_eq!(
-        (definition.strategy, definition.order_by),
+        (definition.strategy.mode, definition.order_by),
         (Strategy::Auto, OrderBy::Score)
     );
     assert_eq!(definition.sink.unwrap().sql, "select 2");

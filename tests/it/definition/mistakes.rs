@@ -287,8 +287,28 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "mode = \"auto\"",
-        "mode = \"batch\"",
-        "worker.toml:33: \"mode\" = \"batch\" is not supported by this version: use \"auto\" or \"individual\"",
+        "mod = \"batch\"",
+        "worker.toml:33: unknown key \"mod\" in [strategy]; did you mean \"mode\"?",
+    ),
+    (
+        "mode = \"auto\"",
+        "purpose = \"rag\"",
+        "worker.toml:33: \"purpose\" must be \"bulk\", \"interactive\", \"rag_query\" or \"quick_enrichment\"",
+    ),
+    (
+        "mode = \"auto\"",
+        "deadline_s = 0",
+        "worker.toml:33: \"deadline_s\" is 0: it must be 1 to 604800",
+    ),
+    (
+        "mode = \"auto\"",
+        "by_purpose = { rag_qery = \"batch\" }",
+        "worker.toml:33: unknown key \"rag_qery\" in [strategy.by_purpose]; did you mean \"rag_query\"?",
+    ),
+    (
+        "mode = \"auto\"",
+        "by_purpose = { bulk = \"bach\" }",
+        "worker.toml:33: \"bulk\" must be \"auto\", \"individual\", \"batch\" or \"hybrid\"",
     ),
     (
         "mode = \"auto\"",

@@ -12,6 +12,7 @@ mod overrides;
 mod rows;
 mod selection;
 mod shipped;
+mod strategy;
 
 use tidegate::definition::{Definition, DefinitionError, Folder};
 
