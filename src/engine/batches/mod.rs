@@ -145,7 +145,7 @@ impl Batcher {
                 Err(error) => {
                     tracing::warn!(batch.id = %id, %error, "a step of a batch was cut short; it is done again");
                     // best effort: else it is free when its owner's time is over
-                    let _ = step.shared.store.let_batch_go(step.owner, again(1)).await;
+                    let _ = step.shared.store.let_batch_go(step.owner, step.shared.settings.batches.poll).await;
                 }
             }
         });
