@@ -148,7 +148,7 @@ async fn f58_killed_five_times_while_results_are_applied_nothing_is_applied_or_c
     let scene = Scene::new(BatchSettings::default()).await;
     let run = scene.load("sim", ITEMS, "batch", PLAIN).await;
     for kill in 1..=5_i64 {
-        let mut process = scene.fleet.real_process(2);
+        let mut process = scene.fleet.real_process(5);
         let applied = format!(
             "select (count(*) >= {})::int::bigint from tidegate.task_results",
             kill * 600
