@@ -192,7 +192,7 @@ fn a_line_is_an_answer_an_error_or_damaged_and_keeps_its_key() {
         ),
         (
             r#""response":{"error":{"code":403,"message":"API key"}}"#,
-            "rejected",
+            "provider_failed",
         ),
         (
             r#""response":{"error":{"code":429,"message":"m"}}"#,

@@ -15,7 +15,7 @@ use super::{
 
 /// A line that says `hello`.
 fn hello(vendor: &Vendor, key: &str) -> String {
-    let body: Value = serde_json::from_str(vendor.hello).unwrap();
+    let body: Value = serde_json::from_str(vendor.hello).expect("JSON");
     line(vendor, key, &body)
 }
 

@@ -5,8 +5,10 @@
 
 mod answers;
 mod batches;
+mod batches_known;
 mod batches_results;
 mod batches_simulated;
+mod batches_simulated_ends;
 mod batches_uploads;
 mod bounds;
 mod refusals;
