@@ -69,7 +69,7 @@ impl BatchState {
 /// Why a batch failed as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BatchFailure {
-    /// The provider's words, cut to 500 characters.
+    /// The provider's words, as far as they cannot quote what was asked, cut to 500 characters.
     pub message: String,
     /// More was enqueued than the account may: the same may pass later.
     pub over_limit: bool,

@@ -3,8 +3,11 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
 use super::CallLimits;
-use crate::llm::{CallError, EmbedParams, EmbedRequest, TOKEN_PREFIX};
+use crate::llm::{CallError, EmbedParams, EmbedRequest, TOKEN_PREFIX, parse_lenient};
 
 /// Most entries read of a list.
 const ENTRIES_MAX: usize = 5_000;
@@ -86,6 +89,24 @@ pub(super) fn of_create(error: CallError) -> CallError {
         CallError::Damaged { message, .. } => CallError::Unknown { message },
         other => other,
     }
+}
+
+/// The entries of a page. What cannot be read is somebody else's, and hides nothing; but one that has a
+/// token of ours in it is not left out, or its work would be submitted again.
+pub(super) fn entries<T: DeserializeOwned>(
+    told: Option<Vec<Box<RawValue>>>,
+) -> Result<Vec<T>, CallError> {
+    let mut read = Vec::new();
+    for entry in told.into_iter().flatten() {
+        match parse_lenient(entry.get().as_bytes()) {
+            Ok(entry) => read.push(entry),
+            Err(_) if entry.get().contains(TOKEN_PREFIX) => {
+                return Err(damaged("an entry of ours that cannot be read"));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(read)
 }
 
 /// A list that comes in pages.
@@ -180,6 +201,14 @@ mod tests {
                 assert!(of_one.contains(&verdict), "{error:?}: {verdict:?}");
             }
         }
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_read_is_left_out_unless_it_is_ours() {
+        let page = |text: &str| entries::<u32>(serde_json::from_str(text).unwrap());
+        assert_eq!(page(r#"[1, {"a": 2}, 3]"#), Ok(vec![1, 3]));
+        assert_eq!(page("null"), Ok(vec![]));
+        assert!(page(r#"[1, {"a": "tide-2"}, 3]"#).is_err());
     }
 
     #[test]

@@ -139,7 +139,8 @@ pub(super) fn status(error: &CallError) -> u16 {
         | CallError::Failed { status, .. }
         | CallError::Overloaded { status, .. } => *status,
         CallError::ModelGone { .. } => 404,
-        CallError::KeyRefused { .. } => 403,
+        // the account's state at that time, and no fault of the item
+        CallError::KeyRefused { .. } => 401,
         CallError::NoMoney { .. } => 402,
         CallError::RateLimited { .. } => 429,
         _ => 0,

@@ -39,7 +39,7 @@ fn a_line_for_a_vector_says_what_it_is_for() {
         embed: Some(EmbedParams {
             task_type: Some(TaskType::Clustering),
             dimensions: Some(8),
-            tag: None,
+            ..EmbedParams::default()
         }),
         ..Request::default()
     };
@@ -192,7 +192,7 @@ fn a_line_is_an_answer_an_error_or_damaged_and_keeps_its_key() {
         ),
         (
             r#""response":{"error":{"code":403,"message":"API key"}}"#,
-            "rejected",
+            "provider_failed",
         ),
         (
             r#""response":{"error":{"code":429,"message":"m"}}"#,
@@ -220,9 +220,8 @@ fn a_line_is_an_answer_an_error_or_damaged_and_keeps_its_key() {
 #[test]
 fn a_vector_of_another_length_is_damaged() {
     let asked = EmbedParams {
-        task_type: None,
         dimensions: Some(2),
-        tag: None,
+        ..EmbedParams::default()
     };
     let with = |values: &str| {
         let line = format!(r#"{{"key":"k","response":{{"embedding":{{"values":{values}}}}}}}"#);

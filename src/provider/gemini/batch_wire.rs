@@ -81,7 +81,7 @@ pub(super) struct Inlined {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Operations {
-    pub(super) operations: Option<Vec<Operation>>,
+    pub(super) operations: Option<Vec<Box<RawValue>>>,
     pub(super) next_page_token: Option<String>,
     /// Not a list after all: without a look at it that would be an empty one.
     pub(super) error: Option<Value>,
@@ -116,7 +116,7 @@ pub(super) struct Uploaded {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Files {
-    pub(super) files: Option<Vec<File>>,
+    pub(super) files: Option<Vec<Box<RawValue>>>,
     pub(super) next_page_token: Option<String>,
     /// Not a list after all: without a look at it that would be an empty one.
     pub(super) error: Option<Value>,

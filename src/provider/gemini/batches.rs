@@ -142,8 +142,9 @@ impl Batches for Gemini {
         loop {
             let answer = self.about(self.listing("files", pages.next())).await?;
             let page = self.page::<wire::Files>(&answer, |it| it.error.is_none())?;
-            let files = page.files.into_iter().flatten();
-            if !pages.add(files.filter_map(batch_map::uploaded), page.next_page_token)? {
+            let files = jobs::entries(page.files)?.into_iter();
+            let files = files.filter_map(batch_map::uploaded);
+            if !pages.add(files, page.next_page_token)? {
                 return Ok(pages.once_each(|it| &it.id));
             }
         }
@@ -179,7 +180,7 @@ impl Batches for Gemini {
         loop {
             let answer = self.about(self.listing("batches", pages.next())).await?;
             let page = self.page::<wire::Operations>(&answer, |it| it.error.is_none())?;
-            let told = page.operations.into_iter().flatten();
+            let told = jobs::entries(page.operations)?.into_iter();
             let batches = told.filter_map(|it| batch_map::of_operation(it, &veil));
             if !pages.add(batches, page.next_page_token)? {
                 return Ok(pages.once_each(|it| &it.id));

@@ -47,7 +47,7 @@ impl Gemini {
                 .header("X-Goog-Upload-Command", command)
                 .header("X-Goog-Upload-Offset", offset)
                 .body(piece);
-            let answer = self.uploading(post, PIECE_WITHIN).await?;
+            let answer = self.uploading(post, PIECE_WITHIN).await.map_err(of_piece)?;
             if is_last {
                 return self.arrived(&answer);
             }
@@ -119,6 +119,17 @@ impl Gemini {
         }
         file.name
             .ok_or_else(|| jobs::damaged("an uploaded file without a name"))
+    }
+}
+
+/// An upload that was begun and is not known any more: it is begun again another time.
+fn of_piece(error: CallError) -> CallError {
+    match error {
+        CallError::Rejected {
+            status: status @ (404 | 410),
+            message,
+        } => jobs::failed(status, message),
+        other => other,
     }
 }
 

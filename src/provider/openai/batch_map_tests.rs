@@ -41,9 +41,8 @@ fn a_line_for_a_vector_has_one_text() {
     let request = Request {
         prompt: "t".to_owned(),
         embed: Some(EmbedParams {
-            task_type: None,
             dimensions: Some(8),
-            tag: None,
+            ..EmbedParams::default()
         }),
         ..Request::default()
     };
@@ -194,9 +193,8 @@ fn an_item_that_was_not_asked_may_be_asked_again() {
 #[test]
 fn a_vector_of_another_length_is_damaged() {
     let asked = EmbedParams {
-        task_type: None,
         dimensions: Some(2),
-        tag: None,
+        ..EmbedParams::default()
     };
     let with = |values: Value| {
         let body = json!({"data": [{"index": 0, "embedding": values}], "model": "m"});

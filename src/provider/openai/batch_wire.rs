@@ -52,8 +52,8 @@ pub(super) struct LineFault {
 
 /// A page of a list.
 #[derive(Deserialize)]
-pub(super) struct Page<T> {
-    pub(super) data: Option<Vec<T>>,
+pub(super) struct Page {
+    pub(super) data: Option<Vec<Box<RawValue>>>,
     pub(super) last_id: Option<String>,
     pub(super) has_more: Option<bool>,
 }

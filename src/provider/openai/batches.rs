@@ -65,16 +65,14 @@ impl OpenAi {
                 url.query_pairs_mut().append_pair("after", after);
             }
             let answer = self.about(self.door.client().get(url)).await?;
-            let page = parse_lenient::<Page<T>>(&answer.body).ok();
-            let Some((page, data)) = page.and_then(|mut it| {
-                let data = it.data.take()?;
-                Some((it, data))
-            }) else {
+            let page = parse_lenient::<Page>(&answer.body).ok();
+            let Some(page) = page.filter(|page| page.data.is_some()) else {
                 let veil = Veil::blind(&self.key);
                 return Err(batch_map::unreadable(&answer.body, &veil));
             };
+            let data: Vec<T> = jobs::entries(page.data)?;
             let last = page.last_id.or_else(|| data.last().and_then(id));
-            let next = last.filter(|_| page.has_more == Some(true) && !data.is_empty());
+            let next = last.filter(|_| page.has_more == Some(true));
             let entries: Vec<R> = data.into_iter().filter_map(&read).collect();
             if !pages.add(entries, next)? {
                 return Ok(pages.once_each(own_id));

@@ -4,6 +4,12 @@
 //! All calls go through [`Subject`], which looks for the key and the prompt in every error.
 
 mod answers;
+mod batches;
+mod batches_known;
+mod batches_results;
+mod batches_simulated;
+mod batches_simulated_ends;
+mod batches_uploads;
 mod bounds;
 mod refusals;
 mod secrets;
