@@ -131,7 +131,9 @@ pub(super) fn read<'m>(
     // of what is refused as a whole nothing is asked
     if let Some((_, settings)) = read.found.filter(|_| read.flaws.is_empty()) {
         let items = bodies.into_iter();
-        read.items = items.map(|(id, raw)| item(id, raw, settings, kind)).collect();
+        read.items = items
+            .map(|(id, raw)| item(id, raw, settings, kind))
+            .collect();
     }
     read
 }
