@@ -1,16 +1,15 @@
 //! The desk where batches are handed in, and where they are asked for: all that is known of them and
 //! of files, behind one lock of its own.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::course::{Course, Ended, Phase};
 use super::files::Stored;
-use super::job::{Draft, Flaw, Job, Vendor};
+use super::job::{Job, Vendor};
 use super::plan::{self, Fate, Part};
 use super::records::{BatchCounters, BatchTally};
 use super::settings::{BatchEnd, BatchSettings};
 use super::uploads::Upload;
-use crate::simulator::chance::{Chance, hash, mix};
 use crate::simulator::settings::Settings;
 
 /// All batches and files.
@@ -24,7 +23,7 @@ pub(in crate::simulator) struct Desk {
     /// Each model's, in the order of the settings.
     pub(super) tallies: Vec<BatchTally>,
     /// Creates that were well-formed, which seeds their chance.
-    creates: u64,
+    pub(super) creates: u64,
 }
 
 /// A batch, and what became of it.
@@ -33,8 +32,10 @@ pub(super) struct Kept {
     pub(super) course: Course,
     pub(super) ended: Option<Ended>,
     /// The ids of its files: all or the answers, and the errors.
-    output: Option<String>,
-    errors: Option<String>,
+    pub(super) output: Option<String>,
+    pub(super) errors: Option<String>,
+    /// Counted at its end.
+    failed: usize,
     pub(super) deleted: bool,
     /// Its create got no answer.
     pub(super) lost: bool,
@@ -47,6 +48,8 @@ pub(in crate::simulator) struct View {
     pub(in crate::simulator) phase: Phase,
     /// Items done.
     pub(in crate::simulator) done: usize,
+    /// Of these, items without an answer.
+    pub(in crate::simulator) failed: usize,
     pub(in crate::simulator) ended: Option<Ended>,
     pub(in crate::simulator) takes_ms: u64,
     pub(in crate::simulator) cancelled_ms: Option<u64>,
@@ -54,18 +57,6 @@ pub(in crate::simulator) struct View {
     /// The ids of its files, once they are told.
     pub(in crate::simulator) output: Option<String>,
     pub(in crate::simulator) errors: Option<String>,
-}
-
-/// Why a batch was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::simulator) enum Refused {
-    Overloaded,
-    /// Too many are under way.
-    Jobs,
-    /// Too many tokens wait.
-    Tokens {
-        limit: u64,
-    },
 }
 
 impl Desk {
@@ -96,84 +87,6 @@ impl Desk {
         self.settings = settings;
     }
 
-    /// Accepts a batch; true: but its answer is lost.
-    pub(in crate::simulator) fn submit(
-        &mut self,
-        mut draft: Draft,
-        now_ms: u64,
-    ) -> Result<(View, bool), Refused> {
-        self.creates += 1;
-        let mut chance = Chance::of(&[self.seed, hash("create"), self.creates]);
-        if chance.unit() < self.settings.create_503 {
-            self.counters.refused_503 += 1;
-            return Err(Refused::Overloaded);
-        }
-        let waiting = || self.jobs.iter().filter(|kept| kept.ended.is_none());
-        let of_vendor = waiting().filter(|kept| kept.job.draft.vendor == draft.vendor);
-        if u64::try_from(of_vendor.count()).unwrap_or(u64::MAX) >= self.settings.max_jobs {
-            self.counters.refused_429 += 1;
-            return Err(Refused::Jobs);
-        }
-        let of_model = waiting().filter(|kept| {
-            kept.job.draft.flaws.is_empty() && kept.job.draft.model.0 == draft.model.0
-        });
-        let waits: u64 = of_model.map(|kept| kept.job.input_tokens()).sum();
-        let asked: u64 = draft.items.iter().map(|item| item.input_tokens).sum();
-        if let Some(limit) = self.settings.max_enqueued_tokens
-            && waits.saturating_add(asked) > limit
-            && draft.flaws.is_empty()
-        {
-            self.counters.refused_tokens += 1;
-            if draft.vendor == Vendor::Gemini {
-                self.counters.refused_429 += 1;
-                return Err(Refused::Tokens { limit });
-            }
-            draft.flaws.push(too_many_tokens(&draft.model.1, limit));
-        }
-        let lost = chance.unit() < self.settings.lost_replies;
-        self.counters.accepted += 1;
-        self.counters.lost_replies += u64::from(lost);
-        Ok((self.accept(draft, lost, now_ms), lost))
-    }
-
-    fn accept(&mut self, draft: Draft, lost: bool, now_ms: u64) -> View {
-        let number = u64::try_from(self.jobs.len()).unwrap_or(u64::MAX) + 1;
-        let drawn = mix(self.seed ^ hash("batch") ^ number);
-        let id = match draft.vendor {
-            Vendor::Gemini => format!("{drawn:016x}"),
-            Vendor::OpenAi => format!("batch_{drawn:016x}"),
-        };
-        let job = Arc::new(Job {
-            draft,
-            number,
-            id,
-            created_ms: now_ms,
-            settings: self.settings.clone(),
-            seed: self.seed,
-            output_tokens: OnceLock::new(),
-        });
-        let kept = Kept {
-            course: Course {
-                created_ms: now_ms,
-                takes_ms: job.takes_ms(),
-                cancelled_ms: None,
-            },
-            job,
-            ended: None,
-            output: None,
-            errors: None,
-            deleted: false,
-            lost,
-        };
-        // who creates one is never told that it has ended
-        let view = View {
-            phase: Phase::Waiting,
-            ..kept.view(now_ms)
-        };
-        self.jobs.push(kept);
-        view
-    }
-
     /// Writes down what ended since somebody last looked.
     pub(in crate::simulator) fn settle(&mut self, now_ms: u64) {
         for at in 0..self.jobs.len() {
@@ -191,6 +104,7 @@ impl Desk {
     pub(super) fn end(&mut self, at: usize, ended: Ended) {
         let job = self.jobs[at].job.clone();
         self.jobs[at].ended = Some(ended);
+        self.jobs[at].failed = job.failed(ended.done);
         self.counters.ended(ended.end);
         let parts: &[Part] = match job.draft.vendor {
             Vendor::Gemini => &[Part::All],
@@ -264,6 +178,23 @@ impl Desk {
 }
 
 impl Kept {
+    pub(super) fn new(job: Arc<Job>, lost: bool) -> Self {
+        Self {
+            course: Course {
+                created_ms: job.created_ms,
+                takes_ms: job.takes_ms(),
+                cancelled_ms: None,
+            },
+            job,
+            ended: None,
+            output: None,
+            errors: None,
+            failed: 0,
+            deleted: false,
+            lost,
+        }
+    }
+
     pub(super) fn view(&self, now_ms: u64) -> View {
         let job = &self.job;
         let told = self.ended.is_some_and(|ended| {
@@ -272,15 +203,17 @@ impl Kept {
             ended.at_ms.saturating_add(late_ms) <= now_ms
         });
         let file = |id: &Option<String>| id.clone().filter(|_| told);
+        let (phase, done, failed) = match self.ended {
+            Some(ended) => (Phase::Ended(ended.end), ended.done, self.failed),
+            None => {
+                let done = self.course.done(job, now_ms);
+                (self.course.phase(job, now_ms), done, job.failed(done))
+            }
+        };
         View {
-            phase: match self.ended {
-                Some(ended) => Phase::Ended(ended.end),
-                None => self.course.phase(job, now_ms),
-            },
-            done: match self.ended {
-                Some(ended) => ended.done,
-                None => self.course.done(job, now_ms),
-            },
+            phase,
+            done,
+            failed,
             ended: self.ended,
             takes_ms: self.course.takes_ms,
             cancelled_ms: self.course.cancelled_ms,
@@ -289,17 +222,5 @@ impl Kept {
             errors: file(&self.errors),
             job: self.job.clone(),
         }
-    }
-}
-
-fn too_many_tokens(model: &str, limit: u64) -> Flaw {
-    Flaw {
-        code: "token_limit_exceeded",
-        message: format!(
-            "Enqueued token limit reached for {model} in organization org-simulator. Limit: {limit} \
-             enqueued tokens. Please try again once some in_progress batches have been completed."
-        ),
-        param: None,
-        line: None,
     }
 }

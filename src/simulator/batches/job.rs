@@ -80,6 +80,12 @@ pub(in crate::simulator) struct Draft {
     pub(in crate::simulator) key_hash: u32,
 }
 
+impl Draft {
+    pub(super) fn input_tokens(&self) -> u64 {
+        self.items.iter().map(|item| item.input_tokens).sum()
+    }
+}
+
 /// A batch that was accepted. Nothing of it changes.
 #[derive(Debug)]
 pub(in crate::simulator) struct Job {
@@ -109,10 +115,6 @@ impl Job {
         self.draft.items.len()
     }
 
-    pub(super) fn input_tokens(&self) -> u64 {
-        self.draft.items.iter().map(|item| item.input_tokens).sum()
-    }
-
     /// What chance has for one of its items, or for the whole under a name.
     pub(super) fn chance(&self, of: u64) -> Chance {
         Chance::of(&[self.seed, hash(&self.id), of])
@@ -130,7 +132,8 @@ impl Job {
 
     /// Whether an item has no answer when its turn has come: it asks wrongly, or by chance.
     pub(super) fn fails(&self, at: usize) -> bool {
-        self.draft.items[at].wrong || self.chance(item(at)).unit() < self.settings.item_errors
+        let share = self.settings.item_errors;
+        self.draft.items[at].wrong || (share > 0.0 && self.chance(item(at)).unit() < share)
     }
 
     /// Which of several errors a failed item has.
@@ -140,7 +143,7 @@ impl Job {
     }
 
     /// How many of the first `done` items failed.
-    pub(in crate::simulator) fn failed(&self, done: usize) -> usize {
+    pub(super) fn failed(&self, done: usize) -> usize {
         if done == 0 {
             return 0;
         }

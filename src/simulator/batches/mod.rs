@@ -14,13 +14,14 @@ mod output;
 mod plan;
 mod records;
 mod settings;
+mod submit;
 #[cfg(test)]
 mod testing;
 mod uploads;
 
 pub(super) use control::{change, files as list_files, hasten, jobs as list_jobs};
 pub(super) use course::Phase;
-pub(super) use desk::{Desk, Refused, View};
+pub(super) use desk::{Desk, View};
 pub(super) use files::{Content, NewFile, Stored};
 pub(super) use job::{Draft, Flaw, Item, Job, Kind, Vendor};
 pub(super) use output::{inline, size, spoken, stream};
@@ -28,4 +29,5 @@ pub(super) use plan::{Fate, Row};
 pub use records::{BatchCounters, BatchRecord, FileRecord};
 pub(super) use records::{fill, jobs as job_records};
 pub use settings::{BatchEnd, BatchSettings, Damage};
+pub(super) use submit::Refused;
 pub(super) use uploads::{Sent, Took};

@@ -62,10 +62,12 @@ fn page(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Result<Value, Failur
 }
 
 fn described(model: &ModelSettings) -> Value {
-    let methods = match model.dimensions() {
-        Some(_) => ["embedContent", "countTokens"],
-        None => ["generateContent", "countTokens"],
+    let (call, batch) = match model.dimensions() {
+        Some(_) => ("embedContent", "asyncBatchEmbedContent"),
+        None => ("generateContent", "batchGenerateContent"),
     };
+    let mut methods = vec![call, "countTokens"];
+    methods.extend(model.batch.then_some(batch));
     json!({
         "name": format!("models/{}", model.name),
         "version": "001",

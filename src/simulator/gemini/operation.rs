@@ -124,7 +124,7 @@ fn state(phase: Phase) -> &'static str {
 }
 
 fn stats(view: &View) -> Value {
-    let (all, failed) = (view.job.draft.items.len(), view.job.failed(view.done));
+    let (all, failed) = (view.job.draft.items.len(), view.failed);
     let counts = [
         ("requestCount", all),
         ("successfulRequestCount", view.done - failed),

@@ -103,7 +103,7 @@ fn counts(view: &View) -> Value {
         view.job.draft.items.len()
     };
     let done = view.done.min(total);
-    let failed = view.job.failed(done);
+    let failed = view.failed.min(done);
     let unfinished = match view.phase {
         Phase::Ended(BatchEnd::Expired | BatchEnd::Cancelled) => total - done,
         _ => 0,

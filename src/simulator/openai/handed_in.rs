@@ -59,7 +59,7 @@ pub(super) fn read<'m>(
     };
     let lines = bytes.split(|byte| *byte == b'\n').enumerate();
     let lines = lines.filter(|(_, text)| !text.trim_ascii().is_empty());
-    let mut ids = HashSet::new();
+    let (mut ids, mut bodies) = (HashSet::new(), Vec::new());
     let mut count = 0;
     for (at, text) in lines {
         count += 1;
@@ -119,10 +119,7 @@ pub(super) fn read<'m>(
             );
             read.flaw("mismatched_model", &told, Some("body.model"), at);
         }
-        if let Some((_, settings)) = read.found.filter(|_| count <= LINES_MAX) {
-            let raw = bytes.slice_ref(body.get().as_bytes());
-            read.items.push(item(custom_id, raw, settings, kind));
-        }
+        bodies.push((custom_id, bytes.slice_ref(body.get().as_bytes())));
     }
     if count == 0 {
         read.whole("empty_file", "The input file is empty.".to_owned());
@@ -130,6 +127,13 @@ pub(super) fn read<'m>(
     if count > LINES_MAX {
         let told = format!("The batch has {count} requests; at most {LINES_MAX} are allowed.");
         read.whole("too_many_tasks", told);
+    }
+    // of what is refused as a whole nothing is asked
+    if let Some((_, settings)) = read.found.filter(|_| read.flaws.is_empty()) {
+        let items = bodies.into_iter();
+        read.items = items
+            .map(|(id, raw)| item(id, raw, settings, kind))
+            .collect();
     }
     read
 }

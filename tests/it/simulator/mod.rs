@@ -6,6 +6,7 @@
 )]
 
 mod answers;
+mod batches;
 mod control;
 mod errors;
 mod faults;

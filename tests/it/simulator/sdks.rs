@@ -1,6 +1,6 @@
 //! The vendors' own SDKs drive the simulator: what they understand, it speaks.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -108,9 +108,18 @@ async fn the_vendors_own_sdks_are_served() {
     };
     let fixture = Fixture::start(settings).await;
     let root = format!("http://{}", fixture.simulator.addr());
+    drive(&python, SCRIPT, &[&root, MODEL]).await;
+    drive(&python, BATCHES, &[&root, "free"]).await;
+}
+
+/// The same for batches and files.
+const BATCHES: &str = include_str!("sdk_batches.py");
+
+async fn drive(python: &Path, script: &str, arguments: &[&str]) {
     let mut command = tokio::process::Command::new(python);
     let driving = command
-        .args(["-c", SCRIPT, &root, MODEL])
+        .args(["-c", script])
+        .args(arguments)
         .env("NO_PROXY", "127.0.0.1")
         .kill_on_drop(true)
         .output();
