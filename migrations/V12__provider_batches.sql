@@ -136,3 +136,10 @@ create table tidegate.latencies (
   at timestamptz not null default clock_timestamp(),
   primary key (model_id, how)
 ) with (fillfactor = 50);
+
+-- Replaced: they do not know how tasks are asked.
+drop function if exists tidegate.register_worker_v3(text, bytea, uuid, boolean, boolean, int, real[], int[], int, int, int, int, text, int, int, int, int,
+                                                    smallint, int, bigint, text, bytea);
+drop function if exists tidegate.redefine_run_v2(uuid, bytea, real[], int, int, int);
+-- And of a provider entry, how many batches may be under way.
+drop function if exists tidegate.sync_provider_v1(text, text, text, text, text);

@@ -86,9 +86,9 @@ pub(super) fn settings(context: &Context, role: &'static str) -> engine::Setting
         grace: work.grace(),
         workers: None,
         settle: work.settle(),
+        batches: context.config.batches.to_engine(),
         status: work.status(),
         keep: context.config.keep.to_keep(),
-        batches: engine::BatchSettings::default(),
         cache: context.config.cache.to_bounds(),
         role,
     }

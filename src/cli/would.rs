@@ -5,6 +5,8 @@ use serde::Serialize;
 use super::progress::{dollars, span, thousands};
 use super::{CliError, Printer, expect};
 use crate::client::Would;
+use crate::store::run::Asking;
+use crate::task::{Purpose, Strategy};
 
 /// The object of a dry run: what the act tells besides, and what it would come to.
 #[derive(Serialize)]
@@ -14,6 +16,22 @@ pub(super) struct Dry<'a, T: Serialize> {
     act: T,
     #[serde(flatten)]
     would: &'a Would,
+}
+
+/// How a run's tasks are asked: `auto, interactive, within 10 m`.
+pub(super) fn asked(asking: &Asking) -> String {
+    let mut words = asking.strategy.to_string();
+    // neither counts where each is asked for itself
+    if asking.strategy == Strategy::Individual {
+        return words;
+    }
+    if asking.purpose == Purpose::Interactive {
+        words.push_str(", interactive");
+    }
+    if let Some(seconds) = asking.within_s {
+        words.push_str(&format!(", within {}", span(f64::from(seconds))));
+    }
+    words
 }
 
 /// Tells it; `head`: what would be done, for people.

@@ -5,11 +5,11 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    definition::{Component, Definition, EST_OUTPUT_TOKENS, PacingSpec},
+    definition::{Component, Definition, EST_OUTPUT_TOKENS, PacingSpec, StrategySpec},
     store::{
         Store, StoreError,
         load::{NewLane, Routing, Saving},
-        run::Pacing,
+        run::{Asking, Pacing},
     },
 };
 
@@ -107,6 +107,20 @@ pub(super) fn pacing(definition: &Definition) -> Pacing {
         stagger_ms: stagger.map(millis),
         cool_after: rest.map(|(after, _)| i32::try_from(after).unwrap_or(i32::MAX)),
         cool_ms: rest.map(|(_, pause)| millis(pause)),
+    }
+}
+
+/// How its tasks are asked.
+pub(super) fn asking(definition: &Definition) -> Asking {
+    let StrategySpec {
+        mode,
+        purpose,
+        deadline,
+    } = definition.strategy;
+    Asking {
+        strategy: mode,
+        purpose,
+        within_s: deadline.map(|it| i32::try_from(it.as_secs()).unwrap_or(i32::MAX)),
     }
 }
 

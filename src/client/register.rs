@@ -45,6 +45,7 @@ pub async fn register(store: &Store, definition: &Definition) -> Result<Uuid, St
         max_output: lanes::max_output(&step),
         routing: lanes::routing(definition),
         pacing: lanes::pacing(definition),
+        asking: lanes::asking(definition),
         timeout_ms: lanes::call_timeout_ms(&step),
         saving: lanes::saving(definition, &step),
     };

@@ -64,7 +64,7 @@ pub enum RetierError {
     Shares(#[from] PriorityError),
     /// A key that has nothing to do with tiers, ladders and how they are taken.
     #[error(
-        "`{0}` cannot be set here: only keys under tier, fallback, routing and pacing\n  help: write it as tier.0.model=ENTRY/MODEL, fallback.model=ENTRY/MODEL or routing.policy=spread; the rest holds for a new run (`tidegate run`)"
+        "`{0}` cannot be set here: only keys under tier, fallback, routing, pacing and strategy\n  help: write it as tier.0.model=ENTRY/MODEL, fallback.model=ENTRY/MODEL or routing.policy=spread; the rest holds for a new run (`tidegate run`)"
     )]
     Key(String),
     /// A run that is not open.
@@ -99,8 +99,9 @@ fn ended(state: &str) -> &'static str {
 
 /// Gives what waits of a run tier, ladder and lane anew: ranked by priority over all tasks of the run,
 /// cut by the shares of its definition with these overrides laid over it. What runs or has ended
-/// keeps what it had. The run goes on under that definition: how fallbacks are taken (`routing`) and how
-/// its claims are spread over time (`pacing`) hold at once for all that waits.
+/// keeps what it had. The run goes on under that definition: how fallbacks are taken (`routing`), how
+/// its claims are spread over time (`pacing`) and how its tasks are asked (`strategy`) hold at once for all
+/// that waits.
 ///
 /// It goes in chunks, each a short transaction; cut off half-way, it is safe to say it again.
 /// `dry_run`: nothing is changed.
@@ -222,7 +223,7 @@ async fn wanted(
 }
 
 fn is_of_tiers(key: &str) -> bool {
-    ["tier.", "fallback.", "routing.", "pacing."]
+    ["tier.", "fallback.", "routing.", "pacing.", "strategy."]
         .iter()
         .any(|table| key.starts_with(table))
 }
@@ -265,6 +266,7 @@ async fn act(
             &hash,
             &lanes::mix(definition),
             &lanes::pacing(definition),
+            &lanes::asking(definition),
         )
         .await?
     {

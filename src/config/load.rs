@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::batches::{self, BatchSettings};
 use super::budget::{self, BudgetSettings};
 use super::cache::{self, CacheSettings};
 use super::document::Document;
@@ -25,6 +26,7 @@ use crate::store::{
 const TOP_KEYS: &[&str] = &[
     "database",
     "work",
+    "batches",
     "budget",
     "retention",
     "cache",
@@ -44,6 +46,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// `[work]`.
     pub work: WorkSettings,
+    /// `[batches]`.
+    pub batches: BatchSettings,
     /// `[budget]`.
     pub budget: BudgetSettings,
     /// `[retention]`.
@@ -116,6 +120,7 @@ impl Config {
         let mut warnings = Vec::new();
         let url = url(&database, &env, &mut warnings)?;
         let work = work::read(&Section::top(&document, &env, "work", work::KEYS)?)?;
+        let batches = batches::read(&Section::top(&document, &env, "batches", batches::KEYS)?)?;
         let budget = budget::read(&Section::top(&document, &env, "budget", budget::KEYS)?)?;
         let keep = retention::read(&Section::top(
             &document,
@@ -153,6 +158,7 @@ impl Config {
         Ok(Self {
             file,
             work,
+            batches,
             budget,
             keep,
             cache,
@@ -341,6 +347,7 @@ fn misspelt(env: &Environment, providers: &[ProviderEntry], models: &[ModelEntry
     let sections = [
         ("database", DATABASE_KEYS),
         ("work", work::KEYS),
+        ("batches", batches::KEYS),
         ("budget", budget::KEYS),
         ("retention", retention::KEYS),
         ("cache", cache::KEYS),

@@ -17,6 +17,7 @@
 //!
 //! An empty variable counts as unset, and hides what `.env` says of it.
 
+mod batches;
 mod budget;
 mod cache;
 mod document;
@@ -31,6 +32,7 @@ mod section;
 mod show;
 mod work;
 
+pub use batches::BatchSettings;
 pub use budget::BudgetSettings;
 pub use cache::CacheSettings;
 pub use environment::Environment;

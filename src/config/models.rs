@@ -23,6 +23,9 @@ const KEYS: &[&str] = &[
     "input_price_usd",
     "output_price_usd",
     "shares_limits_of",
+    "batch",
+    "batch_price_percent",
+    "batch_enqueued_tokens",
 ];
 
 /// One model and its limits. `None`: nothing was said; such a limit is learned as far as it can be.
@@ -52,6 +55,12 @@ pub struct ModelEntry {
     pub output_price_microusd: Option<Set<i64>>,
     /// The model whose limits it shares, of the same quota scope: one bucket, many names.
     pub shares_limits_of: Option<Set<String>>,
+    /// Whether it has a batch mode. Without it that is found out when it is first asked for one.
+    pub batch: Option<Set<bool>>,
+    /// What its batches cost, in percent of single calls, 0 to 100. Default 50.
+    pub batch_price_percent: Option<Set<u32>>,
+    /// Input tokens that may stand in its batches at once, 1 to 10^12. Default: not bounded.
+    pub batch_enqueued_tokens: Option<Set<u64>>,
 }
 
 impl ModelEntry {
@@ -78,6 +87,9 @@ impl ModelEntry {
                     .map_or(set.value.as_str(), |(_, wire)| wire)
                     .to_owned()
             }),
+            batch: self.batch.as_ref().map(|set| set.value),
+            batch_price_percent: value(&self.batch_price_percent),
+            batch_enqueued_tokens: self.batch_enqueued_tokens.as_ref().map(|set| set.value),
         };
         row.hash = hash(&row, &provider.quota_scope.value);
         row
@@ -100,6 +112,9 @@ fn hash(row: &ModelRow, quota_scope: &str) -> Vec<u8> {
         row.input_price_microusd,
         row.output_price_microusd,
         row.shares,
+        row.batch,
+        row.batch_price_percent,
+        row.batch_enqueued_tokens,
     ]);
     Sha256::digest(canonical.to_string()).to_vec()
 }
@@ -167,6 +182,9 @@ fn one(
         input_price_microusd: section.price("input_price_usd")?,
         output_price_microusd: section.price("output_price_usd")?,
         shares_limits_of: shares(&section, &name, providers, before)?,
+        batch: section.flag("batch")?,
+        batch_price_percent: section.integer("batch_price_percent", 0, 100)?,
+        batch_enqueued_tokens: section.integer("batch_enqueued_tokens", 1, 1_000_000_000_000)?,
         name,
     };
     check_together(&section, &model)?;

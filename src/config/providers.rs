@@ -14,6 +14,7 @@ const KEYS: &[&str] = &[
     "api_key_env",
     "quota_scope",
     "allow_plain_http",
+    "batch_jobs",
 ];
 
 /// The vendor whose wire format an entry speaks.
@@ -80,6 +81,8 @@ pub struct ProviderEntry {
     pub quota_scope: Set<String>,
     /// Whether plain http may leave this machine. Default false.
     pub allow_plain_http: Set<bool>,
+    /// Its batches under way at once, 1 to 100,000. `None`: the file does not say, and what was set stays (100 unless set).
+    pub batch_jobs: Option<Set<u32>>,
 }
 
 /// An entry that cannot be called.
@@ -107,6 +110,7 @@ impl ProviderEntry {
             base_url: self.base_url.value.clone(),
             quota_scope: self.quota_scope.value.clone(),
             day_zone: self.kind.value.day_zone().to_owned(),
+            batch_jobs: self.batch_jobs.as_ref().map(|set| set.value),
         }
     }
 
@@ -262,6 +266,7 @@ fn entry(
         quota_scope: section
             .text("quota_scope")?
             .unwrap_or_else(|| Set::default(name.clone())),
+        batch_jobs: section.integer("batch_jobs", 1, 100_000)?,
         allow_plain_http: section
             .flag("allow_plain_http")?
             .unwrap_or(Set::default(false)),

@@ -39,6 +39,9 @@ impl Config {
             set("work.flush_size", &self.work.flush_size),
             set("work.sync", &self.work.sync),
             set("work.status_s", &self.work.status_s),
+            set("batches.poll_s", &self.batches.poll_s),
+            set("batches.poll_max_s", &self.batches.poll_max_s),
+            set("batches.lookup_s", &self.batches.lookup_s),
             self.shown_budget(),
             set("retention.done_days", &self.keep.done_days),
             set("retention.failed_days", &self.keep.failed_days),
@@ -108,6 +111,10 @@ impl Config {
             api_key,
             set(&key("quota_scope"), &entry.quota_scope),
             set(&key("allow_plain_http"), &entry.allow_plain_http),
+            match &entry.batch_jobs {
+                Some(jobs) => set(&key("batch_jobs"), jobs),
+                None => shown(key("batch_jobs"), "(not said)", &Origin::Default),
+            },
         ]
     }
 }
@@ -145,6 +152,15 @@ fn shown_model(model: &ModelEntry) -> Vec<Shown> {
             .shares_limits_of
             .as_ref()
             .map(|it| set(&key("shares_limits_of"), it)),
+        model.batch.as_ref().map(|it| set(&key("batch"), it)),
+        model
+            .batch_price_percent
+            .as_ref()
+            .map(|it| set(&key("batch_price_percent"), it)),
+        model
+            .batch_enqueued_tokens
+            .as_ref()
+            .map(|it| set(&key("batch_enqueued_tokens"), it)),
     ]
     .into_iter()
     .flatten()

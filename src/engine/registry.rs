@@ -18,7 +18,7 @@ use crate::{
     store::{
         Store, StoreError,
         load::{Routing, Saving},
-        run::Pacing,
+        run::{Asking, Pacing},
         worker::NewWorker,
     },
     task::{Answer, Handler, Item, LocalHandler},
@@ -168,6 +168,7 @@ impl Program {
             max_output: None,
             routing: Routing::default(),
             pacing: Pacing::default(),
+            asking: Asking::default(),
             timeout_ms: self.timeout_ms(),
             saving: Saving::default(),
         }

@@ -23,6 +23,10 @@ impl Provider {
     }
 }
 
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).expect("a short time")
+}
+
 /// How long these calls take, five at once.
 fn five_at_once(calls: &[u64]) -> u64 {
     let mut busy = BinaryHeap::new();
@@ -141,11 +145,9 @@ impl Chooser {
                 };
                 Came {
                     chosen: match choice.rescue_after {
-                        Some(rescue)
-                            if batched > 0 && u128::from(batch[0]) > rescue.as_millis() =>
-                        {
+                        Some(rescue) if batched > 0 && batch[0] > millis(rescue) => {
                             let rest = five_at_once(&calls[choice.singles as usize..]);
-                            let rescued = rescue.as_millis() as u64 + rest;
+                            let rescued = millis(rescue) + rest;
                             time(singles, &[rescued.min(batch[0])])
                         }
                         _ => time(singles, taken),
@@ -202,7 +204,7 @@ fn any_provider(chance: &mut StdRng) -> Provider {
         // evenly over orders of magnitude
         let middle = least * (most / least).powf(chance.random());
         let spread = chance.random_range(0.0..spread);
-        let at = |part: f64| (middle * part * 1_000.0) as u64;
+        let at = |part: f64| millis(Duration::from_secs_f64(middle * part));
         (at(1.0 - spread), at(1.0 + spread))
     };
     Provider {

@@ -20,6 +20,8 @@ pub struct ProviderRow {
     pub quota_scope: String,
     /// Time zone of its day quotas.
     pub day_zone: String,
+    /// Provider batches under way at once. `None`: the file does not say.
+    pub batch_jobs: Option<u32>,
 }
 
 /// A model entry of tidegate.toml. `None`: the file does not say.
@@ -51,6 +53,12 @@ pub struct ModelRow {
     pub output_price_microusd: Option<i64>,
     /// The wire name whose limits it shares: one bucket, many names.
     pub shares: Option<String>,
+    /// Whether it has a batch mode.
+    pub batch: Option<bool>,
+    /// What its batches cost, in percent of single calls.
+    pub batch_price_percent: Option<u32>,
+    /// Input tokens that may stand in its batches at once.
+    pub batch_enqueued_tokens: Option<u64>,
 }
 
 impl ModelRow {
@@ -68,6 +76,9 @@ impl ModelRow {
             "input_price_microusd": self.input_price_microusd,
             "output_price_microusd": self.output_price_microusd,
             "shares": self.shares,
+            "batch": self.batch,
+            "batch_price_percent": self.batch_price_percent,
+            "batch_enqueued_tokens": self.batch_enqueued_tokens,
         })
     }
 }
@@ -109,6 +120,16 @@ pub struct ModelStatus {
     pub input_price_microusd: Option<i64>,
     /// Micro-dollars per million output tokens.
     pub output_price_microusd: Option<i64>,
+    /// Whether it has a batch mode. `None`: nobody said otherwise.
+    pub batch_mode: Option<bool>,
+    /// How that is known.
+    pub batch_note: Option<String>,
+    /// What its batches cost, in percent of single calls.
+    pub batch_percent: i16,
+    /// Input tokens that may stand in its batches at once. `None`: not bounded.
+    pub batch_tokens: Option<i64>,
+    /// Batches of its provider entry that may be under way at once.
+    pub batch_jobs: i32,
 }
 
 impl Store {
@@ -124,12 +145,15 @@ impl Store {
     ) -> Result<usize, StoreError> {
         for provider in providers {
             sqlx::query_scalar!(
-                r#"select tidegate.sync_provider_v1($1, $2, $3, $4, $5)::text as done"#,
+                r#"select tidegate.sync_provider_v2($1, $2, $3, $4, $5, $6)::text as done"#,
                 provider.name,
                 provider.kind,
                 provider.base_url,
                 provider.quota_scope,
                 provider.day_zone,
+                provider
+                    .batch_jobs
+                    .map(|it| i32::try_from(it).unwrap_or(i32::MAX)),
             )
             .fetch_one(&self.pool)
             .await?;
@@ -283,7 +307,8 @@ impl Store {
             ModelStatus,
             r#"select model as "model!", closed_by, until, wait_seconds, in_flight as "in_flight!",
                       calls_last_minute as "calls_last_minute!", requests_per_minute, tokens_per_minute, requests_per_day,
-                      max_concurrency, concurrency, output_tokens_per_minute, tokens_per_day, shares, strikes as "strikes!", input_price_microusd, output_price_microusd
+                      max_concurrency, concurrency, output_tokens_per_minute, tokens_per_day, shares, strikes as "strikes!", input_price_microusd, output_price_microusd,
+                      batch_mode, batch_note, batch_percent as "batch_percent!", batch_tokens, batch_jobs as "batch_jobs!"
                  from tidegate.model_status
                 where $1::text[] is null or model = any($1)
                 order by model"#,

@@ -2,7 +2,11 @@
 
 use uuid::Uuid;
 
-use super::{Store, StoreError, run::Pacing, unless_in_conflict};
+use super::{
+    Store, StoreError,
+    run::{Asking, Pacing},
+    unless_in_conflict,
+};
 
 /// What a run is worked by.
 #[derive(Clone, Debug)]
@@ -100,15 +104,19 @@ impl Store {
         hash: &[u8],
         mix: &[f32],
         pacing: &Pacing,
+        asking: &Asking,
     ) -> Result<bool, StoreError> {
         Ok(sqlx::query_scalar!(
-            r#"select tidegate.redefine_run_v2($1, $2, $3, $4, $5, $6) as "hit!""#,
+            r#"select tidegate.redefine_run_v3($1, $2, $3, $4, $5, $6, $7, $8, $9) as "hit!""#,
             run,
             hash,
             mix,
             pacing.stagger_ms,
             pacing.cool_after,
             pacing.cool_ms,
+            asking.strategy.as_str(),
+            asking.purpose.as_str(),
+            asking.within_s,
         )
         .fetch_one(&self.pool)
         .await?)

@@ -5,6 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Store, StoreError};
+use crate::task::{Purpose, Strategy};
 
 /// What a run is made of.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct NewRun {
     pub max_concurrency: Option<u32>,
     /// How its claims are spread over time.
     pub pacing: Pacing,
+    /// How its tasks are asked.
+    pub asking: Asking,
     /// What it may cost, in micro-dollars. `None`: not bounded.
     pub budget_microusd: Option<i64>,
 }
@@ -41,6 +44,17 @@ pub struct Pacing {
     pub cool_after: Option<i32>,
     /// For so many milliseconds; set with `cool_after`.
     pub cool_ms: Option<i32>,
+}
+
+/// How the tasks of a run are asked. The default: one by one, in bulk, no matter when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Asking {
+    /// One by one, by batch, both, or as it is best.
+    pub strategy: Strategy,
+    /// What answers are wanted for.
+    pub purpose: Purpose,
+    /// Answers are wanted within so many seconds of their task's being ready. `None`: no matter when.
+    pub within_s: Option<i32>,
 }
 
 /// What became of the wish to load a run.
@@ -173,8 +187,8 @@ impl Store {
         .fetch_one(&self.pool)
         .await?;
         sqlx::query!(
-            "insert into tidegate.runs (id, worker, definition_hash, source, mix, weight, loader_id, stagger_ms, cool_after, cool_ms)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            "insert into tidegate.runs (id, worker, definition_hash, source, mix, weight, loader_id, stagger_ms, cool_after, cool_ms, strategy, purpose, within_s)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
              on conflict (worker, definition_hash, source) where state = 'loading' do nothing",
             run.id,
             run.worker,
@@ -186,6 +200,9 @@ impl Store {
             run.pacing.stagger_ms,
             run.pacing.cool_after,
             run.pacing.cool_ms,
+            run.asking.strategy.as_str(),
+            run.asking.purpose.as_str(),
+            run.asking.within_s,
         )
         .execute(&self.pool)
         .await?;
@@ -335,6 +352,25 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?)
+    }
+
+    /// How the tasks of this run are asked. `None`: there is no such run.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn asking(&self, run: Uuid) -> Result<Option<Asking>, StoreError> {
+        let row = sqlx::query!(
+            "select strategy, purpose, within_s from tidegate.runs where id = $1",
+            run
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        // the columns hold these words only
+        Ok(row.map(|row| Asking {
+            strategy: row.strategy.parse().unwrap_or_default(),
+            purpose: row.purpose.parse().unwrap_or_default(),
+            within_s: row.within_s,
+        }))
     }
 
     /// Ids of runs of this worker that have not ended.

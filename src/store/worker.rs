@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{
     Store, StoreError,
     load::{Routing, Saving},
-    run::Pacing,
+    run::{Asking, Pacing},
 };
 
 /// A worker to be made known.
@@ -36,6 +36,8 @@ pub struct NewWorker {
     pub routing: Routing,
     /// How its claims are spread over time.
     pub pacing: Pacing,
+    /// How its tasks are asked.
+    pub asking: Asking,
     /// How long one attempt may take, in milliseconds.
     pub timeout_ms: i32,
     /// How its tasks spare calls.
@@ -96,7 +98,7 @@ impl Store {
             })
             .collect();
         Ok(sqlx::query_scalar!(
-            r#"select tidegate.register_worker_v3($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) as "run!""#,
+            r#"select tidegate.register_worker_v4($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25) as "run!""#,
             worker.name,
             worker.hash,
             crate::task::new_id(),
@@ -119,6 +121,9 @@ impl Store {
             worker.saving.cache_s,
             worker.saving.cache_version,
             worker.saving.prompt_hash.as_deref(),
+            worker.asking.strategy.as_str(),
+            worker.asking.purpose.as_str(),
+            worker.asking.within_s,
         )
         .fetch_one(&self.pool)
         .await?)

@@ -123,6 +123,7 @@ const EVERYTHING: &[&str] = &[
 /// All that `config` may name of the rooms above floor 0: settings, and the rows that models and
 /// providers of the file are synced as.
 const CONFIG_NAMES: &[&str] = &[
+    "engine::BatchSettings",
     "engine::SettleSettings",
     "local",
     "provider::Kind",

@@ -81,6 +81,7 @@ impl Children {
             base_url: self.base_url.clone(),
             quota_scope: scene::ENTRY.to_owned(),
             day_zone: "America/Los_Angeles".to_owned(),
+            batch_jobs: None,
         }
     }
 

@@ -52,6 +52,15 @@ pub(super) struct Args {
     /// The model whose limits it shares: one bucket, many names
     #[arg(long, value_name = "MODEL|none", value_parser = other)]
     shares_limits_of: Option<Value>,
+    /// Whether it has a batch mode; none: that is found out
+    #[arg(long, value_name = "true|false|none", value_parser = flag)]
+    batch: Option<Value>,
+    /// What its batches cost, in percent of single calls; none: 50
+    #[arg(long, value_name = "N|none", allow_hyphen_values = true, value_parser = percent)]
+    batch_price_percent: Option<Value>,
+    /// Input tokens that may stand in its batches at once
+    #[arg(long, value_name = "N|none", allow_hyphen_values = true, value_parser = |text: &str| whole(text, TOKENS_MAX))]
+    batch_enqueued_tokens: Option<Value>,
 }
 
 impl Args {
@@ -69,6 +78,9 @@ impl Args {
             ("input_price_microusd", &self.input_price_usd),
             ("output_price_microusd", &self.output_price_usd),
             ("shares", &self.shares_limits_of),
+            ("batch", &self.batch),
+            ("batch_price_percent", &self.batch_price_percent),
+            ("batch_enqueued_tokens", &self.batch_enqueued_tokens),
         ];
         all.into_iter()
             .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
@@ -194,6 +206,15 @@ async fn settings(opened: &Opened, model: &str) -> Result<Vec<Setting>, CliError
             "shares_limits_of",
             json!(status.as_ref().and_then(|it| it.shares.clone())),
         ),
+        plain("batch", json!(status.as_ref().and_then(|it| it.batch_mode))),
+        plain(
+            "batch_price_percent",
+            json!(status.as_ref().map(|it| it.batch_percent)),
+        ),
+        plain(
+            "batch_enqueued_tokens",
+            json!(status.as_ref().and_then(|it| it.batch_tokens)),
+        ),
     ])
 }
 
@@ -234,6 +255,22 @@ fn whole(text: &str, most: i64) -> Result<Value, String> {
             "write 1 to {most}, or none for no such limit; `tidegate models pause` closes a model"
         )),
         _ => Err(format!("write a whole number from 1 to {most}, or none")),
+    }
+}
+
+fn flag(text: &str) -> Result<Value, String> {
+    match text {
+        "none" => Ok(Value::Null),
+        "true" | "false" => Ok(json!(text == "true")),
+        _ => Err("write true, false or none".to_owned()),
+    }
+}
+
+fn percent(text: &str) -> Result<Value, String> {
+    match (text, text.parse::<i64>()) {
+        ("none", _) => Ok(Value::Null),
+        (_, Ok(number @ 0..=100)) => Ok(json!(number)),
+        _ => Err("write a whole number from 0 to 100, or none for 50".to_owned()),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::cli::{CliError, Context, Exit, Opened, Printer};
 use crate::config::usd;
 use crate::store::StoreError;
 use crate::store::limit::{AdjustmentRow, CooldownRow, LimitRow, OutputRow};
+use crate::store::model::ModelStatus;
 
 /// A model in full, as JSON.
 #[derive(Serialize)]
@@ -81,6 +82,7 @@ fn screen(printer: &Printer, whole: &Whole) -> Result<(), CliError> {
             "price",
             price(it.input_price_microusd, it.output_price_microusd),
         ),
+        ("batches", batches(it)),
         ("limits of", it.shares.clone().unwrap_or_default()),
         (
             "waiting",
@@ -139,6 +141,27 @@ fn cooldown(cooldown: Option<&CooldownRow>, printer: &Printer) -> String {
         it.reason,
         it.who,
         it.strikes
+    )
+}
+
+/// `50 % of the price; up to 2000000 tokens enqueued; up to 100 of this provider under way`.
+fn batches(it: &ModelStatus) -> String {
+    let note = it.batch_note.as_ref();
+    if it.batch_mode == Some(false) {
+        return match note {
+            Some(note) => format!("none ({note})"),
+            None => "none".to_owned(),
+        };
+    }
+    let tokens = match it.batch_tokens {
+        Some(tokens) => format!("up to {tokens} tokens enqueued; "),
+        None => String::new(),
+    };
+    format!(
+        "{} % of the price; {tokens}up to {} of {} under way",
+        it.batch_percent,
+        it.batch_jobs,
+        it.model.split('/').next().unwrap_or_default()
     )
 }
 

@@ -9,12 +9,13 @@ use uuid::Uuid;
 use self::tables::{print_tables, sums};
 use super::progress::{span, thousands, whole};
 use super::times::moment;
-use super::{CliError, Printer, budget, expect};
+use super::{CliError, Printer, budget, expect, would};
 use crate::client::{BindingLimit, ExpectedRun, expected};
 use crate::store::{
     Store,
     budget::Budget,
     report::{Figures, RunReport, Stand},
+    run::Asking,
 };
 
 /// A run in full: what `runs show` tells, and `run --wait` at its end.
@@ -22,6 +23,9 @@ use crate::store::{
 pub(super) struct Shown {
     #[serde(flatten)]
     pub(super) report: RunReport,
+    /// How its tasks are asked.
+    #[serde(flatten)]
+    asking: Asking,
     /// Items ended per hour from when it was loaded.
     items_per_hour: f64,
     /// Under present limits; of a run that is active and holds anything.
@@ -50,6 +54,7 @@ impl Shown {
             expected: ahead.as_ref().and_then(|it| it.run(run)).cloned(),
             binding: ahead.and_then(|it| it.binding),
             budget: store.budget(Some(run)).await?,
+            asking: store.asking(run).await?.unwrap_or_default(),
             report,
         }))
     }
@@ -74,6 +79,7 @@ impl Shown {
             ("worker", worker),
             ("state", run.state.clone()),
             ("source", run.source.clone()),
+            ("asked", would::asked(&self.asking)),
             ("begun", moment(run.created_at, printer)),
             ("loaded", at(run.loaded_at)),
             ("ended", at(run.finished_at)),

@@ -8,10 +8,14 @@ use super::dry_step::DryStep;
 use crate::cli::{CliError, Context, Exit, Opened, expect, would};
 use crate::client::{BindingLimit, Loader, ModelCalls, Planned, StepOutlook, expected_with};
 use crate::definition::Definition;
+use crate::store::run::Asking;
 
 #[derive(Serialize)]
 struct DryRun {
     worker: String,
+    /// How its tasks are asked.
+    #[serde(flatten)]
+    asking: Asking,
     items: u64,
     refused: u64,
     first_refused: Option<String>,
@@ -131,6 +135,7 @@ pub(super) async fn run(
     let of_run = expected.as_ref().and_then(|it| it.run(Uuid::nil()));
     let told = DryRun {
         worker: definition.name.clone(),
+        asking: loader.asking(),
         items: outlook.items,
         refused: outlook.refused,
         tasks: sum(|step| step.tasks),
@@ -202,6 +207,11 @@ pub(super) async fn run(
                 .as_ref()
                 .map_or_else(String::new, |it| expect::words(it, Uuid::nil())),
         ))?;
+    }
+    if asks {
+        context
+            .printer
+            .line(format_args!("asked: {}", would::asked(&told.asking)))?;
     }
     if let Some(first) = &told.first_refused {
         context.printer.warn(format_args!(

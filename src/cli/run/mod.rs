@@ -17,6 +17,7 @@ use crate::{
     client::{BindingLimit, LoadOptions, Loaded, Loader, expected},
     definition::{Definition, Folder, SourceFrom},
     engine::Registry,
+    task::Strategy,
 };
 
 /// Check a worker folder, load its source, and make a run of it.
@@ -29,6 +30,7 @@ use crate::{
     tidegate run workers/entity_extraction --source articles.jsonl --limit 100 --dry-run\n  \
     tidegate run workers/entity_extraction --budget-usd 2.50 --wait\n  \
     tidegate run workers/content_generation --only text,faq --wait\n  \
+    tidegate run workers/entity_extraction --batching-strategy auto\n  \
     tidegate run workers/entity_extraction --set tier.0.model=gemini/gemini-3.5-flash --set routing.policy=spread")]
 pub(super) struct Args {
     /// The worker's folder, or its name in workers/
@@ -61,6 +63,9 @@ pub(super) struct Args {
     /// models' prices and max_output_tokens must be set
     #[arg(long, value_name = "X", allow_hyphen_values = true, value_parser = budget::amount)]
     budget_usd: Option<i64>,
+    /// How its tasks are asked: individual, batch, hybrid, or auto for what is best; as --set strategy.mode=S
+    #[arg(long, value_name = "S")]
+    batching_strategy: Option<Strategy>,
     /// Override a value of worker.toml, as in tier.0.model=gemini/gemini-3.5-flash
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = super::values::key_value)]
     set: Vec<(String, String)>,
@@ -68,7 +73,12 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
     let folder = folder_of(&args.worker);
-    let definition = read(context, &folder, args.source.as_deref(), &args.set)?;
+    // the last word, and part of the definition: a load that is taken up is asked as it was begun, and another
+    // strategy makes another run
+    let mode = args.batching_strategy.map(|it| it.to_string());
+    let mut set = args.set.clone();
+    set.extend(mode.map(|mode| ("strategy.mode".to_owned(), mode)));
+    let definition = read(context, &folder, args.source.as_deref(), &set)?;
     // before a key is looked for, and before anything is stored
     definition.selected(args.all, &args.only)?;
     // a missing key is told before anything is stored

@@ -7,7 +7,7 @@ use super::Which;
 use crate::cli::{CliError, Context, Exit, Opened, expect, fleet};
 use crate::client::{retier, retiered_expected};
 
-/// Give what waits of a run tiers, models, fallbacks, routing and pacing anew; what runs or has ended
+/// Give what waits of a run tiers, models, fallbacks, routing, pacing and strategy anew; what runs or has ended
 /// keeps its own
 #[derive(clap::Args, Debug)]
 #[command(
@@ -21,7 +21,7 @@ use crate::client::{retier, retiered_expected};
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
-    /// Override a value under tier, fallback, routing or pacing, as tier.0.model=ENTRY/MODEL,
+    /// Override a value under tier, fallback, routing, pacing or strategy, as tier.0.model=ENTRY/MODEL,
     /// tier.1.share=0.4, tier.1.mix=5, tier.0.fallbacks=["ENTRY/MODEL"], fallback.model=ENTRY/MODEL,
     /// routing.policy=spread or pacing.stagger_ms=500
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = crate::cli::values::key_value)]
@@ -67,11 +67,15 @@ pub(super) async fn run(context: &Context, opened: &Opened, args: Args) -> Resul
         "{verb} {moved} waiting tasks; {} stay",
         retiered.stay
     ))?;
-    let is_of_claims = |key: &str| key.starts_with("routing.") || key.starts_with("pacing.");
+    let is_of_claims = |key: &str| {
+        ["routing.", "pacing.", "strategy."]
+            .iter()
+            .any(|table| key.starts_with(table))
+    };
     if args.set.iter().any(|(key, _)| is_of_claims(key)) {
         let verb = if args.dry_run { "would hold" } else { "holds" };
         printer.line(format_args!(
-            "what was set of routing and pacing {verb} for all of them"
+            "what was set of routing, pacing and strategy {verb} for all of them"
         ))?;
     }
     if let Some(expected) = &expected {

@@ -31,7 +31,7 @@ use crate::{
         load::Enqueued,
         process::Registration,
         reprocess::Selection,
-        run::{Begun, NewRun},
+        run::{Asking, Begun, NewRun},
     },
     task::{Handler, new_id},
 };
@@ -125,6 +125,11 @@ impl Loader {
         Ok(self)
     }
 
+    /// How the run's tasks are asked.
+    pub fn asking(&self) -> Asking {
+        lanes::asking(&self.definition)
+    }
+
     /// The steps that the run does.
     fn selection(&self) -> Result<definition::Selection, LoadError> {
         let (all, only) = &self.picked;
@@ -198,6 +203,7 @@ impl Loader {
             loader: self.process,
             max_concurrency: self.definition.limits.max_concurrency,
             pacing: lanes::pacing(&self.definition),
+            asking: self.asking(),
             budget_microusd: self.options.budget_microusd,
         }
     }

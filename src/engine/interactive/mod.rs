@@ -38,7 +38,7 @@ use crate::{
         claim::{ClaimRequest, Claimed},
         interactive::NewAsk,
         load::{Routing, Saving},
-        run::Pacing,
+        run::{Asking, Pacing},
         worker::NewWorker,
     },
     task::{Answer, new_id},
@@ -385,6 +385,7 @@ fn worker() -> NewWorker {
         max_output: None,
         routing: Routing::default(),
         pacing: Pacing::default(),
+        asking: Asking::default(),
         timeout_ms: 60_000,
         saving: Saving::default(),
     }

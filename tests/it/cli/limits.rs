@@ -161,6 +161,8 @@ async fn what_cannot_be_is_refused_and_changes_nothing() {
         (&["--input-price-usd", "-1"], "not negative"),
         (&["--output-price-usd", "cheap"], "no decimal number"),
         (&["--shares-limits-of", "a"], "<provider entry>/<wire name>"),
+        (&["--batch", "yes"], "true, false or none"),
+        (&["--batch-price-percent", "101"], "from 0 to 100"),
         (&["--shares-limits-of", "sim/bb"], "did you mean sim/b?"),
         (
             &["--shares-limits-of", "sim/a"],
@@ -281,4 +283,28 @@ async fn a_model_is_shown_with_each_limit_what_it_follows_from_and_what_it_does_
     assert_eq!(listed[0]["next_task"], shown["next_task"]);
     let table = program.run(&["models", "list"]).ok();
     assert!(table.stdout.contains("STARTS NEXT"), "{table:?}");
+}
+
+#[tokio::test]
+async fn a_batch_mode_set_by_hand_is_told_before_and_after_and_shown() {
+    let (_fleet, program) = two_models().await;
+    let told = set(
+        &program,
+        &["--batch", "false", "--batch-price-percent", "40"],
+    );
+    let both = |before: Value, after: Value| json!({"before": before, "after": after});
+    assert_eq!(
+        told["changed"],
+        json!({"batch": both(Value::Null, json!(false)), "batch_price_percent": both(json!(50), json!(40))})
+    );
+    let shown = |words: &str| {
+        let screen = program.run(&["models", "show", "sim/a"]).ok().stdout;
+        assert!(screen.contains(words), "{screen}");
+    };
+    shown("none (set by hand)");
+    set(
+        &program,
+        &["--batch", "none", "--batch-enqueued-tokens", "2_000"],
+    );
+    shown("40 % of the price; up to 2000 tokens enqueued; up to 100 of sim under way");
 }

@@ -25,6 +25,7 @@ mod retier;
 mod runs;
 mod shapes;
 mod status_lines;
+mod strategy;
 mod tag_space;
 mod why;
 

@@ -26,6 +26,34 @@ const MISTAKES: &[(&str, usize, &[&str])] = &[
     ),
     ("[work]\nslots = 10001\n", 2, &["1 to 10000"]),
     (
+        "[batches]\npoll_s = 5\npoll_max_s = 4\n",
+        3,
+        &["\"poll_max_s\" is 4, less than poll_s, 5", "at least 5"],
+    ),
+    (
+        "[batches]\npol_s = 5\n",
+        2,
+        &[
+            "unknown key \"pol_s\" in [batches]",
+            "did you mean \"poll_s\"",
+        ],
+    ),
+    (
+        "[providers.g]\nkind = \"gemini\"\nbatch_jobs = 0\n",
+        3,
+        &["\"batch_jobs\" is 0: it must be 1 to 100000"],
+    ),
+    (
+        "[providers.g]\nkind = \"gemini\"\n[[models]]\nname = \"g/m\"\nbatch_price_percent = 101\n",
+        5,
+        &["\"batch_price_percent\" is 101: it must be 0 to 100"],
+    ),
+    (
+        "[providers.g]\nkind = \"gemini\"\n[[models]]\nname = \"g/m\"\nbatch = 1\n",
+        5,
+        &["must be true or false"],
+    ),
+    (
         "[work]\nslots = \"many\"\n",
         2,
         &["must be an integer, not a string"],

@@ -317,3 +317,42 @@ fn the_log_is_told_its_shape() {
     assert_eq!(config.log.format.value, LogFormat::Json);
     assert_eq!(config.log.filter.value, "warn,tidegate=info");
 }
+
+#[test]
+fn batches_are_looked_after_as_the_file_says() {
+    let config = Written::toml("").load(&[]).unwrap();
+    let default = tidegate::engine::BatchSettings::default();
+    assert_eq!(config.batches.to_engine(), default);
+    let config = Written::toml("[batches]\npoll_s = 90\nlookup_s = 7\n")
+        .load(&[("TIDEGATE_BATCHES_LOOKUP_S", "8")])
+        .unwrap();
+    let told = config.batches.to_engine();
+    // the longest pause is not below the least
+    assert_eq!(
+        [told.poll, told.poll_max, told.lookup].map(|it| it.as_secs()),
+        [90, 90, 8]
+    );
+    assert_eq!(shown(&config, "batches.poll_s").0, "90");
+}
+
+#[test]
+fn batch_modes_of_the_file_are_told_to_the_database() {
+    let more = "batch = false\nbatch_price_percent = 60\nbatch_enqueued_tokens = 2_000_000\n";
+    let provider = "[providers.oa]\nkind = \"openai\"\nbatch_jobs = 7\n";
+    let written = Written::toml(&format!(
+        "{provider}[[models]]\nname = \"oa/m\"\n{more}[[models]]\nname = \"oa/n\"\n"
+    ));
+    let config = written.load(&[]).unwrap();
+    assert_eq!(config.providers()[0].batch_jobs, Some(7));
+    let rows = config.models();
+    let batch = |row: &tidegate::store::model::ModelRow| {
+        let tokens = row.batch_enqueued_tokens;
+        (row.batch, row.batch_price_percent, tokens)
+    };
+    assert_eq!(batch(&rows[0]), (Some(false), Some(60), Some(2_000_000)));
+    assert_eq!(batch(&rows[1]), (None, None, None));
+    let other = written.load(&[("TIDEGATE_MODELS_OA_M_BATCH", "true")]);
+    let changed = other.unwrap().models();
+    assert_ne!(changed[0].hash, rows[0].hash);
+    assert_eq!(changed[1].hash, rows[1].hash);
+}

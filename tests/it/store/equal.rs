@@ -78,6 +78,7 @@ async fn f66_of_two_claims_that_take_equal_tasks_at_once_one_stands_back() {
         base_url: "http://127.0.0.1:9/v1".to_owned(),
         quota_scope: "other".to_owned(),
         day_zone: "UTC".to_owned(),
+        batch_jobs: None,
     };
     let mut row = a_row("z", None);
     row.model = "other/z".to_owned();

@@ -35,6 +35,7 @@ async fn a_store(models: &[(&str, Option<u32>)]) -> (TestDb, Store) {
         base_url: "http://127.0.0.1:9/v1beta".to_owned(),
         quota_scope: "sim".to_owned(),
         day_zone: "America/Los_Angeles".to_owned(),
+        batch_jobs: None,
     };
     let rows: Vec<ModelRow> = models.iter().map(|(name, rpm)| a_row(name, *rpm)).collect();
     store
@@ -52,6 +53,9 @@ fn a_row(name: &str, rpm: Option<u32>) -> ModelRow {
         output_tpm: None,
         tpd: None,
         shares: None,
+        batch: None,
+        batch_price_percent: None,
+        batch_enqueued_tokens: None,
         rpm,
         tpm: None,
         rpd: None,

@@ -156,6 +156,7 @@ impl Fleet {
                 base_url: self.base_url(*kind),
                 quota_scope: (*name).to_owned(),
                 day_zone: "America/Los_Angeles".to_owned(),
+                batch_jobs: None,
             })
             .collect();
         let rows: Vec<ModelRow> = self
@@ -369,6 +370,9 @@ fn told((entry, _): &Entry, model: &ModelSettings) -> ModelRow {
         output_tpm: None,
         tpd: None,
         shares: None,
+        batch: None,
+        batch_price_percent: None,
+        batch_enqueued_tokens: None,
         rpm: narrow(model.rpm),
         tpm: model.tpm,
         rpd: narrow(model.rpd),

@@ -14,7 +14,7 @@ use tidegate::store::{
     load::{Routing, Saving},
     local::LocalTask,
     model::{ModelRow, ProviderRow},
-    run::Pacing,
+    run::{Asking, Pacing},
     settle::ClaimKey,
     worker::NewWorker,
 };
@@ -184,6 +184,7 @@ async fn model_ids(db: &TestDb, store: &Store) -> Vec<i32> {
         base_url: "http://127.0.0.1:9/v1beta".to_owned(),
         quota_scope: "sim".to_owned(),
         day_zone: "America/Los_Angeles".to_owned(),
+        batch_jobs: None,
     };
     let names = ["sim/a".to_owned(), "sim/b".to_owned()];
     let rows: Vec<ModelRow> = names
@@ -194,6 +195,9 @@ async fn model_ids(db: &TestDb, store: &Store) -> Vec<i32> {
             output_tpm: None,
             tpd: None,
             shares: None,
+            batch: None,
+            batch_price_percent: None,
+            batch_enqueued_tokens: None,
             rpm: None,
             tpm: None,
             rpd: None,
@@ -226,6 +230,7 @@ fn a_worker(name: &str, ladders: Option<Vec<Vec<i32>>>) -> NewWorker {
         max_output: None,
         routing: Routing::default(),
         pacing: Pacing::default(),
+        asking: Asking::default(),
         timeout_ms: 60_000,
         saving: Saving::default(),
     }

@@ -54,6 +54,9 @@ impl Scene {
             output_tpm: None,
             tpd: None,
             shares: None,
+            batch: None,
+            batch_price_percent: None,
+            batch_enqueued_tokens: None,
             rpm: Some(small(model.requests.size)),
             tpm: model.tokens,
             rpd: None,
@@ -130,5 +133,6 @@ pub(super) fn provider(base_url: &str) -> ProviderRow {
         base_url: base_url.to_owned(),
         quota_scope: ENTRY.to_owned(),
         day_zone: "America/Los_Angeles".to_owned(),
+        batch_jobs: None,
     }
 }

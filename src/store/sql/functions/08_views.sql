@@ -67,7 +67,8 @@ create or replace view tidegate.model_status as
          z.requests_per_minute, z.tokens_per_minute, z.requests_per_day, z.max_concurrency,
          coalesce(c.strikes, 0) as strikes, m.parked, p.parked as provider_parked,
          m.input_price_microusd, m.output_price_microusd,
-         z.concurrency, z.output_tokens_per_minute, z.tokens_per_day, m.shares
+         z.concurrency, z.output_tokens_per_minute, z.tokens_per_day, m.shares,
+         m.batch_mode, m.batch_note, m.batch_percent, m.batch_tokens, p.batch_jobs
     from tidegate.models m
     join tidegate.providers p on p.name = m.provider
     join tidegate.model_gates g on g.model_id = m.model_id

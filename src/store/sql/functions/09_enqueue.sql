@@ -2,7 +2,8 @@
 
 -- p_max_output: tokens of the longest answer, null: not bounded. p_policy and p_patience_ms: how its tasks take their fallbacks.
 -- p_pack_size, p_pack_tokens: items and their input tokens that travel together. p_cache_s: how old an answer may be that is used again,
--- null: none is kept or shared; p_cache_version, p_prompt_hash: told with what is kept.
+-- null: none is kept or shared; p_cache_version, p_prompt_hash: told with what is kept. A new lane of a run that is not asked one by one
+-- is held until it is chosen how its tasks are asked.
 create or replace function tidegate.ensure_lane_v3(
   p_run uuid, p_component text, p_component_priority int, p_tier smallint, p_ladder int[], p_est_output int, p_max_output int,
   p_call_timeout_ms int, p_policy text, p_patience_ms int, p_pack_size smallint, p_pack_tokens int, p_cache_s bigint, p_cache_version text,
@@ -12,9 +13,10 @@ declare
   v_lane int;
 begin
   insert into tidegate.lanes as n (run_id, component, component_priority, tier, ladder, est_output, max_output, call_timeout_ms, policy, patience_ms,
-                                   pack_size, pack_tokens, cache_s, cache_version, prompt_hash)
+                                   pack_size, pack_tokens, cache_s, cache_version, prompt_hash, held)
   values (p_run, p_component, p_component_priority, p_tier, p_ladder, p_est_output, p_max_output, p_call_timeout_ms, p_policy, p_patience_ms,
-          p_pack_size, p_pack_tokens, p_cache_s, p_cache_version, p_prompt_hash)
+          p_pack_size, p_pack_tokens, p_cache_s, p_cache_version, p_prompt_hash,
+          p_ladder <> '{}' and exists (select from tidegate.runs u where u.id = p_run and u.strategy <> 'individual'))
   on conflict (run_id, component, tier, ladder) do update
      -- a retiering changes how what waits in it takes its fallbacks
      set component_priority = excluded.component_priority, est_output = excluded.est_output, max_output = excluded.max_output,

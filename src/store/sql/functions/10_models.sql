@@ -119,8 +119,11 @@ begin
 end $$;
 
 -- One provider entry of tidegate.toml. Another quota scope means other limits: its models are bound to those of the new one, and what
--- the file says of them is written anew.
-create or replace function tidegate.sync_provider_v1(p_name text, p_kind text, p_base_url text, p_scope text, p_zone text) returns void language plpgsql as $$
+-- the file says of them is written anew. p_batch_jobs: batches under way at once, written only where the file says another number than at
+-- the last sync; null: the file does not say.
+create or replace function tidegate.sync_provider_v2(
+  p_name text, p_kind text, p_base_url text, p_scope text, p_zone text, p_batch_jobs int
+) returns void language plpgsql as $$
 declare
   v_old text;
   v_model record;
@@ -130,6 +133,13 @@ begin
   on conflict (name) do update set kind = excluded.kind, base_url = excluded.base_url, quota_scope = excluded.quota_scope, day_zone = excluded.day_zone
    where (tidegate.providers.kind, tidegate.providers.base_url, tidegate.providers.quota_scope, tidegate.providers.day_zone)
      is distinct from (excluded.kind, excluded.base_url, excluded.quota_scope, excluded.day_zone);
+  if p_batch_jobs is not null then
+    insert into tidegate.file_values as f (name, value) values ('providers.' || p_name || '.batch_jobs', p_batch_jobs::text)
+    on conflict (name) do update set value = excluded.value, at = clock_timestamp() where f.value <> excluded.value;
+    if found then
+      update tidegate.providers p set batch_jobs = p_batch_jobs where p.name = p_name;
+    end if;
+  end if;
   if v_old is null or v_old = p_scope then
     return;
   end if;
@@ -149,7 +159,7 @@ end $$;
 -- One model of tidegate.toml. Its limits and prices are written only if its entry changed since the last sync (p_hash), and of
 -- them only those that differ from what the file said then, so that a restarting pod never undoes what was set by hand. p_entry:
 -- rpm, tpm, output_tpm, rpd, tpd, max_concurrency, window, burst, input_price_microusd, output_price_microusd, token_dimension,
--- shares. A limit that is not named is null.
+-- shares, batch, batch_price_percent, batch_enqueued_tokens. A limit that is not named is null.
 create or replace function tidegate.sync_model_v2(p_model text, p_hash bytea, p_entry jsonb) returns boolean language plpgsql as $$
 declare
   v_id int := tidegate.register_model_v1(p_model);
@@ -202,6 +212,18 @@ begin
   if p_entry ? 'output_price_microusd' and (v_was is null or v_was -> 'output_price_microusd' is distinct from p_entry -> 'output_price_microusd') then
     update tidegate.models m set output_price_microusd = (p_entry ->> 'output_price_microusd')::numeric::bigint where m.model_id = p_model;
   end if;
+  -- its batch mode: what is taken away is as if nobody had said it
+  foreach v_key in array array['batch', 'batch_price_percent', 'batch_enqueued_tokens'] loop
+    continue when not p_entry ? v_key or v_was is not null and coalesce(v_was -> v_key, 'null') = p_entry -> v_key;
+    continue when p_source = 'file' and p_entry -> v_key = 'null' and coalesce(v_was -> v_key, 'null') = 'null';
+    update tidegate.models m
+       set batch_mode = case v_key when 'batch' then (p_entry ->> v_key)::boolean else m.batch_mode end,
+           batch_note = case when v_key <> 'batch' then m.batch_note when p_entry ->> v_key is null then null
+                             when p_source = 'file' then 'tidegate.toml' else 'set by hand' end,
+           batch_percent = case v_key when 'batch_price_percent' then coalesce((p_entry ->> v_key)::numeric::smallint, 50) else m.batch_percent end,
+           batch_tokens = case v_key when 'batch_enqueued_tokens' then (p_entry ->> v_key)::numeric::bigint else m.batch_tokens end
+     where m.model_id = p_model;
+  end loop;
   foreach v_key in array array['max_concurrency', 'output_tpm', 'rpd', 'rpm', 'tpd', 'tpm'] loop
     continue when not p_entry ? v_key and not (v_key = 'rpm' and (p_entry ? 'window' or p_entry ? 'burst'));
     continue when v_was is not null
@@ -292,9 +314,10 @@ begin
     raise exception 'nothing to set' using errcode = 'TG422', hint = 'give an object like {"rpm": 60}';
   end if;
   for v_key, v_value in select * from jsonb_each(p_changes) loop
-    if v_key not in ('rpm', 'tpm', 'output_tpm', 'rpd', 'tpd', 'max_concurrency', 'window', 'burst', 'input_price_microusd', 'output_price_microusd', 'shares') then
+    if v_key not in ('rpm', 'tpm', 'output_tpm', 'rpd', 'tpd', 'max_concurrency', 'window', 'burst', 'input_price_microusd', 'output_price_microusd', 'shares',
+                     'batch', 'batch_price_percent', 'batch_enqueued_tokens') then
       raise exception '% is nothing that a model has', v_key using errcode = 'TG422', column = v_key,
-        hint = 'one of rpm, tpm, output_tpm, rpd, tpd, max_concurrency, window, burst, input_price_microusd, output_price_microusd, shares';
+        hint = 'one of rpm, tpm, output_tpm, rpd, tpd, max_concurrency, window, burst, input_price_microusd, output_price_microusd, shares, batch, batch_price_percent, batch_enqueued_tokens';
     end if;
     continue when v_value = 'null';
     if v_key = 'window' then
@@ -303,6 +326,16 @@ begin
       end if;
     elsif v_key = 'shares' then
       perform tidegate.may_share_v1(v_id, v_value #>> '{}');
+    elsif v_key = 'batch' then
+      if jsonb_typeof(v_value) <> 'boolean' then
+        raise exception 'batch must be true or false, not %', v_value
+          using errcode = 'TG422', column = v_key, hint = 'whether it has a batch mode; null: that is found out';
+      end if;
+    elsif v_key = 'batch_price_percent' then
+      if jsonb_typeof(v_value) <> 'number' or v_value::numeric <> trunc(v_value::numeric) or v_value::numeric not between 0 and 100 then
+        raise exception 'batch_price_percent must be a whole number from 0 to 100, not %', v_value
+          using errcode = 'TG422', column = v_key, hint = 'of the price of single calls';
+      end if;
     elsif jsonb_typeof(v_value) <> 'number' or v_value::numeric <> trunc(v_value::numeric)
        or v_value::numeric not between (v_key not like '%price%')::int and 1000000000000 then
       raise exception '% must be a whole number from % to 10^12, not %', v_key, (v_key not like '%price%')::int, v_value

@@ -389,11 +389,12 @@ create or replace trigger tasks_book after insert on tidegate.tasks for each row
 
 -- Makes a worker known by name, with the lanes of its tiers in a standing run. A definition that is in force already changes
 -- nothing. What waits under a former definition goes on under it. Returns the standing run.
-create or replace function tidegate.register_worker_v3(
+create or replace function tidegate.register_worker_v4(
   p_worker text, p_hash bytea, p_run uuid, p_local boolean, p_program boolean, p_max_attempts int, p_mix real[],
   p_ladders int[], p_rungs int, p_est_output int, p_call_timeout_ms int, p_max_output int, p_policy text, p_patience_ms int,
   p_stagger_ms int, p_cool_after int, p_cool_ms int,
-  p_pack_size smallint, p_pack_tokens int, p_cache_s bigint, p_cache_version text, p_prompt_hash bytea
+  p_pack_size smallint, p_pack_tokens int, p_cache_s bigint, p_cache_version text, p_prompt_hash bytea,
+  p_strategy text, p_purpose text, p_within_s int
 ) returns uuid language plpgsql as $$
 declare
   v tidegate.workers;
@@ -407,17 +408,19 @@ begin
   if v.definition_hash = p_hash then
     return v.run_id;
   end if;
-  insert into tidegate.runs (id, worker, definition_hash, source, state, mix, loaded_at, source_read, stagger_ms, cool_after, cool_ms)
-  values (p_run, p_worker, p_hash, 'enqueued one by one', 'active', p_mix, clock_timestamp(), true, p_stagger_ms, p_cool_after, p_cool_ms);
+  insert into tidegate.runs (id, worker, definition_hash, source, state, mix, loaded_at, source_read, stagger_ms, cool_after, cool_ms,
+                             strategy, purpose, within_s)
+  values (p_run, p_worker, p_hash, 'enqueued one by one', 'active', p_mix, clock_timestamp(), true, p_stagger_ms, p_cool_after, p_cool_ms,
+          p_strategy, p_purpose, p_within_s);
   for v_tier in 1..array_length(p_mix, 1) loop
     -- the ladders stand one after the other, padded with 0 to one length
     select coalesce(array_agg(z.m order by z.i), '{}') into v_ladder
       from unnest(case when p_local then '{}'::int[] else p_ladders[(v_tier - 1) * p_rungs + 1:v_tier * p_rungs] end) with ordinality z (m, i)
      where z.m > 0;
     insert into tidegate.lanes (run_id, tier, ladder, est_output, call_timeout_ms, program, max_output, policy, patience_ms,
-                                pack_size, pack_tokens, cache_s, cache_version, prompt_hash)
+                                pack_size, pack_tokens, cache_s, cache_version, prompt_hash, held)
     values (p_run, v_tier - 1, v_ladder, p_est_output, p_call_timeout_ms, p_program, p_max_output, p_policy, p_patience_ms,
-            p_pack_size, p_pack_tokens, p_cache_s, p_cache_version, p_prompt_hash)
+            p_pack_size, p_pack_tokens, p_cache_s, p_cache_version, p_prompt_hash, v_ladder <> '{}' and p_strategy <> 'individual')
     returning lane into v_lane;
     v_lanes := v_lanes || v_lane;
   end loop;

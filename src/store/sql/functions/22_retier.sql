@@ -20,16 +20,25 @@ returns table (o_priority float8, o_item text, o_id uuid) language sql stable as
    order by e.place
 $$;
 
--- Puts the run under another definition, with the mix of its tiers and its pacing. False: it has ended, is being loaded, or is gone.
-create or replace function tidegate.redefine_run_v2(
-  p_run uuid, p_hash bytea, p_mix real[], p_stagger_ms int, p_cool_after int, p_cool_ms int
+-- Puts the run under another definition, with the mix of its tiers, its pacing, and how its tasks are asked. Where that changes, it is
+-- chosen anew for what waits. False: it has ended, is being loaded, or is gone.
+create or replace function tidegate.redefine_run_v3(
+  p_run uuid, p_hash bytea, p_mix real[], p_stagger_ms int, p_cool_after int, p_cool_ms int, p_strategy text, p_purpose text, p_within_s int
 ) returns boolean language plpgsql as $$
+declare
+  v tidegate.runs;
 begin
-  update tidegate.runs u
-     set definition_hash = p_hash, mix = p_mix, stagger_ms = p_stagger_ms, cool_after = p_cool_after, cool_ms = p_cool_ms
-   where u.id = p_run and u.state in ('active', 'paused');
+  select * into v from tidegate.runs u where u.id = p_run and u.state in ('active', 'paused') for update;
   if not found then
     return false;
+  end if;
+  update tidegate.runs u
+     set definition_hash = p_hash, mix = p_mix, stagger_ms = p_stagger_ms, cool_after = p_cool_after, cool_ms = p_cool_ms,
+         strategy = p_strategy, purpose = p_purpose, within_s = p_within_s
+   where u.id = p_run;
+  if (v.strategy, v.purpose, v.within_s) is distinct from (p_strategy, p_purpose, p_within_s) then
+    update tidegate.lanes n set held = p_strategy <> 'individual', singly = false
+     where n.run_id = p_run and n.ladder <> '{}' and (n.held, n.singly) is distinct from (p_strategy <> 'individual', false);
   end if;
   if p_stagger_ms is null and p_cool_after is null then
     delete from tidegate.run_pacing z where z.run_id = p_run;

@@ -59,6 +59,7 @@ async fn another_provider(store: &Store, rpm: Option<u32>) {
         base_url: "http://127.0.0.1:9/v1".to_owned(),
         quota_scope: "other".to_owned(),
         day_zone: "UTC".to_owned(),
+        batch_jobs: None,
     };
     let mut row = a_row("z", rpm);
     row.model = "other/z".to_owned();

@@ -15,6 +15,7 @@ fn provider() -> ProviderRow {
         base_url: "http://127.0.0.1:9/v1beta".to_owned(),
         quota_scope: "sim".to_owned(),
         day_zone: "America/Los_Angeles".to_owned(),
+        batch_jobs: None,
     }
 }
 
@@ -187,4 +188,50 @@ async fn a_limit_told_in_mid_run_counts_what_was_used_before() {
     .await;
     many_at_once(db.pool()).await;
     assert_eq!(claim(&store, process, 50).await.len(), 10);
+}
+
+/// Mode, note, percent and tokens of sim/a, and the jobs of its provider.
+type Batches = (Option<bool>, Option<String>, i16, Option<i64>, i32);
+
+async fn batches(db: &crate::support::TestDb) -> Batches {
+    sqlx::query_as(
+        "select batch_mode, batch_note, batch_percent, batch_tokens, batch_jobs
+           from tidegate.model_status where model = 'sim/a'",
+    )
+    .fetch_one(db.pool())
+    .await
+    .expect("a model")
+}
+
+#[tokio::test]
+async fn a_batch_mode_is_told_by_the_file_and_by_hand_and_the_hand_outlives_a_restart() {
+    let (db, store) = a_store(&[("a", Some(5))]).await;
+    assert_eq!(batches(&db).await, (None, None, 50, None, 100));
+    let sync = async |hash: &[u8], batch, percent, jobs| {
+        let mut row = a_row("a", Some(5));
+        (row.batch, row.batch_price_percent) = (batch, percent);
+        row.hash = hash.to_vec();
+        let mut entry = provider();
+        entry.batch_jobs = jobs;
+        store.sync_models(&[entry], &[row]).await.expect("synced");
+    };
+    sync(b"1", Some(false), Some(60), Some(7)).await;
+    let file = Some("tidegate.toml".to_owned());
+    assert_eq!(batches(&db).await, (Some(false), file, 60, None, 7));
+    say(
+        &db,
+        "select tidegate.set_model('sim/a', '{\"batch\": true, \"batch_enqueued_tokens\": 9}')",
+    )
+    .await;
+    say(&db, "update tidegate.providers set batch_jobs = 3").await;
+    let hand = Some("set by hand".to_owned());
+    // the same file, one that changed elsewhere, and one that says nothing of the jobs
+    for (hash, jobs) in [(b"1", Some(7)), (b"2", Some(7)), (b"3", None)] {
+        sync(hash, Some(false), Some(60), jobs).await;
+        let stands = (Some(true), hand.clone(), 60, Some(9), 3);
+        assert_eq!(batches(&db).await, stands);
+    }
+    // what the file says no more is as if nobody had said it
+    sync(b"4", None, None, Some(8)).await;
+    assert_eq!(batches(&db).await, (None, None, 50, Some(9), 8));
 }
