@@ -25,7 +25,9 @@ mod throttle;
 mod together;
 mod wake;
 
-pub use interactive::{AskError, Interactive, Question, Told};
+pub use interactive::{
+    AskError, EmbedQuestion, EmbedSettings, EmbedTold, Interactive, Question, Told, VectorTold,
+};
 pub use registry::{Program, Registry};
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

@@ -171,7 +171,7 @@ impl Fetcher {
             nonce: nonce(),
             providers: self.shared.providers.keys().cloned().collect(),
             workers: self.shared.settings.workers.clone(),
-            task: None,
+            tasks: None,
         };
         let claim = self.shared.store.claim_to_read(&request).await;
         let (claim, reading) = self.heard(request.nonce, claim)?;

@@ -22,7 +22,7 @@ $$;
 -- neither a request nor a slot. What has been answered already, or is being asked by an equal task, is put aside (see put_aside_v1).
 --
 -- The lock and the sums are two statements on purpose: one statement would sum by a snapshot taken before it waited.
-create or replace function tidegate.claim_v4(
+create or replace function tidegate.claim_v5(
   p_process uuid,
   p_slots int,
   p_nonce bigint,
@@ -31,7 +31,7 @@ create or replace function tidegate.claim_v4(
   p_offset float8 default null,              -- tests: the sampling offset in [0, 1)
   p_now timestamptz default null,            -- tests: the moment
   p_interactive boolean default false,       -- may use what is reserved for interactive calls
-  p_task uuid default null                   -- this one only: an interactive call of the caller's own
+  p_tasks uuid[] default null                -- these only: interactive calls of the caller's own, of one lane
 ) returns table (
   o_task uuid, o_run uuid, o_item text, o_generation int, o_lane int, o_tier smallint, o_model text, o_model_id int, o_rung smallint,
   o_ladder_len smallint, o_priority float8, o_est_input int, o_attempt int, o_max_attempts int, o_epoch int, o_tries smallint[], o_rescues smallint,
@@ -140,7 +140,7 @@ begin
     from tidegate.lanes n
     join tidegate.runs u on u.id = n.run_id
    where n.open and not n.held and n.ladder <> '{}' and u.state = 'active'
-     and case when p_task is null then not n.interactive else n.lane = (select t.lane from tidegate.tasks t where t.id = p_task) end
+     and case when p_tasks is null then not n.interactive else n.lane in (select t.lane from tidegate.tasks t where t.id = any (p_tasks)) end
      and (p_workers is null or u.worker = any (p_workers))
      and not exists (select from tidegate.worker_pauses z where z.worker = u.worker)
      and not exists (select from tidegate.run_pacing z where z.run_id = u.id and z.next_at > coalesce(p_now, clock_timestamp()))
@@ -344,7 +344,7 @@ begin
                  cross join lateral (
                    select w.ctid as tid, w.id, w.priority, w.est_input, w.tries, w.rescues from tidegate.ready w
                     where w.lane = n.lane and w.seg = s.seg and w.ctid <> all (v_tids) and (w.rescues < 2 or v_suspect_free)
-                      and (p_task is null or w.id = p_task)
+                      and (p_tasks is null or w.id = any (p_tasks))
                       -- rows that no open model may have, too large or tried too often, must not stand before those that can be served
                       and w.est_input <= n.max_input
                       and (w.tries = '{}' or exists (
@@ -360,7 +360,7 @@ begin
                  cross join lateral (
                    select w.ctid as tid, w.id, w.priority, w.est_input, w.tries, w.rescues from tidegate.ready w
                     where w.lane = n.lane and w.seg = s.seg and w.ctid <> all (v_tids) and (w.rescues < 2 or v_suspect_free)
-                      and (p_task is null or w.id = p_task)
+                      and (p_tasks is null or w.id = any (p_tasks))
                       -- rows that no open model may have, too large or tried too often, must not stand before those that can be served
                       and w.est_input <= n.max_input
                       and (w.tries = '{}' or exists (
@@ -591,7 +591,7 @@ begin
     end if;
     -- so many used-up segments stood before those that hold something: they are closed now
     if v_closed >= 30 then
-      return query select * from tidegate.claim_v4(p_process, p_slots, p_nonce, p_providers, p_workers, p_offset, p_now, p_interactive, p_task);
+      return query select * from tidegate.claim_v5(p_process, p_slots, p_nonce, p_providers, p_workers, p_offset, p_now, p_interactive, p_tasks);
     end if;
     return;
   end if;
@@ -706,9 +706,9 @@ begin
     join tidegate.runs u on u.id = t.run_id;
 end $$;
 -- generic statistics make the planner read whole segments and sort them; a disabled node costs 1e10, which would switch JIT on
-alter function tidegate.claim_v4 set plan_cache_mode = force_generic_plan;
-alter function tidegate.claim_v4 set jit = off;
-alter function tidegate.claim_v4 set enable_mergejoin = off;
-alter function tidegate.claim_v4 set enable_seqscan = off;
-alter function tidegate.claim_v4 set enable_bitmapscan = off;
-alter function tidegate.claim_v4 set enable_sort = off;
+alter function tidegate.claim_v5 set plan_cache_mode = force_generic_plan;
+alter function tidegate.claim_v5 set jit = off;
+alter function tidegate.claim_v5 set enable_mergejoin = off;
+alter function tidegate.claim_v5 set enable_seqscan = off;
+alter function tidegate.claim_v5 set enable_bitmapscan = off;
+alter function tidegate.claim_v5 set enable_sort = off;
