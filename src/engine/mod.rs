@@ -12,6 +12,7 @@ mod fetch;
 mod heartbeat;
 mod inputs;
 mod interactive;
+mod judging;
 mod letter;
 mod local;
 mod maintenance;

@@ -170,7 +170,14 @@ impl Gathering {
         if queue.texts.is_empty() {
             queue.since = now;
         }
-        queue.texts.extend(texts);
+        for text in texts {
+            // an equal one may wait already; what is not to be kept is asked by each
+            let equal = |it: &&mut Text| coming.sort.cache_s.is_some() && it.key == text.key;
+            match queue.texts.iter_mut().find(equal) {
+                Some(equal) => equal.replies.extend(text.replies),
+                None => queue.texts.push_back(text),
+            }
+        }
         if !std::mem::replace(&mut queue.driven, true) {
             let driving = self.clone().drive(coming.sort.clone());
             self.desk.shared.calls.spawn(driving);
@@ -236,7 +243,7 @@ impl Gathering {
             return Look::Empty;
         };
         // who has gone waits for nothing
-        queue.texts.retain(|text| !text.reply.is_closed());
+        queue.texts.retain(|text| !text.is_unheard());
         if queue.texts.is_empty() {
             queue.driven = false;
             return Look::Empty;

@@ -7,23 +7,28 @@ use serde_json::{json, value::to_raw_value};
 use tokio::{sync::oneshot, time::Instant};
 use uuid::Uuid;
 
-use super::{AskError, VectorTold, asking::ATTEMPTS, desk::Desk, gathering::Sort, tries::Tries};
+use super::{
+    AskError, VectorTold,
+    asking::ATTEMPTS,
+    desk::Desk,
+    gathering::Sort,
+    portions::{answered, error_of, unanswered},
+    tries::Tries,
+};
 use crate::{
     engine::{
         letter::{Came, Letter},
         member::{Failed, Member, failure_of},
-        settle::Outcome,
-        together::{led, shares_of},
+        together::led,
     },
-    llm::{Embedding, Exchange, LimitNotice, Request, Verdict},
-    pack::after_torn,
+    llm::{Exchange, LimitNotice, Request, Verdict},
     provider::CallLimits,
     store::{
         StoreError,
         claim::Claimed,
         interactive::{AskedTask, NewAsk},
     },
-    task::{Answer, Item, new_id},
+    task::{Item, new_id},
 };
 
 /// A text and who waits for its vector.
@@ -33,7 +38,32 @@ pub(super) struct Text {
     pub(super) key: [u8; 32],
     /// Estimated.
     pub(super) tokens: u32,
-    pub(super) reply: oneshot::Sender<Result<VectorTold, Arc<AskError>>>,
+    /// One at least.
+    pub(super) replies: Vec<Reply>,
+}
+
+/// How a caller hears of a text's vector.
+pub(super) type Reply = oneshot::Sender<Told>;
+/// A vector, or why there is none: several may have the same reason.
+pub(super) type Told = Result<VectorTold, Arc<AskError>>;
+
+impl Text {
+    /// Nobody waits for it any more.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.replies.iter().all(oneshot::Sender::is_closed)
+    }
+
+    fn tell(self, told: &Told) {
+        let mut told = told.clone();
+        for reply in self.replies {
+            // who has gone need not know, and bears no cost
+            if reply.send(told.clone()).is_ok()
+                && let Ok(vector) = &mut told
+            {
+                (vector.usage, vector.cost_microusd) = (None, None);
+            }
+        }
+    }
 }
 
 /// Estimated tokens of all texts of one call, at most: well below what any vendor bears.
@@ -71,19 +101,18 @@ pub(super) async fn called(
 
 /// Tells all that they get none.
 pub(super) fn refused(texts: Vec<Text>, error: AskError) {
-    let error = Arc::new(error);
+    let told = Err(Arc::new(error));
     for text in texts {
-        // who has gone need not know
-        let _ = text.reply.send(Err(error.clone()));
+        text.tell(&told);
     }
 }
 
 /// A text with its task.
-struct Asked {
+pub(super) struct Asked {
     text: Text,
-    task: Uuid,
+    pub(super) task: Uuid,
     item: Item,
-    tries: Tries,
+    pub(super) tries: Tries,
 }
 
 impl Asked {
@@ -102,11 +131,6 @@ impl Asked {
             task,
             tries: Tries::default(),
         })
-    }
-
-    fn tell(self, told: Result<VectorTold, Arc<AskError>>) {
-        // who has gone need not know
-        let _ = self.text.reply.send(told);
     }
 }
 
@@ -242,7 +266,7 @@ impl Group<'_> {
             self.desk.hand_on(outcome).await?;
         }
         for (it, vector) in told {
-            it.tell(vector);
+            it.text.tell(&vector);
         }
         // in the order in which they came
         self.asked.sort_by_key(|it| it.task);
@@ -291,7 +315,7 @@ impl Group<'_> {
 
     /// Those for whose vector nobody waits any more are not asked for.
     async fn drop_unheard(&mut self) -> Result<(), StoreError> {
-        let gone = self.asked.extract_if(.., |it| it.text.reply.is_closed());
+        let gone = self.asked.extract_if(.., |it| it.text.is_unheard());
         let tasks: Vec<Uuid> = gone.map(|it| it.task).collect();
         if !tasks.is_empty() {
             self.desk.shared.store.cancel(&tasks).await?;
@@ -306,87 +330,5 @@ impl Group<'_> {
             tracing::debug!(%error, "tasks that nobody waits for are left to their end");
         }
         refused(self.asked.into_iter().map(|it| it.text).collect(), error);
-    }
-}
-
-type Told = Result<VectorTold, Arc<AskError>>;
-
-/// Each one's own vector, with what is written down of it.
-fn answered(
-    asked: Vec<(Asked, Member)>,
-    mut came: Came,
-    latency: Duration,
-    waited: Duration,
-) -> Vec<(Asked, Outcome, Told)> {
-    let claims = asked.iter().map(|(_, member)| &member.claimed);
-    let shares = shares_of(claims, came.usage, &came.lengths());
-    let texts = std::mem::take(&mut came.texts);
-    let mut all = Vec::with_capacity(asked.len());
-    for (((it, member), text), share) in asked.into_iter().zip(texts).zip(shares) {
-        let text = text.unwrap_or_default();
-        let read = Embedding::of_answer(&text).and_then(|it| Ok((it, Answer::json(text.clone())?)));
-        let (vector, answer) = match read {
-            Ok(read) => read,
-            Err(error) => {
-                let failed = Failed::unsent("unreadable", &error.to_string());
-                let told = Err(Arc::new(error_of(&failed)));
-                all.push((it, member.failed(failed, latency), told));
-                continue;
-            }
-        };
-        let spent = share.spent(&member, latency);
-        let reply = came.reply(text, share.usage);
-        let told = VectorTold {
-            vector,
-            model: member.claimed.model.clone(),
-            model_version: reply.model_version.clone(),
-            usage: share.usage,
-            cost_microusd: spent.cost_microusd,
-            cached: false,
-            waited,
-            latency,
-            task: Some(it.task),
-        };
-        let outcome = member.answered(None, answer, &reply, spent);
-        all.push((it, outcome, Ok(told)));
-    }
-    all
-}
-
-/// What follows for each: how long it rests until it is asked again; `None`: it is over. `torn`: one of
-/// them may be at fault, so all go again with fewer.
-fn unanswered(
-    asked: Vec<(Asked, Member)>,
-    failed: &Failed,
-    torn: bool,
-    latency: Duration,
-) -> Vec<(Asked, Outcome, Option<Duration>)> {
-    let most = after_torn(u16::try_from(asked.len()).unwrap_or(u16::MAX));
-    let claims = asked.iter().map(|(_, member)| &member.claimed);
-    let shares = shares_of(claims, failed.usage, &vec![0; asked.len()]);
-    let mut all = Vec::with_capacity(asked.len());
-    for ((mut it, member), share) in asked.into_iter().zip(shares) {
-        if torn {
-            let spent = member.spent(share.usage, failed.may_have_cost, latency);
-            let outcome = member.torn(&failed.words, most, failed.status, spent);
-            all.push((it, outcome, Some(Duration::ZERO)));
-            continue;
-        }
-        let rung = member.claimed.rung;
-        let failed = Failed {
-            usage: share.usage,
-            ..failed.clone()
-        };
-        let mut outcome = member.failed(failed, latency);
-        let after = it.tries.after(&mut outcome, rung);
-        all.push((it, outcome, after));
-    }
-    all
-}
-
-fn error_of(failed: &Failed) -> AskError {
-    AskError::Failed {
-        class: failed.class.clone(),
-        words: failed.words.clone(),
     }
 }

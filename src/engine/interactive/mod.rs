@@ -13,6 +13,7 @@ mod desk;
 mod gathering;
 mod group;
 mod listening;
+mod portions;
 mod tries;
 mod vectors;
 mod words;

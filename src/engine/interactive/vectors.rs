@@ -6,7 +6,12 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{AskError, Interactive, asking::seconds, gathering::Sort, group::Text};
+use super::{
+    AskError, Interactive,
+    asking::seconds,
+    gathering::Sort,
+    group::{Reply, Text},
+};
 use crate::{
     cache,
     definition::estimated_request_tokens,
@@ -165,7 +170,7 @@ struct Distinct {
 }
 
 impl Distinct {
-    fn text(self, reply: oneshot::Sender<Result<VectorTold, Arc<AskError>>>) -> Text {
+    fn text(self, reply: Reply) -> Text {
         Text {
             request: Request {
                 prompt: self.text,
@@ -174,7 +179,7 @@ impl Distinct {
             },
             key: self.key,
             tokens: self.tokens,
-            reply,
+            replies: vec![reply],
         }
     }
 }

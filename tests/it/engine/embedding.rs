@@ -127,6 +127,20 @@ async fn callers_who_come_together_share_a_call_and_each_gets_its_own() {
         let own = alone(&fleet, &question.texts).await;
         assert_eq!(vectors(told.expect("vectors")), own);
     }
+    let before = fleet.simulator.log().len();
+    let popular = a_question(texts("popular", 1));
+    let same = (0..5).map(|_| asking.embed(&popular));
+    let told = futures_util::future::join_all(same).await;
+    let told: Vec<_> = told.into_iter().map(|it| it.expect("a vector")).collect();
+    assert!(
+        told.iter()
+            .all(|it| it.vectors[0].vector == told[0].vectors[0].vector)
+    );
+    let paid = told.iter().filter(|it| it.vectors[0].usage.is_some());
+    assert_eq!(paid.count(), 1, "it is one task");
+    let task = told[0].vectors[0].task;
+    assert!(told.iter().all(|it| it.vectors[0].task == task));
+    assert_eq!(fleet.simulator.log().len(), before + 1);
     let other_sort = EmbedQuestion {
         params: EmbedParams::default(),
         ..a_question(texts("x", 1))
