@@ -216,12 +216,13 @@ impl Interactive {
                 provider.stream(wire_name, request, &limits, &hear).await
             }
         };
-        let judged =
-            |reply: Reply| match member.judged(question.handler.as_ref(), &question.item, &reply) {
+        let answer = match answer {
+            Err(error) => Err(failure_of(&error)),
+            Ok(reply) => match member.judged(question.handler.as_ref(), &question.item, &reply) {
                 Ok(answer) => Ok((answer, reply)),
                 Err(why) => Err(rejected(&why, reply.usage)),
-            };
-        let answer = answer.map_err(|error| failure_of(&error)).and_then(judged);
+            },
+        };
         (answer, notices)
     }
 }

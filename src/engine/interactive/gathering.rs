@@ -14,62 +14,15 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    EmbedQuestion,
-    asking::seconds,
     desk::Desk,
-    group::{self, Text},
+    group,
+    sort::{EmbedSettings, Sort},
+    text::{Text, refused},
 };
 use crate::{
-    llm::EmbedParams,
-    model::ModelId,
     plan::coalesce::{self, Gathered},
     store::StoreError,
 };
-
-/// How texts travel that somebody waits for as vectors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EmbedSettings {
-    /// How long a text may wait for others to share a call with. Default 5 ms, up to 1 s; never longer
-    /// than half of what a call takes, and not at all where nobody is likely to come.
-    pub window: Duration,
-    /// Calls of one sort side by side. Default 5, at least 1.
-    pub calls: usize,
-}
-
-impl Default for EmbedSettings {
-    fn default() -> Self {
-        Self {
-            window: Duration::from_millis(5),
-            calls: 5,
-        }
-    }
-}
-
-/// What all texts of a call have in common.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Sort {
-    pub(super) models: Vec<ModelId>,
-    /// What the provider is told of; no tag.
-    params: EmbedParams,
-    pub(super) cache_s: Option<i64>,
-    pub(super) patience: Duration,
-    pub(super) timeout: Duration,
-}
-
-impl Sort {
-    pub(super) fn of(question: &EmbedQuestion) -> Self {
-        Self {
-            models: question.models.clone(),
-            params: EmbedParams {
-                tag: None,
-                ..question.params.clone()
-            },
-            cache_s: question.cache.map(seconds),
-            patience: question.patience,
-            timeout: question.timeout,
-        }
-    }
-}
 
 /// Texts by their sort, on their way to calls.
 pub(super) struct Gathering {
@@ -225,7 +178,7 @@ impl Gathering {
         match self.run.get_or_try_init(|| self.register()).await {
             Ok(run) => group::called(&self.desk, *run, sort, texts, at_once).await,
             Err(error) => {
-                group::refused(texts, error.into());
+                refused(texts, error.into());
                 None
             }
         }

@@ -3,17 +3,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{json, value::to_raw_value};
-use tokio::{sync::oneshot, time::Instant};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    AskError, VectorTold,
+    AskError,
     asking::ATTEMPTS,
     desk::Desk,
-    gathering::Sort,
     portions::{answered, error_of, unanswered},
-    tries::Tries,
+    sort::Sort,
+    text::{Asked, Text, refused},
 };
 use crate::{
     engine::{
@@ -28,43 +27,7 @@ use crate::{
         claim::Claimed,
         interactive::{AskedTask, NewAsk},
     },
-    task::{Item, new_id},
 };
-
-/// A text and who waits for its vector.
-pub(super) struct Text {
-    /// It, and what is asked of its vector.
-    pub(super) request: Request,
-    pub(super) key: [u8; 32],
-    /// Estimated.
-    pub(super) tokens: u32,
-    /// One at least.
-    pub(super) replies: Vec<Reply>,
-}
-
-/// How a caller hears of a text's vector.
-pub(super) type Reply = oneshot::Sender<Told>;
-/// A vector, or why there is none: several may have the same reason.
-pub(super) type Told = Result<VectorTold, Arc<AskError>>;
-
-impl Text {
-    /// Nobody waits for it any more.
-    pub(super) fn is_unheard(&self) -> bool {
-        self.replies.iter().all(oneshot::Sender::is_closed)
-    }
-
-    fn tell(self, told: &Told) {
-        let mut told = told.clone();
-        for reply in self.replies {
-            // who has gone need not know, and bears no cost
-            if reply.send(told.clone()).is_ok()
-                && let Ok(vector) = &mut told
-            {
-                (vector.usage, vector.cost_microusd) = (None, None);
-            }
-        }
-    }
-}
 
 /// Estimated tokens of all texts of one call, at most: well below what any vendor bears.
 pub(super) const TOKENS_MAX: u32 = 100_000;
@@ -97,41 +60,6 @@ pub(super) async fn called(
         group.give_up(error).await;
     }
     latency
-}
-
-/// Tells all that they get none.
-pub(super) fn refused(texts: Vec<Text>, error: AskError) {
-    let told = Err(Arc::new(error));
-    for text in texts {
-        text.tell(&told);
-    }
-}
-
-/// A text with its task.
-pub(super) struct Asked {
-    text: Text,
-    pub(super) task: Uuid,
-    item: Item,
-    pub(super) tries: Tries,
-}
-
-impl Asked {
-    fn of(text: Text) -> Option<Self> {
-        let embed = text.request.embed.as_ref();
-        let body = json!({
-            "text": text.request.prompt,
-            "task_type": embed.and_then(|it| it.task_type),
-            "dimensions": embed.and_then(|it| it.dimensions),
-            "tag": embed.and_then(|it| it.tag.clone()),
-        });
-        let task = new_id();
-        Some(Self {
-            item: Item::new(task.to_string(), to_raw_value(&body).ok()?),
-            text,
-            task,
-            tries: Tries::default(),
-        })
-    }
 }
 
 struct Group<'a> {

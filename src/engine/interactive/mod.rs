@@ -14,11 +14,13 @@ mod gathering;
 mod group;
 mod listening;
 mod portions;
+mod sort;
+mod text;
 mod tries;
 mod vectors;
 mod words;
 
-pub use gathering::EmbedSettings;
+pub use sort::EmbedSettings;
 pub use vectors::{EmbedQuestion, EmbedTold, VectorTold};
 pub use words::{AskError, Question, Told};
 

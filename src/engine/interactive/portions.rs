@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     AskError, VectorTold,
-    group::{Asked, Told},
+    text::{Asked, Told},
 };
 use crate::{
     engine::{

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::{
     AskError, Interactive,
     asking::seconds,
-    gathering::Sort,
-    group::{Reply, Text},
+    sort::Sort,
+    text::{Reply, Text},
 };
 use crate::{
     cache,
@@ -127,7 +127,7 @@ impl Interactive {
         }
         if let Some((at, error)) = failed {
             let first = places.iter().position(|place| *place == at);
-            return Err(again(&error, first.filter(|_| places.len() > 1)));
+            return Err(error.again(first.filter(|_| places.len() > 1)));
         }
         let mut vectors: Vec<VectorTold> = Vec::with_capacity(places.len());
         let mut first_of = vec![true; told.len()];
@@ -230,26 +230,4 @@ fn kept(answer: String, model: String, model_version: Option<String>) -> Option<
         latency: Duration::ZERO,
         task: None,
     })
-}
-
-/// An error that several share, for one of them; `of`: which of several texts it is about.
-fn again(error: &AskError, of: Option<usize>) -> AskError {
-    match error {
-        AskError::Input(words) => AskError::Input(words.clone()),
-        AskError::Waited { waited, why } => AskError::Waited {
-            waited: *waited,
-            why: why.clone(),
-        },
-        AskError::Parked { why } => AskError::Parked { why: why.clone() },
-        AskError::Failed { class, words } => AskError::Failed {
-            class: class.clone(),
-            words: match of {
-                Some(at) => format!("text {}: {words}", at + 1),
-                None => words.clone(),
-            },
-        },
-        AskError::Store(StoreError::Broken) => AskError::Store(StoreError::Broken),
-        AskError::Store(StoreError::NoAnswer) => AskError::Store(StoreError::NoAnswer),
-        AskError::Store(error) => AskError::Store(StoreError::Refused(error.to_string())),
-    }
 }
