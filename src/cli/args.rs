@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    ask, batches, bench, cache, completions, config, demo, doctor, init, local, models, reprocess,
+    ask, batches, bench, cache, completions, config, demo, doctor, embed, init, local, models,
+    reprocess,
     run, runs, simulate, status, tasks, work, workers,
 };
 
@@ -54,6 +55,7 @@ pub(super) enum Command {
     Run(run::Args),
     Work(work::Args),
     Ask(ask::Args),
+    Embed(embed::Args),
     /// Workers that tasks may be enqueued for by name; pause them
     Workers(workers::Args),
     Status(status::Args),
@@ -103,6 +105,7 @@ mod tests {
             "completions",
             "config show",
             "doctor",
+            "embed",
             "init",
             "local install",
             "local start",

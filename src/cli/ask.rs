@@ -154,12 +154,13 @@ fn definition(args: &Args) -> Result<Definition, CliError> {
     Ok(Definition::check(&folder, &params)?)
 }
 
-fn from_stdin() -> Result<String, CliError> {
+/// All that is piped in.
+pub(super) fn from_stdin() -> Result<String, CliError> {
     let mut text = String::new();
     std::io::stdin()
         .read_to_string(&mut text)
         .map_err(|source| CliError::Io {
-            doing: "read the question from stdin".to_owned(),
+            doing: "read stdin".to_owned(),
             source,
         })?;
     Ok(text)
@@ -186,8 +187,9 @@ async fn answered(
     asking.stream(question, &write).await
 }
 
-fn tell(context: &Context, told: Result<Told, AskError>, args: &Args) -> Result<Exit, CliError> {
-    let told = told.map_err(|error| match error {
+/// Why there is no answer, and what to do about it.
+pub(super) fn refused(error: AskError) -> CliError {
+    match error {
         AskError::Store(error) => CliError::from(error),
         AskError::Input(words) => CliError::input(words, "ask in another way"),
         AskError::Waited { .. } => CliError::input(
@@ -202,7 +204,11 @@ fn tell(context: &Context, told: Result<Told, AskError>, args: &Args) -> Result<
             format!("no answer ({class}): {words}"),
             "look at `tidegate models list`, or ask another model",
         ),
-    })?;
+    }
+}
+
+fn tell(context: &Context, told: Result<Told, AskError>, args: &Args) -> Result<Exit, CliError> {
+    let told = told.map_err(refused)?;
     let printer = &context.printer;
     let text: Option<String> = serde_json::from_str(told.answer.get()).ok();
     if printer.is_json() {
@@ -233,4 +239,4 @@ fn tell(context: &Context, told: Result<Told, AskError>, args: &Args) -> Result<
 }
 
 /// How old a kept answer may be.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+pub(super) const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);

@@ -25,6 +25,7 @@ mod completions;
 mod config;
 mod demo;
 mod doctor;
+mod embed;
 mod fleet;
 mod ids;
 mod init;
@@ -107,6 +108,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Run(args) => Box::pin(run::run(args, context)).await,
         Command::Work(args) => Box::pin(work::run(args, context)).await,
         Command::Ask(args) => Box::pin(ask::run(args, context)).await,
+        Command::Embed(args) => Box::pin(embed::run(args, context)).await,
         Command::Workers(args) => workers::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Tasks(args) => tasks::run(args, context).await,

@@ -12,6 +12,7 @@ mod fetch;
 mod heartbeat;
 mod inputs;
 mod interactive;
+mod judging;
 mod letter;
 mod local;
 mod maintenance;
@@ -25,7 +26,9 @@ mod throttle;
 mod together;
 mod wake;
 
-pub use interactive::{AskError, Interactive, Question, Told};
+pub use interactive::{
+    AskError, EmbedQuestion, EmbedSettings, EmbedTold, Interactive, Question, Told, VectorTold,
+};
 pub use registry::{Program, Registry};
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

@@ -94,7 +94,8 @@ fn serve(
         if is_suspect && choice.holds_suspect() {
             continue;
         }
-        let is_over = got >= want || choice.is_paced_out(run);
+        let is_long = lane.pack.size > 1 && choice.picks().len() >= PACKED_MAX;
+        let is_over = got >= want || choice.is_paced_out(run) || is_long;
         if is_over && !choice.is_any_pack_open() {
             break;
         }
@@ -159,6 +160,8 @@ fn by_priority(task: &Task, than: &Task) -> std::cmp::Ordering {
 
 /// Own share on primaries, own share on fallbacks, and four times what others left.
 const PHASES: u32 = 6;
+/// A claim that took so many opens no further pack: its calls must not be later than their grant.
+const PACKED_MAX: usize = 1_000;
 /// Rows looked at beyond those wanted.
 const LOOK_FURTHER: usize = 16;
 

@@ -1,4 +1,4 @@
-//! Which tasks go to which models now: the executable specification of the choice in `claim_v4`.
+//! Which tasks go to which models now: the executable specification of the choice in `claim_v5`.
 //!
 //! At run time SQL decides, under its locks; a property test feeds both the same books and lanes at
 //! the same moment and compares the picks. Owns: [`Board`], all that a claim looks at, and [`admit`],

@@ -27,8 +27,8 @@ pub struct ClaimRequest {
     pub providers: Vec<String>,
     /// Workers it serves. `None`: all.
     pub workers: Option<Vec<String>>,
-    /// This task only: an interactive call, which may use what is reserved for those.
-    pub task: Option<Uuid>,
+    /// These tasks only, of one lane: interactive calls, which may use what is reserved for those.
+    pub tasks: Option<Vec<Uuid>>,
 }
 
 /// One task taken, with the permit to call one model for it now.
@@ -207,13 +207,13 @@ async fn claim<'e>(
               o_granted_at as granted_at, o_call_timeout_ms as call_timeout_ms, o_input_price as input_price,
               o_output_price as output_price, o_definition as definition, o_expired as expired,
               o_worker as worker, o_component as component, o_pack as pack, o_put_aside as "put_aside!", o_place as place
-         from tidegate.claim_v4($1, $2, $3, $4, $5, p_interactive => $6::uuid is not null, p_task => $6)"#,
+         from tidegate.claim_v5($1, $2, $3, $4, $5, p_interactive => $6::uuid[] is not null, p_tasks => $6)"#,
     request.process,
     i32::try_from(request.slots).unwrap_or(i32::MAX),
     request.nonce,
     &request.providers,
     request.workers.as_deref(),
-        request.task,
+        request.tasks.as_deref(),
 )
 .fetch_all(executor)
 .await?;

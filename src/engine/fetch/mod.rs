@@ -30,6 +30,9 @@ use crate::store::{
 /// No claim outlives its statement's and its locks' time limits.
 const UNHEARD_FOR: Duration = Duration::from_secs(75);
 
+/// A claim that took so many may have left packs for the next.
+const PACKED_MAX: usize = 1_000;
+
 /// Processes that wait for the same moment come one after the other within so long.
 const OPENING_JITTER: Duration = Duration::from_millis(20);
 
@@ -171,15 +174,15 @@ impl Fetcher {
             nonce: nonce(),
             providers: self.shared.providers.keys().cloned().collect(),
             workers: self.shared.settings.workers.clone(),
-            task: None,
+            tasks: None,
         };
         let claim = self.shared.store.claim_to_read(&request).await;
         let (claim, reading) = self.heard(request.nonce, claim)?;
-        if claim.put_aside > 0 {
+        let claimed = claim.tasks;
+        if claim.put_aside > 0 || claimed.len() >= PACKED_MAX {
             // what stood behind those may be taken now
             self.shared.wakes.ready.notify_one();
         }
-        let claimed = claim.tasks;
         // not from when it was asked for: a connection may have been waited for, and locks
         let arrived_at = Instant::now();
         // slots: a pack takes one

@@ -85,3 +85,27 @@ pub enum AskError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+impl AskError {
+    /// The same for one of several who share it; `of`: which of its texts it is about.
+    pub(super) fn again(&self, of: Option<usize>) -> Self {
+        match self {
+            Self::Input(words) => Self::Input(words.clone()),
+            Self::Waited { waited, why } => Self::Waited {
+                waited: *waited,
+                why: why.clone(),
+            },
+            Self::Parked { why } => Self::Parked { why: why.clone() },
+            Self::Failed { class, words } => Self::Failed {
+                class: class.clone(),
+                words: match of {
+                    Some(at) => format!("text {}: {words}", at + 1),
+                    None => words.clone(),
+                },
+            },
+            Self::Store(StoreError::Broken) => Self::Store(StoreError::Broken),
+            Self::Store(StoreError::NoAnswer) => Self::Store(StoreError::NoAnswer),
+            Self::Store(error) => Self::Store(StoreError::Refused(error.to_string())),
+        }
+    }
+}

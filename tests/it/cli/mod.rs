@@ -10,6 +10,7 @@ mod content_generation;
 mod demo;
 mod doctor;
 mod dry_runs;
+mod embed;
 mod embedding;
 mod first_steps;
 mod hostile;

@@ -1,6 +1,7 @@
 //! Laws of the works, with real processes' parts in here, a real Postgres and a provider server.
 
 mod batches;
+mod embedding;
 mod enqueued;
 mod fallback;
 mod interactive;

@@ -1,9 +1,14 @@
 //! Laws of workers that embed: every text gets its own vector, many by one call, and one that cannot be
 //! embedded costs its neighbours nothing.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use tidegate::{llm::Embedding, store::budget::Basis};
+use tidegate::{
+    engine::{Engine, Registry, Settings},
+    llm::{EmbedParams, Embedding, Reply, Request},
+    store::{self, budget::Basis},
+    task::{Answer, Handler, HandlerError, Item, Judgement},
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -146,4 +151,69 @@ async fn a_budget_holds_without_a_longest_answer() {
         ..Basis::default()
     };
     assert_eq!(basis, priced);
+}
+
+/// Asks for vectors of two lengths, by turns.
+struct ByTurns;
+
+impl Handler for ByTurns {
+    fn request(&self, item: &Item) -> Result<Request, HandlerError> {
+        let odd = item.id.ends_with(['1', '3', '5', '7', '9']);
+        let embed = EmbedParams {
+            dimensions: Some(if odd { 3 } else { 4 }),
+            ..EmbedParams::default()
+        };
+        Ok(Request {
+            prompt: item.body.get().to_owned(),
+            embed: Some(embed),
+            ..Request::default()
+        })
+    }
+
+    fn judge(&self, _item: &Item, reply: &Reply) -> Judgement {
+        match Answer::json(reply.text.clone()) {
+            Ok(answer) => Judgement::Accept(answer),
+            Err(error) => Judgement::Reject(error.to_string()),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_fit_into_a_call_or_asks_otherwise_goes_apart() {
+    let fleet = Fleet::with(vec![a_model("embedding")]).await;
+    let plain = worker("plain", "sim/embedding", KEPT_BY_NOBODY);
+    let own = worker("own", "sim/embedding", KEPT_BY_NOBODY);
+    let plain = load(&fleet.store, &plain, &items(250))
+        .await
+        .expect("a run");
+    let own = load(&fleet.store, &own, &items(30)).await.expect("a run");
+    sqlx::query("update tidegate.lanes set pack_size = 220")
+        .execute(fleet.store.pool())
+        .await
+        .expect("more than the provider takes");
+    let engine = Engine::new(
+        fleet.store.clone(),
+        store::Settings::new(fleet.url()),
+        fleet.providers(),
+        Registry::new().with("own", Arc::new(ByTurns)),
+        Settings::default(),
+    );
+    let stop = CancellationToken::new();
+    let process = tokio::spawn(engine.run(stop.clone()));
+    fleet.until_done(plain.run).await;
+    fleet.until_done(own.run).await;
+    stop.cancel();
+    process.await.expect("no panic").expect("it ends");
+    assert_eq!(answers(&fleet, plain.run).await.len(), 250);
+    let own = answers(&fleet, own.run).await;
+    for (item, vector) in vectors(&own) {
+        let odd = item.ends_with(['1', '3', '5', '7', '9']);
+        assert_eq!(vector.values.len(), if odd { 3 } else { 4 }, "{item}");
+    }
+    assert_eq!(own.len(), 30);
+    let refused = fleet.simulator.log();
+    assert!(
+        refused.iter().all(|it| it.status == 200),
+        "none was sent in vain"
+    );
 }

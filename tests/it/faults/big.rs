@@ -85,7 +85,7 @@ async fn script(fleet: &Fleet, script: &str) {
 
 /// A claim as the program says it.
 fn a_claim(process: Uuid, slots: u32) -> String {
-    format!("select * from tidegate.claim_v4('{process}', {slots}, 7, '{{sim}}', null)")
+    format!("select * from tidegate.claim_v5('{process}', {slots}, 7, '{{sim}}', null)")
 }
 
 /// A worker over JSON lines that asks one model only.
@@ -211,7 +211,7 @@ async fn f34_hot_statements_read_a_bounded_number_of_pages_of_a_big_history() {
     let mut too_much = Vec::new();
     for statistics in ["of empty tables", "true ones"] {
         for (what, statement, pages, fetched) in [
-            ("claim_v4", a_claim(process, 10), 1_500, 1_500),
+            ("claim_v5", a_claim(process, 10), 1_500, 1_500),
             ("claim_local_v3", local.clone(), 1_500, 1_500),
             ("settle_done_v1", settle.clone(), 4_000, 1_500),
             ("settle_open_v1", open.clone(), 4_000, 1_500),

@@ -74,7 +74,7 @@ async fn f01_what_a_process_claimed_that_never_heard_of_it_goes_to_others_uncall
         swallow_to_client: true,
         ..Faults::default()
     };
-    proxy.set_where("claim_v4", deaf);
+    proxy.set_where("claim_v5", deaf);
     let mut doomed = Program::start(&fleet, &proxy.url(&name_of(&fleet)), 5, &[]);
     fleet.until_count(RUNNING, 1).await;
     doomed.kill();

@@ -47,7 +47,7 @@ async fn works_off_without_replies_to(text: &str, times: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f23_claims_whose_replies_are_lost_cost_no_call_and_no_attempt() {
-    works_off_without_replies_to("claim_v4", 3).await;
+    works_off_without_replies_to("claim_v5", 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -80,7 +80,7 @@ pub(super) async fn claim(of: &mut PgConnection, scene: &Scene) -> Vec<Pick> {
         .map(|it| it.0)
         .collect();
     let rows = sqlx::query(
-        "with taken as materialized (select * from tidegate.claim_v4($1, $2, 7, $3, null, $4, at_us($5), $6))
+        "with taken as materialized (select * from tidegate.claim_v5($1, $2, 7, $3, null, $4, at_us($5), $6))
          select t.o_task, t.o_model_id, t.o_rung::int, coalesce(l.o_task, t.o_task) from taken t left join taken l on l.o_call = t.o_pack",
     )
     .bind(id(PROCESS, 0))

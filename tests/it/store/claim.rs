@@ -43,7 +43,7 @@ async fn no_slot_stays_free_while_a_task_could_be_called_whatever_is_drawn() {
     for twentieth in 0..20 {
         let mut claiming = db.pool().begin().await.expect("begun");
         let taken: i64 = sqlx::query_scalar(
-            "select count(*) from tidegate.claim_v4($1, 8, 7, '{sim}', null, $2)",
+            "select count(*) from tidegate.claim_v5($1, 8, 7, '{sim}', null, $2)",
         )
         .bind(process)
         .bind(f64::from(twentieth) / 20.0)
@@ -213,7 +213,7 @@ async fn a_process_without_a_lease_takes_nothing() {
         nonce: 1,
         providers: vec!["sim".to_owned()],
         workers: None,
-        task: None,
+        tasks: None,
     };
     assert!(matches!(
         store.claim(&request).await,
@@ -232,7 +232,7 @@ async fn a_process_takes_only_what_it_has_a_key_for() {
         nonce: 1,
         providers: vec!["other".to_owned()],
         workers: None,
-        task: None,
+        tasks: None,
     };
     assert!(
         store

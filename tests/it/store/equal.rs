@@ -41,7 +41,7 @@ async fn claim_of(
         nonce: rand::random(),
         providers: vec![provider.to_owned()],
         workers: Some(vec![worker.to_owned()]),
-        task: None,
+        tasks: None,
     };
     let claim = store.claim(&request).await.expect("a claim");
     (claim.tasks, claim.put_aside)
@@ -95,7 +95,7 @@ async fn f66_of_two_claims_that_take_equal_tasks_at_once_one_stands_back() {
         a_process(&store, LEASE).await,
     );
     let mut first = db.pool().begin().await.expect("begun");
-    let sql = "select count(*) from tidegate.claim_v4($1, 5, 1, '{sim}', '{small}')";
+    let sql = "select count(*) from tidegate.claim_v5($1, 5, 1, '{sim}', '{small}')";
     let taken: i64 = sqlx::query_scalar(sql)
         .bind(one)
         .fetch_one(&mut *first)

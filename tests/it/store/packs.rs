@@ -201,3 +201,13 @@ async fn a_pack_that_left_without_its_leader_is_one_request() {
 /// Requests of all books, as corrected.
 const USED: &str = "select sum(b.total + (select coalesce(sum(s.delta), 0) from tidegate.limit_settlements s where s.limit_id = b.limit_id))::bigint
     from tidegate.limit_book b join tidegate.limits l using (limit_id) where l.dimension = 'requests'";
+
+#[tokio::test]
+async fn a_claim_of_large_packs_ends_at_a_thousand_tasks_and_the_next_takes_the_rest() {
+    let (db, store, process) = by_five(&[("a", None), ("b", None)], 1_730).await;
+    say(&db, "update tidegate.lanes set pack_size = 100").await;
+    let taken = claim(&store, process, 32).await;
+    assert_eq!(packs(&taken), [100; 10]);
+    let rest = claim(&store, process, 32).await;
+    assert_eq!(packs(&rest), [100, 100, 100, 100, 100, 100, 100, 30]);
+}

@@ -135,7 +135,7 @@ pub(crate) async fn claim(store: &Store, process: Uuid, slots: u32) -> Vec<Claim
         nonce: rand::random(),
         providers: vec!["sim".to_owned()],
         workers: None,
-        task: None,
+        tasks: None,
     };
     store.claim(&request).await.expect("a claim").tasks
 }

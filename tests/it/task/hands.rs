@@ -130,7 +130,7 @@ impl World<'_> {
                     nonce,
                     providers: vec!["sim".to_owned()],
                     workers: None,
-                    task: None,
+                    tasks: None,
                 };
                 let taken = self.store.claim(&request).await.expect("a claim").tasks;
                 let claim = |task: tidegate::store::claim::Claimed| {

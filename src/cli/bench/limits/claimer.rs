@@ -68,7 +68,7 @@ async fn claim(settings: store::Settings, left: Arc<AtomicI64>) -> Result<Vec<Cl
             nonce: rand::random(),
             providers: vec![ENTRY.to_owned()],
             workers: None,
-            task: None,
+            tasks: None,
         };
         let asked_at = Instant::now();
         let taken = store.claim(&request).await?.tasks;

@@ -187,7 +187,7 @@ async fn claims(store: &Store, process: Uuid, took: &mut Vec<f64>) -> Result<(),
             nonce: rand::random(),
             providers: vec![ENTRY.to_owned()],
             workers: None,
-            task: None,
+            tasks: None,
         };
         let began = Instant::now();
         let taken = store.claim(&request).await?.tasks;

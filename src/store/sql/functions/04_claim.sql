@@ -22,7 +22,7 @@ $$;
 -- neither a request nor a slot. What has been answered already, or is being asked by an equal task, is put aside (see put_aside_v1).
 --
 -- The lock and the sums are two statements on purpose: one statement would sum by a snapshot taken before it waited.
-create or replace function tidegate.claim_v4(
+create or replace function tidegate.claim_v5(
   p_process uuid,
   p_slots int,
   p_nonce bigint,
@@ -31,7 +31,7 @@ create or replace function tidegate.claim_v4(
   p_offset float8 default null,              -- tests: the sampling offset in [0, 1)
   p_now timestamptz default null,            -- tests: the moment
   p_interactive boolean default false,       -- may use what is reserved for interactive calls
-  p_task uuid default null                   -- this one only: an interactive call of the caller's own
+  p_tasks uuid[] default null                -- these only: interactive calls of the caller's own, of one lane
 ) returns table (
   o_task uuid, o_run uuid, o_item text, o_generation int, o_lane int, o_tier smallint, o_model text, o_model_id int, o_rung smallint,
   o_ladder_len smallint, o_priority float8, o_est_input int, o_attempt int, o_max_attempts int, o_epoch int, o_tries smallint[], o_rescues smallint,
@@ -43,6 +43,7 @@ declare
   c_hold_after constant interval := '5 s';   -- a large task passed over for so long is left room
   c_hold_for constant interval := '3 min';   -- and no longer than this: it may not come up again behind what came since
   c_calls_per_model constant smallint := 4;  -- the first call and 3 retries; its twin is retry::CALLS_PER_MODEL
+  c_packed_max constant int := 1000;         -- a claim that took so many opens no further pack: its calls must not be later than their grant
   v_windows_at timestamptz := coalesce(p_now, now());
   v_now timestamptz;
   v_lanes int[];
@@ -111,6 +112,7 @@ declare
   v_torn boolean;                            -- some tasks were lost in packs: they travel with fewer
   v_most int;
   v_joins boolean;                           -- this look is for a place in a pack that is open
+  v_over boolean;                            -- it may open no call of its own
   v_unit int;                                -- what it debits of requests and calls at once
   v_from int;
   v_to int;
@@ -140,7 +142,7 @@ begin
     from tidegate.lanes n
     join tidegate.runs u on u.id = n.run_id
    where n.open and not n.held and n.ladder <> '{}' and u.state = 'active'
-     and case when p_task is null then not n.interactive else n.lane = (select t.lane from tidegate.tasks t where t.id = p_task) end
+     and case when p_tasks is null then not n.interactive else n.lane in (select t.lane from tidegate.tasks t where t.id = any (p_tasks)) end
      and (p_workers is null or u.worker = any (p_workers))
      and not exists (select from tidegate.worker_pauses z where z.worker = u.worker)
      and not exists (select from tidegate.run_pacing z where z.run_id = u.id and z.next_at > coalesce(p_now, clock_timestamp()))
@@ -344,7 +346,7 @@ begin
                  cross join lateral (
                    select w.ctid as tid, w.id, w.priority, w.est_input, w.tries, w.rescues from tidegate.ready w
                     where w.lane = n.lane and w.seg = s.seg and w.ctid <> all (v_tids) and (w.rescues < 2 or v_suspect_free)
-                      and (p_task is null or w.id = p_task)
+                      and (p_tasks is null or w.id = any (p_tasks))
                       -- rows that no open model may have, too large or tried too often, must not stand before those that can be served
                       and w.est_input <= n.max_input
                       and (w.tries = '{}' or exists (
@@ -360,7 +362,7 @@ begin
                  cross join lateral (
                    select w.ctid as tid, w.id, w.priority, w.est_input, w.tries, w.rescues from tidegate.ready w
                     where w.lane = n.lane and w.seg = s.seg and w.ctid <> all (v_tids) and (w.rescues < 2 or v_suspect_free)
-                      and (p_task is null or w.id = p_task)
+                      and (p_tasks is null or w.id = any (p_tasks))
                       -- rows that no open model may have, too large or tried too often, must not stand before those that can be served
                       and w.est_input <= n.max_input
                       and (w.tries = '{}' or exists (
@@ -387,7 +389,9 @@ begin
           select max(z.place) into v_pack from unnest(v_pack_lane, v_pack_room, v_pack_n, v_pack_tokens) with ordinality z (lane, room, n, tokens, place)
            where z.lane = row_.lane and z.room > 0 and z.n < v_most and z.tokens + row_.est_input <= row_.pack_tokens;
         end if;
-        if v_got >= v_want or v_place is not null and v_paced_left[v_place] <= 0 then
+        v_over := v_got >= v_want or v_place is not null and v_paced_left[v_place] <= 0
+                  or row_.pack > 1 and coalesce(array_length(v_ids, 1), 0) >= c_packed_max;
+        if v_over then
           -- no call more: what may still come joins one that is open
           exit when not exists (select from unnest(v_pack_room) z where z > 0);
           continue when v_pack is null;
@@ -397,7 +401,7 @@ begin
         for v_look in 0..1 loop
           v_joins := v_look = 0;
           continue when v_joins and v_pack is null;
-          exit when not v_joins and (v_got >= v_want or v_place is not null and v_paced_left[v_place] <= 0);
+          exit when not v_joins and v_over;
           v_unit := case when v_joins then 0 else 1 end;
           v_from := case when v_joins then v_pack_rung[v_pack] else 1 end;
           v_to := case when v_joins then v_pack_rung[v_pack] else array_length(row_.ladder, 1) end;
@@ -591,7 +595,7 @@ begin
     end if;
     -- so many used-up segments stood before those that hold something: they are closed now
     if v_closed >= 30 then
-      return query select * from tidegate.claim_v4(p_process, p_slots, p_nonce, p_providers, p_workers, p_offset, p_now, p_interactive, p_task);
+      return query select * from tidegate.claim_v5(p_process, p_slots, p_nonce, p_providers, p_workers, p_offset, p_now, p_interactive, p_tasks);
     end if;
     return;
   end if;
@@ -610,12 +614,13 @@ begin
   ), taken as (
     delete from tidegate.ready w where w.ctid = any (array(select l.tid from locked l)) returning w.*
   ), numbered as materialized (
-    select t.*, c.model_id, c.rung, c.est_output, c.pack, c.n, tidegate.uuid_v7() as call_id,
-           row_number() over (partition by c.pack order by c.n) = 1 as lead, count(*) over (partition by c.pack) as items, min(c.n) over (partition by c.pack) as place
-      from taken t
-      -- a task that was retiered meanwhile may have been seen twice: once in its former lane, where it is no more
-      join (select distinct on (z.id) z.* from unnest(v_ids, v_picked_models, v_picked_rungs, v_picked_outs, v_picked_packs)
-                   with ordinality z (id, model_id, rung, est_output, pack, n) order by z.id, z.n desc) c on c.id = t.id
+    select z.*, case when z.items > 1 then first_value(z.call_id) over (partition by z.pack order by z.n) end as pack_id
+      from (select t.*, c.model_id, c.rung, c.est_output, c.pack, c.n, tidegate.uuid_v7() as call_id,
+                   row_number() over (partition by c.pack order by c.n) = 1 as lead, count(*) over (partition by c.pack) as items, min(c.n) over (partition by c.pack) as place
+              from taken t
+              -- a task that was retiered meanwhile may have been seen twice: once in its former lane, where it is no more
+              join (select distinct on (z.id) z.* from unnest(v_ids, v_picked_models, v_picked_rungs, v_picked_outs, v_picked_packs)
+                           with ordinality z (id, model_id, rung, est_output, pack, n) order by z.id, z.n desc) c on c.id = t.id) z
   ), now_running as (
     insert into tidegate.running (id, lane, priority, est_input, est_output, attempts, epoch, tries, rescues, spent_ms,
                                   nonce, process_id, model_id, rung, call_id, granted_at, deadline_at, lead, cache_key)
@@ -629,8 +634,6 @@ begin
      -- in one order: claims under other limits may take equal tasks, and never wait for each other in a circle
      order by k.cache_key
     returning *
-  ), packs as materialized (
-    select m.id, l.call_id as pack_id from numbered m join numbered l on l.pack = m.pack and l.lead where m.items > 1
   ), told as (
     -- the state people see; nothing here is indexed, so the update is HOT
     update tidegate.tasks t
@@ -683,9 +686,9 @@ begin
     insert into tidegate.calls (id, started_at, task_id, run_id, process_id, worker, component, tier, model, attempt,
                                 est_input_tokens, est_output_tokens, est_cost_microusd, lead, pack_id)
     select r.call_id, r.granted_at, r.id, t.run_id, p_process, t.worker, t.component, t.tier, m.model, r.attempts, r.est_input, r.est_output,
-           coalesce(w.cost, 0), r.lead, k.pack_id
+           coalesce(w.cost, 0), r.lead, o.pack_id
       from now_running r
-      left join packs k on k.id = r.id
+      join numbered o on o.id = r.id
       join told t on t.id = r.id
       join worth w on w.id = r.id
       join tidegate.models m on m.model_id = r.model_id
@@ -696,19 +699,18 @@ begin
   select r.id, t.run_id, t.item_id, t.generation, r.lane, t.tier, m.model, r.model_id, r.rung, array_length(n.ladder, 1)::smallint,
          r.priority, r.est_input, r.attempts, t.max_attempts, r.epoch, r.tries, r.rescues, r.spent_ms, r.est_output, r.call_id, r.granted_at, n.call_timeout_ms,
          m.input_price_microusd, m.output_price_microusd, u.definition_hash, t.expired,
-         t.worker, t.component, k.pack_id, v_aside, o.place
+         t.worker, t.component, o.pack_id, v_aside, o.place
     from now_running r
     join numbered o on o.id = r.id
-    left join packs k on k.id = r.id
     join told t on t.id = r.id
     join tidegate.models m on m.model_id = r.model_id
     join tidegate.lanes n on n.lane = r.lane
     join tidegate.runs u on u.id = t.run_id;
 end $$;
 -- generic statistics make the planner read whole segments and sort them; a disabled node costs 1e10, which would switch JIT on
-alter function tidegate.claim_v4 set plan_cache_mode = force_generic_plan;
-alter function tidegate.claim_v4 set jit = off;
-alter function tidegate.claim_v4 set enable_mergejoin = off;
-alter function tidegate.claim_v4 set enable_seqscan = off;
-alter function tidegate.claim_v4 set enable_bitmapscan = off;
-alter function tidegate.claim_v4 set enable_sort = off;
+alter function tidegate.claim_v5 set plan_cache_mode = force_generic_plan;
+alter function tidegate.claim_v5 set jit = off;
+alter function tidegate.claim_v5 set enable_mergejoin = off;
+alter function tidegate.claim_v5 set enable_seqscan = off;
+alter function tidegate.claim_v5 set enable_bitmapscan = off;
+alter function tidegate.claim_v5 set enable_sort = off;

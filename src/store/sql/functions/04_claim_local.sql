@@ -1,5 +1,5 @@
 -- Claim of local work: tasks that ask no model, so that nothing is admitted and no lock is shared. Processes go past each
--- other's rows (SKIP LOCKED) and need not wait. Tasks whose answer is kept already come with it (o_answer, and who gave it). The order is that of claim_v4: fair share among runs, tier mix, component
+-- other's rows (SKIP LOCKED) and need not wait. Tasks whose answer is kept already come with it (o_answer, and who gave it). The order is that of claim_v5: fair share among runs, tier mix, component
 -- priority, priority, oldest; the shares are dealt by systematic sampling (twin: `priority::quota`).
 create or replace function tidegate.claim_local_v3(
   p_process uuid,

@@ -173,7 +173,7 @@ async fn a_budget_set_beside_a_claim_counts_what_that_claim_took() {
     let run = run.expect("a run").run;
     let process = a_process(&store, LEASE).await;
     let mut claiming = db.pool().begin().await.expect("begun");
-    sqlx::query("select count(*) from tidegate.claim_v4($1, 3, 7, '{sim}')")
+    sqlx::query("select count(*) from tidegate.claim_v5($1, 3, 7, '{sim}')")
         .bind(process)
         .execute(&mut *claiming)
         .await

@@ -14,7 +14,7 @@ async fn claim_of_both(store: &Store, process: Uuid, slots: u32) -> Vec<Claimed>
         nonce: rand::random(),
         providers: vec!["sim".to_owned(), "other".to_owned()],
         workers: None,
-        task: None,
+        tasks: None,
     };
     store.claim(&request).await.expect("a claim").tasks
 }
