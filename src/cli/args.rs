@@ -6,8 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::{
     ask, batches, bench, cache, completions, config, demo, doctor, embed, init, local, models,
-    reprocess,
-    run, runs, simulate, status, tasks, work, workers,
+    reprocess, run, runs, simulate, status, tasks, work, workers,
 };
 
 /// A durable queue for LLM work in your own Postgres.

@@ -7,19 +7,18 @@ use tokio::time::Instant;
 
 use super::{
     GRANT_TTL, Shared,
+    asked::Asked,
     heartbeat::Lease,
-    inputs,
     judging::{judged, unanswered},
     letter::{Letter, are_alike},
     member::Member,
-    registry::{Compiled, guarded},
+    registry::Compiled,
     settle::Outcome,
     together::led,
 };
 use crate::{
     llm::{CallError, Exchange, Request},
     provider::CallLimits,
-    task::Item,
 };
 
 /// The tasks of one call on their way to their outcomes. All are of one definition, step and model.
@@ -32,13 +31,6 @@ pub(super) struct Call {
     pub(super) items_were_read: bool,
     /// When the grant arrived here.
     pub(super) arrived_at: Instant,
-}
-
-/// A task that is asked for.
-pub(super) struct Asked {
-    pub(super) member: Member,
-    pub(super) item: Item,
-    request: Request,
 }
 
 impl Call {
@@ -80,29 +72,13 @@ impl Call {
         led(all, leader)
     }
 
-    fn asked(&self, compiled: &Compiled, mut member: Member) -> Result<Asked, Box<Outcome>> {
-        let Some(item) = member.item() else {
-            return Err(Box::new(if self.items_were_read {
-                member.refused("input", "its item is gone, or is not JSON")
-            } else {
-                member.unsent("not_sent", "the item could not be read")
-            }));
-        };
-        let results = inputs::by_component(std::mem::take(&mut member.needed));
-        let component = &member.claimed.component;
-        let item = match compiled.item(item.id, item.body, component, results) {
-            Ok(item) => item,
-            Err(words) => return Err(Box::new(member.refused("input", &words))),
-        };
-        match guarded(|| compiled.handler.request(&item)) {
-            Ok(Ok(request)) => Ok(Asked {
-                member,
-                item,
-                request,
-            }),
-            Ok(Err(error)) => Err(Box::new(member.refused("input", &error.0))),
-            Err(words) => Err(Box::new(member.refused("panic", &words))),
+    fn asked(&self, compiled: &Compiled, member: Member) -> Result<Asked, Box<Outcome>> {
+        if member.body.is_none() && !self.items_were_read {
+            return Err(Box::new(
+                member.unsent("not_sent", "the item could not be read"),
+            ));
         }
+        Asked::of(compiled, member)
     }
 
     async fn ask(&self, compiled: &Compiled, asked: Vec<Asked>) -> Vec<Outcome> {

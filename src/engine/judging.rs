@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    call::Asked,
+    asked::Asked,
     letter::Came,
     member::{Failed, failure_of, rejected},
     registry::Compiled,

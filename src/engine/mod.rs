@@ -4,6 +4,7 @@
 //! everything between. Every loop is a struct of what it needs with a bounded turn. Never: SQL, a
 //! vendor's word, a lock or a connection held while a provider is called.
 
+mod asked;
 mod batches;
 mod call;
 mod crowd;

@@ -148,9 +148,6 @@ fn case(shared: &Shared, lane: &Undecided) -> Case {
     // a call may hold several: what counts is calls
     let pack = u32::try_from(lane.pack_size.max(1)).unwrap_or(1);
     let narrow = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
-    // rounded apart, so that what is cheaper by less than a micro-dollar is cheaper all the same
-    let single = lane.picousd.map(|it| it.max(0.0) / 1_000_000.0);
-    let in_batch = single.map(|it| it * f64::from(lane.percent) / 100.0);
     Case {
         items: narrow(lane.waiting),
         mode: lane.mode.parse().unwrap_or_default(),
@@ -171,7 +168,7 @@ fn case(shared: &Shared, lane: &Undecided) -> Case {
             .saturating_mul(pack),
         per_minute: lane.per_minute.map(|it| narrow(it).saturating_mul(pack)),
         has_batch: lane.model_id.is_some(),
-        individual_microusd: single.map(|it| it.ceil() as u64),
-        batch_microusd: in_batch.map(|it| it.floor() as u64),
+        individual_microusd: lane.single_microusd.map(i64::unsigned_abs),
+        batch_microusd: lane.batch_microusd.map(i64::unsigned_abs),
     }
 }

@@ -10,9 +10,10 @@ use std::{
 use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
 
-use super::{Door, Next, OWNED_FOR, Step, prepare::Prepared};
+use super::{Door, Next, OWNED_FOR, Step};
 use crate::{
     engine::{
+        asked::Asked,
         member::{Failed, failure_of, rejected},
         registry::Compiled,
         settle::Outcome,
@@ -98,7 +99,7 @@ impl Step {
         let store = &self.shared.store;
         let first = store.batch_items(batch.id, i32::MIN, 1, None).await?;
         let prepared = self.prepared(compiled, first).await?.pop();
-        Ok(prepared.and_then(|it| it.ok()?.request.embed))
+        Ok(prepared.and_then(|it| it.ok()?.asked.request.embed))
     }
 
     async fn read(
@@ -175,12 +176,12 @@ impl Step {
         counted.unknown += i32::try_from(ids.len() - items.len()).unwrap_or(i32::MAX);
         for prepared in self.prepared(compiled, items).await? {
             let outcome = match prepared {
-                Err(outcome) => outcome,
+                Err(outcome) => *outcome,
                 Ok(prepared) => {
-                    let Some(answer) = answers.remove(&prepared.member.claimed.task) else {
+                    let Some(answer) = answers.remove(&prepared.asked.member.claimed.task) else {
                         continue;
                     };
-                    let (outcome, good) = judged(compiled, prepared, answer);
+                    let (outcome, good) = judged(compiled, prepared.asked, answer);
                     counted.failed += i32::from(!good);
                     outcome
                 }
@@ -256,15 +257,14 @@ impl Step {
 /// What an item's line comes to, and whether it is an answer.
 fn judged(
     compiled: &Compiled,
-    prepared: Prepared,
+    asked: Asked,
     answer: Result<BatchAnswer, CallError>,
 ) -> (Outcome, bool) {
-    let Prepared {
+    let Asked {
         member,
         item,
         request,
-        ..
-    } = prepared;
+    } = asked;
     let reply = match answer {
         Ok(BatchAnswer::Text(reply)) => reply,
         Ok(BatchAnswer::Vector {

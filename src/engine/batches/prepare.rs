@@ -1,18 +1,13 @@
-//! Items of a batch made ready: their requests, or why there is none.
+//! Items of a batch made ready: their requests, or what becomes of those that ask nothing.
+
+use std::sync::Arc;
 
 use crate::{
-    engine::{
-        inputs,
-        member::Member,
-        registry::{Compiled, guarded},
-        settle::Outcome,
-    },
-    llm::Request,
+    engine::{asked::Asked, member::Member, registry::Compiled, settle::Outcome},
     store::{
         StoreError,
         batch::{Batch, items::BatchItem},
     },
-    task::Item,
 };
 
 use super::Step;
@@ -21,9 +16,7 @@ use super::Step;
 pub(super) struct Prepared {
     /// Its place in the batch.
     pub(super) n: i32,
-    pub(super) member: Member,
-    pub(super) item: Item,
-    pub(super) request: Request,
+    pub(super) asked: Asked,
 }
 
 impl Step {
@@ -32,10 +25,11 @@ impl Step {
         &self,
         compiled: &Compiled,
         items: Vec<BatchItem>,
-    ) -> Result<Vec<Result<Prepared, Outcome>>, StoreError> {
+    ) -> Result<Vec<Result<Prepared, Box<Outcome>>>, StoreError> {
         let claimed: Vec<_> = items.iter().map(|it| it.claimed.clone()).collect();
         let mut bodies = self.shared.store.bodies_of(&claimed).await?;
-        let prepare = |BatchItem { n, claimed, .. }| {
+        let mut prepared = Vec::with_capacity(items.len());
+        for BatchItem { n, claimed, .. } in items {
             let task = claimed.task;
             let member = Member {
                 process: self.owner.process,
@@ -43,16 +37,19 @@ impl Step {
                 needed: bodies.needed.remove(&task).unwrap_or_default(),
                 claimed,
             };
-            prepared(compiled, n, member).map_err(|outcome| outcome.in_batch(self.owner.batch))
-        };
-        Ok(items.into_iter().map(prepare).collect())
+            prepared.push(match Asked::of(compiled, member) {
+                Ok(asked) => Ok(Prepared { n, asked }),
+                Err(outcome) => Err(Box::new(outcome.in_batch(self.owner.batch))),
+            });
+        }
+        Ok(prepared)
     }
 
     /// The batch's definition, compiled. `None`: this process cannot read it; another may.
     pub(super) async fn compiled(
         &self,
         batch: &Batch,
-    ) -> Result<Option<std::sync::Arc<Compiled>>, StoreError> {
+    ) -> Result<Option<Arc<Compiled>>, StoreError> {
         let Some(run) = self.shared.store.run_definition(batch.run_id).await? else {
             return Ok(None);
         };
@@ -65,27 +62,5 @@ impl Step {
                 Ok(None)
             }
         }
-    }
-}
-
-fn prepared(compiled: &Compiled, n: i32, mut member: Member) -> Result<Prepared, Outcome> {
-    let Some(item) = member.item() else {
-        return Err(member.refused("input", "its item is gone, or is not JSON"));
-    };
-    let results = inputs::by_component(std::mem::take(&mut member.needed));
-    let component = &member.claimed.component;
-    let item = match compiled.item(item.id, item.body, component, results) {
-        Ok(item) => item,
-        Err(words) => return Err(member.refused("input", &words)),
-    };
-    match guarded(|| compiled.handler.request(&item)) {
-        Ok(Ok(request)) => Ok(Prepared {
-            n,
-            member,
-            item,
-            request,
-        }),
-        Ok(Err(error)) => Err(member.refused("input", &error.0)),
-        Err(words) => Err(member.refused("panic", &words)),
     }
 }

@@ -27,7 +27,7 @@ impl Spool {
 
     /// Whether this line fits into so many bytes in all.
     pub(super) fn has_room(&self, line: &str, most: u64) -> bool {
-        self.bytes + line.len() as u64 + 1 <= most
+        self.bytes + (line.len() as u64) < most
     }
 
     pub(super) fn push(&mut self, line: &str) -> std::io::Result<()> {

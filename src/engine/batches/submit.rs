@@ -110,6 +110,11 @@ impl Step {
                 .without_mode(batch, &words)
                 .await
                 .map(|()| Next::Go("ended")),
+            // its file may have gone meanwhile: it is uploaded again, once
+            CallError::Rejected { status: 400, .. } if batch.proven && batch.fails == 0 => {
+                store.batch_without_file(self.owner, &words).await?;
+                Ok(Next::Later)
+            }
             _ if !batch.proven => self
                 .without_mode(batch, &words)
                 .await
@@ -247,27 +252,27 @@ impl Step {
                 let prepared = match prepared {
                     Ok(prepared) => prepared,
                     Err(outcome) => {
-                        gone.push(outcome);
+                        gone.push(*outcome);
                         continue;
                     }
                 };
-                if *embeds.get_or_insert(prepared.request.embed.is_some())
-                    != prepared.request.embed.is_some()
+                if *embeds.get_or_insert(prepared.asked.request.embed.is_some())
+                    != prepared.asked.request.embed.is_some()
                 {
                     let words = "asks for a vector where others ask for text, or the other way";
-                    let outcome = prepared.member.refused("input", words);
+                    let outcome = prepared.asked.member.refused("input", words);
                     gone.push(outcome.in_batch(batch.id));
                     continue;
                 }
-                let key = prepared.member.claimed.task.to_string();
-                let line = door.line(wire_name, &key, &prepared.request);
+                let key = prepared.asked.member.claimed.task.to_string();
+                let line = door.line(wire_name, &key, &prepared.asked.request);
                 if spool.has_room(&line, most) {
                     if let Err(error) = spool.push(&line) {
                         return Ok(Rendered::Disk(error));
                     }
                 } else if spool.lines() == 0 {
                     let words = "is larger than its provider takes in a batch";
-                    let outcome = prepared.member.refused("too_large", words);
+                    let outcome = prepared.asked.member.refused("too_large", words);
                     gone.push(outcome.in_batch(batch.id));
                 } else {
                     let rest = Uuid::now_v7();

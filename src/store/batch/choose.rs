@@ -67,10 +67,11 @@ pub struct Undecided {
     pub per_minute: Option<i64>,
     /// Calls at once of the first model.
     pub at_once: Option<i64>,
-    /// What a single call for one may cost, in millionths of a micro-dollar.
-    pub picousd: Option<f64>,
-    /// What it costs in a batch, in per cent of that.
-    pub percent: i32,
+    /// What a single call for one may cost, in micro-dollars, rounded up.
+    pub single_microusd: Option<i64>,
+    /// What it costs in a batch, rounded down: what is cheaper by less than a micro-dollar is cheaper all
+    /// the same.
+    pub batch_microusd: Option<i64>,
     /// How many travel in one call.
     pub pack_size: i16,
 }

@@ -136,6 +136,24 @@ impl Store {
         owned(done.rows_affected())
     }
 
+    /// It was not created, perhaps since its file is gone: it is uploaded again at once.
+    ///
+    /// # Errors
+    /// As [`batch_uploaded`](Self::batch_uploaded).
+    pub async fn batch_without_file(&self, owner: Owner, why: &str) -> Result<(), StoreError> {
+        let done = sqlx::query!(
+            "update tidegate.provider_batches
+                set state = 'intended', input_file = null, fails = fails + 1, last_error = $3, next_at = clock_timestamp(), owner = null
+              where id = $1 and owner = $2 and state = 'creating'",
+            owner.batch,
+            owner.process,
+            why,
+        )
+        .execute(&self.pool)
+        .await?;
+        owned(done.rows_affected())
+    }
+
     /// Looked for in the provider's list and not found; again after `next`.
     ///
     /// # Errors

@@ -15,8 +15,8 @@ select n.lane as "lane!", n.run_id as "run!", u.worker as "worker!", n.component
          where ml.model_id = n.ladder[1] and l.dimension = 'requests' and l.window_kind = 'minute') as "per_minute?",
        (select max(l.size) from tidegate.model_limits ml join tidegate.limits l on l.limit_id = ml.limit_id
          where ml.model_id = n.ladder[1] and l.dimension = 'concurrency') as "at_once?",
-       (w.est_input::numeric * f.input_price + n.est_output::numeric * f.output_price)::float8 as "picousd?",
-       coalesce(b.percent, 50) as "percent!", n.pack_size as "pack_size!"
+       ceil(c.picousd / 1e6)::bigint as "single_microusd?", floor(c.picousd * coalesce(b.percent, 50) / 1e8)::bigint as "batch_microusd?",
+       n.pack_size as "pack_size!"
   from tidegate.lanes n
   join tidegate.runs u on u.id = n.run_id and u.strategy <> 'individual' and u.state = 'active'
   cross join lateral (
@@ -25,6 +25,7 @@ select n.lane as "lane!", n.run_id as "run!", u.worker as "worker!", n.component
   cross join lateral (
     select m.model, m.batch_note as note, m.input_price_microusd as input_price, m.output_price_microusd as output_price
       from tidegate.models m where m.model_id = n.ladder[1]) f
+  cross join lateral (select w.est_input::numeric * f.input_price + n.est_output::numeric * f.output_price as picousd) c
   left join lateral (
     -- the first of its ladder that may be asked by batch
     select m.model_id, m.model, z.rung::smallint as rung, m.batch_note as note, m.batch_percent as percent, m.batch_rest_until as rest_until

@@ -323,6 +323,9 @@ end $$;
 create or replace function tidegate.is_batch_unwanted_v1(p_batch uuid) returns boolean language sql stable as $$
   select not exists (select from tidegate.batch_items i join tidegate.tasks t on t.id = i.id
                       where i.batch_id = p_batch and t.state in ('blocked', 'scheduled', 'ready', 'running', 'in_batch'))
+     -- one that was made to see how long batches take is let to its end
+     and not exists (select from tidegate.provider_batches b join tidegate.strategy_decisions d on d.id = b.decision
+                      where b.id = p_batch and d.facts #>> '{choice,reason,why}' = 'explores' and d.facts #>> '{choice,reason,side}' = 'batch')
 $$;
 
 -- Lanes in which nothing waits any more: what comes next waits for a choice again.
@@ -339,8 +342,9 @@ create or replace function tidegate.hold_again_v1() returns int language sql vol
   select count(*)::int from held
 $$;
 
--- How long calls and batches of models took lately: quantiles of the last 50 calls and the last 9 batches of each model that is
--- asked by more than one way. Batches count from their intent to their end.
+-- How long calls and batches of models took lately: quantiles of the last 50 calls and the last 5 batches of each model that is
+-- asked by more than one way; of these, what is older than the ten choices before the newest says nothing any more (plan::STALE, and the
+-- laws beside it). Batches count from their intent to their end.
 create or replace function tidegate.learn_latencies_v1() returns void language sql volatile as $$
   with asked as materialized (
     select distinct m.model_id, m.model from tidegate.runs u
@@ -348,18 +352,24 @@ create or replace function tidegate.learn_latencies_v1() returns void language s
       cross join lateral unnest(n.ladder) z (model_id)
       join tidegate.models m on m.model_id = z.model_id
      where u.strategy <> 'individual' and (u.state = 'active' or u.finished_at > now() - interval '10 min')
-  ), taken as (
-    select a.model_id, 'individual' as how, c.latency_ms::bigint as ms, c.ended_at as at from asked a
+  ), seen as (
+    select a.model_id, 'individual' as how, c.latency_ms::bigint as ms, c.ended_at as at, a.model from asked a
       cross join lateral (
         select c.latency_ms, c.ended_at from tidegate.calls c
          where c.model = a.model and c.outcome = 'ok' and c.lead and c.batch_id is null and c.started_at > now() - interval '1 day'
          order by c.started_at desc limit 50) c
     union all
-    select a.model_id, 'batch', (extract(epoch from b.ended_at - b.created_at) * 1000)::bigint, b.ended_at from asked a
+    select a.model_id, 'batch', (extract(epoch from b.ended_at - b.created_at) * 1000)::bigint, b.ended_at, a.model from asked a
       cross join lateral (
         select b.ended_at, b.created_at from tidegate.provider_batches b
          where b.model_id = a.model_id and b.ended_at is not null and b.outcome = 'succeeded'
-         order by b.ended_at desc limit 9) b
+         order by b.ended_at desc limit 5) b
+  ), newest as (
+    select s.model_id, s.how, s.model, max(s.at) as at from seen s group by 1, 2, 3
+  ), taken as (
+    select s.* from seen s join newest n on n.model_id = s.model_id and n.how = s.how
+     where s.at >= coalesce((select d.at from tidegate.strategy_decisions d where d.model = n.model and d.at <= n.at
+                              order by d.at desc offset 10 limit 1), '-infinity')
   )
   insert into tidegate.latencies as l (model_id, how, p50_ms, p90_ms, samples, newest_at)
   select t.model_id, t.how, percentile_disc(0.5) within group (order by t.ms), percentile_disc(0.9) within group (order by t.ms), count(*), max(t.at)

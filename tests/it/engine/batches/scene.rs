@@ -146,6 +146,17 @@ impl Scene {
         assert!(seen.is_ok(), "the provider accepts {count} batches");
     }
 
+    /// Waits until the provider was asked to cancel a run's batch, and lets it be over then.
+    pub(super) async fn until_cancelled(&self, run: Uuid) {
+        let cancelled = format!(
+            "select count(*) from tidegate.provider_batches where run_id = '{run}' and cancelled_at is not null"
+        );
+        self.until(&cancelled).await;
+        for batch in self.batches(run).await {
+            self.fleet.simulator.hasten(&batch.id);
+        }
+    }
+
     pub(super) async fn until_over(&self) {
         let over = "select (count(*) = 0)::int::bigint from tidegate.provider_batches where state <> 'over'";
         self.fleet.until_count(over, 1).await;
