@@ -76,7 +76,7 @@ async fn a_file_is_answered_line_by_line_in_its_order() {
         json!({"requestCount": "4", "successfulRequestCount": "3", "failedRequestCount": "1"});
     assert_eq!(ended["metadata"]["batchStats"], stats);
     let listed = fixture
-        .gemini_get(&text(&ended["response"]["responsesFile"])[..])
+        .gemini_get(text(&ended["response"]["responsesFile"]))
         .await
         .1;
     assert_eq!(
