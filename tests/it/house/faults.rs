@@ -2,9 +2,8 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-/// Faults of workers, Postgres and the network, of providers, of input and of equal work; those of
-/// provider batches are under way.
-const FAULTS: [std::ops::RangeInclusive<u32>; 2] = [1..=52, 60..=66];
+/// Faults of workers, Postgres and the network, of providers and their batches, of input and of equal work.
+const FAULTS: [std::ops::RangeInclusive<u32>; 1] = [1..=66];
 
 /// Faults without a test, each with the reason.
 const EXCEPTIONS: &[(u32, &str)] = &[
