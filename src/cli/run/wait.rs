@@ -1,6 +1,6 @@
 //! Waiting for a run, working it meanwhile, and telling what it came to.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -15,6 +15,9 @@ use crate::{
     engine::{Engine, Registry},
     provider::Provider,
 };
+
+/// How long a run's files at its providers may take to be removed, at its end.
+const TIDY_WITHIN: Duration = Duration::from_secs(15);
 
 /// What this process works with while it waits.
 pub(in crate::cli) struct Working(BTreeMap<String, Arc<dyn Provider>>);
@@ -49,6 +52,9 @@ pub(in crate::cli) async fn work_and_wait(
         tokio::spawn(engine.run(stop.child_token()))
     });
     let exit = wait(context, opened, definition, run, stop).await;
+    if working.is_some() {
+        tidied(opened, run, stop).await;
+    }
     stop.cancel();
     if let Some(working) = working {
         working.await.map_err(|error| CliError::Io {
@@ -57,6 +63,21 @@ pub(in crate::cli) async fn work_and_wait(
         })??;
     }
     exit
+}
+
+/// Lets this process remove the run's files at its providers, for a while: else the next one does.
+async fn tidied(opened: &Opened, run: Uuid, stop: &CancellationToken) {
+    let over = async {
+        while let Ok(rows) = opened.store.batch_rows(Some(run), None, true, 1).await
+            && !rows.is_empty()
+        {
+            tokio::time::sleep(EVERY).await;
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        _ = tokio::time::timeout(TIDY_WITHIN, over) => {}
+    }
 }
 
 /// Waits until the run has ended, or this process is stopped; then tells what it came to.

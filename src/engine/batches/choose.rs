@@ -64,7 +64,7 @@ async fn choose(shared: &Shared, process: Uuid, lane: &Undecided) -> Result<(), 
             .no_batch_mode(model, "its provider has no Batch API")
             .await;
     };
-    let mut tasks = 0;
+    let (mut tasks, mut room) = (0, true);
     for _ in 0..FORMED_AT_ONCE {
         let id = Uuid::now_v7();
         let new = NewBatch {
@@ -86,13 +86,18 @@ async fn choose(shared: &Shared, process: Uuid, lane: &Undecided) -> Result<(), 
             }
             Formed::Aside => {}
             Formed::Nothing => break,
+            Formed::NoRoom => {
+                room = false;
+                break;
+            }
         }
     }
-    if tasks == 0 && choice.singles == 0 {
+    if tasks == 0 && !room && choice.singles == 0 {
         return store.look_later(lane.lane).await;
     }
+    // what no batch takes (its model was asked too often, it is not worth starting) is not left behind
     let chosen = Chosen {
-        release: choice.singles > 0,
+        release: choice.singles > 0 || tasks == 0,
         ..chosen
     };
     decided(shared, lane, &chosen).await

@@ -133,8 +133,10 @@ pub enum Formed {
     Tasks(usize),
     /// Some needed no asking and went out of the way: there may be others.
     Aside,
-    /// There is nothing to take, or no room for a batch.
+    /// There is nothing to take.
     Nothing,
+    /// There is no room for a batch, or no money.
+    NoRoom,
 }
 
 impl Store {
@@ -219,7 +221,8 @@ impl Store {
         Ok(match usize::try_from(formed) {
             Ok(0) => Formed::Nothing,
             Ok(tasks) => Formed::Tasks(tasks),
-            Err(_) => Formed::Aside,
+            Err(_) if formed == -1 => Formed::Aside,
+            Err(_) => Formed::NoRoom,
         })
     }
 

@@ -27,12 +27,15 @@ select n.lane as "lane!", n.run_id as "run!", u.worker as "worker!", n.component
       from tidegate.models m where m.model_id = n.ladder[1]) f
   cross join lateral (select w.est_input::numeric * f.input_price + n.est_output::numeric * f.output_price as picousd) c
   left join lateral (
-    -- the first of its ladder that may be asked by batch
-    select m.model_id, m.model, z.rung::smallint as rung, m.batch_note as note, m.batch_percent as percent, m.batch_rest_until as rest_until
+    -- the first of its ladder that is not parked: a batch asks no worse model than a call would
+    select m.model_id, m.model, m.provider, z.rung::smallint as rung, m.batch_mode
       from unnest(n.ladder) with ordinality z (model_id, rung)
-      join tidegate.models m on m.model_id = z.model_id and m.provider = any ($1) and m.parked is null and m.batch_mode is not false
+      join tidegate.models m on m.model_id = z.model_id and m.parked is null
       join tidegate.providers p on p.name = m.provider and p.parked is null
-     order by z.rung limit 1) b on true
+     order by z.rung limit 1) g on true
+  left join lateral (
+    select m.model_id, m.model, g.rung, m.batch_note as note, m.batch_percent as percent, m.batch_rest_until as rest_until
+      from tidegate.models m where m.model_id = g.model_id and g.batch_mode is not false) b on true
   left join lateral tidegate.batch_room_v1(b.model_id) r on b.model_id is not null
   cross join lateral (
     select count(*) as decisions,
@@ -43,6 +46,8 @@ select n.lane as "lane!", n.run_id as "run!", u.worker as "worker!", n.component
   left join tidegate.latencies i on i.model_id = n.ladder[1] and i.how = 'individual'
   left join tidegate.latencies q on q.model_id = b.model_id and q.how = 'batch'
  where n.open and n.ladder <> '{}' and not n.interactive and (n.decided_at is null or n.decided_at < now() - interval '1 s') and w.waiting > 0
+   -- who chooses can do what it chose
+   and (g.provider is null or g.provider = any ($1))
    and ($2::text[] is null or u.worker = any ($2))
    and not exists (select from tidegate.worker_pauses z where z.worker = u.worker)
    and case when n.held then true

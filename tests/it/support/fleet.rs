@@ -199,10 +199,20 @@ impl Fleet {
         stop: &CancellationToken,
         settings: Settings,
     ) -> tokio::task::JoinHandle<Worked> {
+        self.process_over(stop, settings, self.providers())
+    }
+
+    /// The same with providers of one's own.
+    pub(crate) fn process_over(
+        &self,
+        stop: &CancellationToken,
+        settings: Settings,
+        providers: BTreeMap<String, Arc<dyn Provider>>,
+    ) -> tokio::task::JoinHandle<Worked> {
         let engine = Engine::new(
             self.store.clone(),
             store::Settings::new(self.url.clone()),
-            self.providers(),
+            providers,
             Registry::new(),
             settings,
         );

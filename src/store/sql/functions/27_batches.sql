@@ -25,7 +25,7 @@ $$;
 
 -- Takes the tasks of a lane that come after the first p_skip into one batch, as many as it holds: the intent, their calls and what they may
 -- cost are one commit. What is answered already, or is being asked by an equal task, goes out of the way. Returns how many tasks it took;
--- 0: there is nothing to take, or no room; -1: some went out of the way, there may be more.
+-- 0: there is nothing to take; -1: some went out of the way, there may be more; -2: there is no room for a batch, or no money.
 create or replace function tidegate.form_batch_v1(
   p_process uuid, p_batch uuid, p_token text, p_lane int, p_model int, p_rung smallint, p_skip int, p_items int,
   p_rescue_at timestamptz, p_decision uuid, p_tasks uuid[] default null
@@ -67,12 +67,12 @@ begin
   perform pg_advisory_xact_lock(hashtext('tidegate.form_batch'), hashtext(v_model.provider));
   v_now := clock_timestamp();
   if v_model.batch_rest_until > v_now then
-    return 0;
+    return -2;
   end if;
   select r.o_jobs, r.o_tokens into v_jobs, v_tokens from tidegate.batch_room_v1(p_model) r;
   select min(r.o_room) into v_money from tidegate.limit_room_v2(v_limits, now(), v_now, false) r;
   if v_jobs <= 0 or v_tokens <= 0 or v_money <= 0 or (v_money is not null and (v_model.input_price_microusd is null or v_model.output_price_microusd is null)) then
-    return 0;
+    return -2;
   end if;
   v_shares := v_lane.cache_s is not null and not v_lane.interactive;
   v_out := coalesce((select q.tokens from tidegate.output_quantiles q
@@ -105,15 +105,15 @@ begin
   )
   select array_agg(k.tid order by k.n) filter (where p.n is not null), array_agg(k.id order by k.n) filter (where p.n is not null),
          array_agg(k.tid order by k.n) filter (where k.hit or k.asked), array_agg(k.id order by k.n) filter (where k.hit or k.asked),
-         array_agg(k.hit order by k.n) filter (where k.hit or k.asked)
-    into v_tids, v_ids, v_aside_tids, v_aside_ids, v_hits
+         array_agg(k.hit order by k.n) filter (where k.hit or k.asked), count(*)
+    into v_tids, v_ids, v_aside_tids, v_aside_ids, v_hits, v_n
     from keyed k
     left join paid p on p.n = k.n and (p.tokens <= v_tokens or (p.nth = 1 and v_tokens = v_model.batch_tokens)) and (v_money is null or p.cost <= v_money);
   if v_aside_ids is not null then
     v_aside := tidegate.put_aside_v1(v_aside_tids, v_aside_ids, v_hits, v_now);
   end if;
   if v_ids is null then
-    return case when v_aside > 0 then -1 else 0 end;
+    return case when v_aside > 0 then -1 when v_n > 0 then -2 else 0 end;
   end if;
 
   insert into tidegate.provider_batches (id, token, run_id, worker, component, lane, model, model_id, provider, state, items, est_tokens,

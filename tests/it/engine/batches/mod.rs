@@ -6,6 +6,7 @@ mod ends;
 mod kills;
 mod limits;
 mod scene;
+mod sizes;
 
 use scene::{PLAIN, Scene};
 use tidegate::simulator::BatchSettings;
