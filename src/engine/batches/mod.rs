@@ -26,7 +26,8 @@ use crate::{
     },
 };
 
-/// How often it is looked for lanes that are to be chosen for, and for batches that are due, at most.
+/// How often it is looked for lanes that are to be chosen for, and for batches that are due, at least; where
+/// batches are looked at more often, so often.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often latencies are summed up, and idle lanes are held again.
 const TIDY_EVERY: Duration = Duration::from_secs(2);
@@ -72,10 +73,11 @@ impl Batcher {
         if self.shared.providers.is_empty() {
             return;
         }
-        let mut pause = LOOK_EVERY;
+        let look_every = LOOK_EVERY.min(self.shared.settings.batches.poll);
+        let mut pause = look_every;
         while !stop.is_cancelled() {
             pause = match self.turn().await {
-                Ok(()) => LOOK_EVERY,
+                Ok(()) => look_every,
                 Err(StoreError::LeaseLost) => return,
                 Err(error) => {
                     tracing::debug!(%error, "batches were cut short; the next turn goes on");

@@ -1,6 +1,7 @@
 //! The program from outside: its exit codes, what it says and where, against a database of its own.
 
 mod bad_input;
+mod batches;
 mod bench_limits;
 mod bench_saving;
 mod budget;
