@@ -168,7 +168,7 @@ async fn a_file_larger_than_a_batch_takes_is_divided() {
         worked_off(&scene, run, 1_000, 2_000).await;
         scene.judge(run, 25).await;
         let batches = scene.batches(run).await;
-        assert!(batches.len() > 2, "{batches:?}");
+        assert!(batches.len() > 1, "{batches:?}");
         let asked: usize = batches.iter().map(|it| it.items).sum();
         assert_eq!(asked, 25);
     }
