@@ -12,19 +12,23 @@ use super::{
     fleet, stop,
 };
 use crate::{
-    engine::{EmbedQuestion, EmbedTold, Interactive, VectorTold},
+    engine::{EmbedQuestion, EmbedTold, HowAsked, Interactive, VectorTold},
     llm::{EmbedParams, TASK_TYPES, TaskType},
     model::ModelId,
+    plan::Way,
+    task::{Purpose, Strategy},
 };
 
 /// Make vectors of texts, now.
 ///
-/// Many texts go by few calls, before all waiting work. What was embedded before comes from the cache,
-/// and equal texts are asked once. A line is a vector, in the order of the texts.
+/// Many texts go by few calls, before all waiting work, or by the provider's batches, at half the price
+/// and later. What was embedded before comes from the cache, and equal texts are asked once. A line is a
+/// vector, in the order of the texts.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:\n  \
     tidegate embed gemini/gemini-embedding-001 \"Who went to the Moon?\" --task-type retrieval_query --dimensions 768\n  \
     tidegate embed openai/text-embedding-3-small - --lines < titles.txt > vectors.jsonl\n  \
+    tidegate embed gemini/gemini-embedding-001 - --lines --strategy batch < titles.txt\n  \
     tidegate embed gemini/gemini-embedding-001 --lines --tag v2 --json < titles.txt")]
 pub(super) struct Args {
     /// The model, as provider/name
@@ -46,10 +50,20 @@ pub(super) struct Args {
     /// A model to fall back to, which should be the same under another key; may be said again
     #[arg(long, value_name = "MODEL")]
     fallback: Vec<ModelId>,
+    /// How texts are asked: individual, batch, hybrid, or auto for what is best
+    #[arg(long, visible_alias = "batching-strategy", value_name = "S", default_value_t = Strategy::Auto)]
+    strategy: Strategy,
+    /// What the vectors are for, which auto looks at: interactive, rag_query or quick_enrichment (soon), bulk
+    /// (cheap)
+    #[arg(long, value_name = "P", default_value_t = Purpose::Interactive)]
+    purpose: Purpose,
+    /// Seconds within which all are wanted: what no batch brings in time is asked singly
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    within: Option<u64>,
     /// Take no kept vector, and keep none
     #[arg(long)]
     no_cache: bool,
-    /// Seconds that a call may wait until it starts, refusals included
+    /// Seconds that a single call may wait until it starts, refusals included
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     patience: u64,
     /// Seconds that one call may take
@@ -76,7 +90,9 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         .with_store(async |opened| {
             fleet::sync(context, &opened.store).await?;
             let asking =
-                Interactive::open(opened.store.clone(), opened.settings.clone(), providers).await?;
+                Interactive::open(opened.store.clone(), opened.settings.clone(), providers)
+                    .await?
+                    .with_batch_settings(context.config.batches.to_engine());
             let told = tokio::select! {
                 told = asking.embed(&question) => Some(told),
                 () = stopped.cancelled() => None,
@@ -87,7 +103,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
                 Some(told) => tell(context, &told.map_err(refused)?, &question.params),
                 None => Err(CliError::input(
                     "stopped before there were all vectors",
-                    "ask again: those that came are kept",
+                    "ask again: those that came are kept, and a batch that is under way goes on",
                 )),
             }
         })
@@ -127,6 +143,9 @@ fn question(args: &Args) -> Result<EmbedQuestion, CliError> {
             tag: args.tag.clone(),
         },
         cache: (!args.no_cache).then_some(FOR_EVER),
+        strategy: args.strategy,
+        purpose: args.purpose,
+        within: args.within.map(Duration::from_secs),
         patience: Duration::from_secs(args.patience),
         timeout: Duration::from_secs(args.timeout),
     })
@@ -148,13 +167,29 @@ struct Line<'a> {
     waited_ms: u64,
     latency_ms: u64,
     task_id: Option<Uuid>,
+    /// How the list was asked. `null`: all of it was kept.
+    how: Option<How<'a>>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct How<'a> {
+    strategy: Way,
+    reason: &'a str,
+    singly: usize,
+    by_batch: usize,
 }
 
 fn tell(context: &Context, told: &EmbedTold, params: &EmbedParams) -> Result<Exit, CliError> {
     let printer = &context.printer;
+    if !printer.is_json()
+        && told.vectors.len() > 1
+        && let Some(how) = &told.how
+    {
+        printer.say(words(how));
+    }
     for (index, it) in told.vectors.iter().enumerate() {
         if printer.is_json() {
-            printer.object(&line(index, it, params))?;
+            printer.object(&line(index, it, params, told.how.as_ref()))?;
         } else {
             let values = serde_json::to_string(&it.vector.values);
             let values = values.map_err(|error| CliError::Io {
@@ -167,7 +202,23 @@ fn tell(context: &Context, told: &EmbedTold, params: &EmbedParams) -> Result<Exi
     Ok(Exit::Ok)
 }
 
-fn line<'a>(index: usize, it: &'a VectorTold, params: &'a EmbedParams) -> Line<'a> {
+/// How a list was asked, for people.
+fn words(how: &HowAsked) -> String {
+    let texts = |n: usize| format!("{n} text{}", if n == 1 { "" } else { "s" });
+    let parts = match (how.singly, how.by_batch) {
+        (singly, 0) => format!("{} by calls", texts(singly)),
+        (0, by_batch) => format!("{} by batch", texts(by_batch)),
+        (singly, by_batch) => format!("{} by calls, {} by batch", texts(singly), texts(by_batch)),
+    };
+    format!("{}: {parts}: {}", how.strategy.as_str(), how.reason)
+}
+
+fn line<'a>(
+    index: usize,
+    it: &'a VectorTold,
+    params: &'a EmbedParams,
+    how: Option<&'a HowAsked>,
+) -> Line<'a> {
     let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     Line {
         index,
@@ -183,5 +234,11 @@ fn line<'a>(index: usize, it: &'a VectorTold, params: &'a EmbedParams) -> Line<'
         waited_ms: millis(it.waited),
         latency_ms: millis(it.latency),
         task_id: it.task,
+        how: how.map(|how| How {
+            strategy: how.strategy,
+            reason: &how.reason,
+            singly: how.singly,
+            by_batch: how.by_batch,
+        }),
     }
 }

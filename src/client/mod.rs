@@ -4,10 +4,8 @@
 
 mod enqueue;
 mod expect;
-mod lanes;
 mod load;
 mod outlook;
-mod register;
 mod retier;
 mod retry;
 
@@ -21,6 +19,9 @@ pub use load::{
     current_definition, selected,
 };
 pub use outlook::{Gathering, Would};
-pub use register::register;
 pub use retier::{Move, RetierError, Retiered, retier, retiered_expected};
 pub use retry::{Retried, RetryError, retry};
+
+pub use crate::store::register::register;
+
+use crate::store::lanes;

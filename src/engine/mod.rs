@@ -7,6 +7,7 @@
 mod asked;
 mod batches;
 mod call;
+mod choosing;
 mod crowd;
 mod fallback;
 mod fetch;
@@ -28,7 +29,8 @@ mod together;
 mod wake;
 
 pub use interactive::{
-    AskError, EmbedQuestion, EmbedSettings, EmbedTold, Interactive, Question, Told, VectorTold,
+    AskError, EmbedQuestion, EmbedSettings, EmbedTold, HowAsked, Interactive, Question, Told,
+    VectorTold,
 };
 pub use registry::{Program, Registry};
 

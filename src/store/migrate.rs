@@ -21,7 +21,7 @@ mod embedded {
 }
 
 /// Functions and views, in the order they are applied.
-const FUNCTIONS: [&str; 27] = [
+const FUNCTIONS: [&str; 28] = [
     include_str!("sql/functions/01_ids_and_days.sql"),
     include_str!("sql/functions/02_limit_room.sql"),
     include_str!("sql/functions/03_make_ready.sql"),
@@ -49,6 +49,7 @@ const FUNCTIONS: [&str; 27] = [
     include_str!("sql/functions/25_dry_runs.sql"),
     include_str!("sql/functions/26_interactive.sql"),
     include_str!("sql/functions/27_batches.sql"),
+    include_str!("sql/functions/28_lists.sql"),
 ];
 
 /// The key of the advisory lock that lets one migrator work at a time.

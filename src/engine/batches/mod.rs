@@ -115,7 +115,11 @@ impl Batcher {
         while self.steps.try_join_next().is_some() {}
         let providers: Vec<String> = self.shared.providers.keys().cloned().collect();
         while self.steps.len() < AT_ONCE {
-            let Some(batch) = store.own_batch(self.process, &providers, OWNED_FOR).await? else {
+            let workers = self.shared.settings.workers.as_deref();
+            let Some(batch) = store
+                .own_batch(self.process, &providers, workers, OWNED_FOR)
+                .await?
+            else {
                 break;
             };
             self.start(batch);
@@ -248,7 +252,7 @@ impl Step {
 }
 
 /// A token by which a batch is found again at its provider.
-fn token(batch: Uuid) -> String {
+pub(super) fn token(batch: Uuid) -> String {
     format!("{TOKEN_PREFIX}{}", batch.simple())
 }
 

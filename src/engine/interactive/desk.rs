@@ -58,13 +58,7 @@ impl Desk {
         match self.shared.store.claim(&request).await {
             Ok(claim) => Ok(claim.tasks),
             Err(StoreError::LeaseLost) => {
-                let mut life = self.life.write().await;
-                if life.id == request.process {
-                    let next = Life::begin(&self.shared, &self.database).await?;
-                    std::mem::replace(&mut *life, next)
-                        .end(&self.shared, false)
-                        .await;
-                }
+                self.begin_anew(request.process).await?;
                 Ok(Vec::new())
             }
             Err(error) if error.is_passing() => {
@@ -77,6 +71,18 @@ impl Desk {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// A life that was declared lost is followed by another, whoever notices first.
+    pub(super) async fn begin_anew(&self, lost: ProcessId) -> Result<(), StoreError> {
+        let mut life = self.life.write().await;
+        if life.id == lost {
+            let next = Life::begin(&self.shared, &self.database).await?;
+            std::mem::replace(&mut *life, next)
+                .end(&self.shared, false)
+                .await;
+        }
+        Ok(())
     }
 
     /// Waits until limits may let a call through.

@@ -88,7 +88,7 @@ impl Gathering {
         if queues.len() >= SORTS_MAX {
             queues.retain(|_, queue| queue.driven || queue.coming > 0);
         }
-        let calls = self.settings.calls.max(1);
+        let calls = self.calls();
         let queue = queues.entry(sort.clone()).or_insert_with(|| Queue {
             texts: VecDeque::new(),
             coming: 0,
@@ -175,13 +175,23 @@ impl Gathering {
     }
 
     async fn called(&self, sort: &Sort, texts: Vec<Text>, at_once: usize) -> Option<Duration> {
-        match self.run.get_or_try_init(|| self.register()).await {
-            Ok(run) => group::called(&self.desk, *run, sort, texts, at_once).await,
+        match self.run().await {
+            Ok(run) => group::called(&self.desk, run, sort, texts, at_once).await,
             Err(error) => {
                 refused(texts, error.into());
                 None
             }
         }
+    }
+
+    /// The standing run of texts that are asked singly.
+    pub(super) async fn run(&self) -> Result<Uuid, StoreError> {
+        Ok(*self.run.get_or_try_init(|| self.register()).await?)
+    }
+
+    /// Calls of one sort side by side.
+    pub(super) fn calls(&self) -> usize {
+        self.settings.calls.max(1)
     }
 
     async fn register(&self) -> Result<Uuid, StoreError> {
@@ -226,7 +236,7 @@ impl Gathering {
     }
 
     /// How many texts any of the models takes in a call.
-    fn at_once(&self, sort: &Sort) -> usize {
+    pub(super) fn at_once(&self, sort: &Sort) -> usize {
         let names = sort.models.iter().map(ToString::to_string);
         let entries = names.filter_map(|name| Some(name.split_once('/')?.0.to_owned()));
         let known = entries.filter_map(|entry| self.desk.shared.providers.get(&entry));

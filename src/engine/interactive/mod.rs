@@ -1,7 +1,10 @@
 //! Interactive calls: somebody waits for the answer. They go through the same admission, cache and
 //! ledger as all tasks; a little of each limit is reserved for them, and no bulk work stands before them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use sha2::{Digest, Sha256};
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
@@ -10,26 +13,32 @@ use uuid::Uuid;
 
 mod asking;
 mod desk;
+mod distinct;
 mod gathering;
 mod group;
+mod how;
+mod listed;
 mod listening;
 mod portions;
 mod sort;
+mod sort_worker;
 mod text;
 mod tries;
 mod vectors;
 mod words;
+mod works;
 
 pub use sort::EmbedSettings;
-pub use vectors::{EmbedQuestion, EmbedTold, VectorTold};
+pub use vectors::{EmbedQuestion, EmbedTold, HowAsked, VectorTold};
 pub use words::{AskError, Question, Told};
 
 use asking::ATTEMPTS;
 use desk::Desk;
 use gathering::Gathering;
 use listening::Listening;
+use works::Works;
 
-use super::{Registry, Settings, Shared, Worked, settle::Settler};
+use super::{BatchSettings, Registry, Settings, Shared, Worked, settle::Settler};
 use crate::{
     llm::Chunk,
     provider::Provider,
@@ -49,6 +58,10 @@ pub struct Interactive {
     run: Uuid,
     /// Texts that are to become vectors.
     vectors: Arc<Gathering>,
+    /// What is done here for lists that go by batch.
+    works: Arc<Works>,
+    /// When latencies were summed up last.
+    learned: Mutex<Option<Instant>>,
 }
 
 /// The worker that questions are of.
@@ -74,6 +87,12 @@ impl Interactive {
         let run = store
             .register_worker(&worker(WORKER, r#"{"interactive": true}"#))
             .await?;
+        let works = Works::new(
+            store.clone(),
+            database.clone(),
+            providers.clone(),
+            settings.batches,
+        );
         let shared = Arc::new(Shared::new(
             store,
             providers,
@@ -89,6 +108,8 @@ impl Interactive {
             desk,
             settler,
             run,
+            works,
+            learned: Mutex::new(None),
         })
     }
 
@@ -97,6 +118,15 @@ impl Interactive {
     pub fn with_embed_settings(self, settings: EmbedSettings) -> Self {
         Self {
             vectors: Gathering::new(self.desk.clone(), settings),
+            ..self
+        }
+    }
+
+    /// The same that watches batches otherwise, of which none is made yet.
+    #[must_use]
+    pub fn with_batch_settings(self, settings: BatchSettings) -> Self {
+        Self {
+            works: self.works.with(settings),
             ..self
         }
     }
@@ -129,6 +159,7 @@ impl Interactive {
     pub async fn close(self) -> Result<Worked, StoreError> {
         let shared = self.desk.shared.clone();
         shared.drain(Instant::now() + shared.settings.grace).await;
+        self.works.close().await;
         drop(self.vectors);
         let life = Arc::into_inner(self.desk)
             .ok_or(StoreError::Broken)?

@@ -1,7 +1,7 @@
 //! Texts that somebody waits for as vectors: what is kept is told, equal ones are asked once, the rest goes
 //! to where callers gather.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -9,15 +9,16 @@ use uuid::Uuid;
 use super::{
     AskError, Interactive,
     asking::seconds,
+    distinct::{Distinct, distinct},
     sort::Sort,
-    text::{Reply, Text},
+    text::Told,
 };
 use crate::{
-    cache,
-    definition::estimated_request_tokens,
-    llm::{EmbedParams, Embedding, Request, Usage},
+    llm::{EmbedParams, Embedding, Usage},
     model::ModelId,
+    plan::Way,
     store::StoreError,
+    task::{Purpose, Strategy},
 };
 
 /// Texts of which each is to become a vector, and of whom.
@@ -33,7 +34,14 @@ pub struct EmbedQuestion {
     /// How old a kept vector may be that is taken instead of a call. `None`: models are asked, and what
     /// they answer is not kept.
     pub cache: Option<Duration>,
-    /// How long a call may wait until it may start, refusals included.
+    /// How texts are asked: singly, by batch, both, or as it is best.
+    pub strategy: Strategy,
+    /// What vectors are wanted for: of `auto`, what it makes small.
+    pub purpose: Purpose,
+    /// All are wanted within so long: of what goes by batch, what is not back in time is asked singly.
+    /// `None`: no matter when.
+    pub within: Option<Duration>,
+    /// How long a single call may wait until it may start, refusals included.
     pub patience: Duration,
     /// How long one call may take.
     pub timeout: Duration,
@@ -44,6 +52,21 @@ pub struct EmbedQuestion {
 pub struct EmbedTold {
     /// One for each text, in the order of the texts.
     pub vectors: Vec<VectorTold>,
+    /// How those were asked for that were not kept. `None`: all were.
+    pub how: Option<HowAsked>,
+}
+
+/// How texts were asked for, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HowAsked {
+    /// The way that was gone.
+    pub strategy: Way,
+    /// Why, in one line.
+    pub reason: String,
+    /// Texts that calls answered.
+    pub singly: usize,
+    /// Texts that a batch answered.
+    pub by_batch: usize,
 }
 
 /// One vector, and where it came from.
@@ -67,7 +90,7 @@ pub struct VectorTold {
     pub waited: Duration,
     /// From sending to the last byte, of the call that brought it.
     pub latency: Duration,
-    /// Its task. `None`: the cache answered.
+    /// Its task. `None`: the cache answered before one was made.
     pub task: Option<Uuid>,
 }
 
@@ -79,21 +102,23 @@ impl EmbedTold {
 }
 
 impl Interactive {
-    /// Makes a vector of each text, by as few calls as it takes; several calls go side by side. Each text
-    /// is a task of its own, with its own place in the cache and the ledger; equal texts are one. Callers
-    /// who come at the same time share calls (see [`EmbedSettings`](super::EmbedSettings)).
+    /// Makes a vector of each text: singly (by as few calls as it takes, several side by side), by the
+    /// provider's Batch API, or both, as `plan::decide` says or the question does. Each text is a task of its
+    /// own, with its own place in the cache and the ledger; equal texts are one. Callers who come at the
+    /// same time share calls (see [`EmbedSettings`](super::EmbedSettings)). What goes by batch is there
+    /// whoever dies: any process of the fleet takes it further, and this one does until all is answered.
     ///
     /// # Errors
     /// [`AskError`] of the first text without a vector. What the others brought is kept, so that asking
     /// again costs only the rest.
     ///
     /// # Cancel safety
-    /// What is under way is answered and kept; texts that were not asked yet are not asked.
+    /// What is under way is answered and kept, by batch too; texts that were not asked yet are not asked.
     pub async fn embed(&self, question: &EmbedQuestion) -> Result<EmbedTold, AskError> {
         check(question)?;
         let sort = Arc::new(Sort::of(question));
         let coming = self.vectors.announced(&sort);
-        let (mut distinct, places) = distinct(question);
+        let (distinct, places) = distinct(question);
         let mut told: Vec<Option<VectorTold>> = vec![None; distinct.len()];
         if let Some(age) = question.cache {
             let keys: Vec<Vec<u8>> = distinct.iter().map(|it| it.key.to_vec()).collect();
@@ -107,50 +132,86 @@ impl Interactive {
                 }
             }
         }
-        let mut waited_for = Vec::new();
-        let mut texts = Vec::new();
-        for (at, asked) in distinct.drain(..).enumerate() {
-            if told[at].is_none() {
-                let (reply, heard) = oneshot::channel();
-                texts.push(asked.text(reply));
-                waited_for.push((at, heard));
-            }
+        let asked = distinct.into_iter().enumerate();
+        let mut asked: Vec<(usize, Distinct)> =
+            asked.filter(|(at, _)| told[*at].is_none()).collect();
+        let mut choice = self.chosen(question, &sort, &asked).await?;
+        let listed = asked.split_off(choice.singles.min(asked.len()));
+        let (mut waited_for, mut texts) = (Vec::new(), Vec::new());
+        for (at, text) in asked {
+            let (reply, heard) = oneshot::channel();
+            texts.push(text.text(reply));
+            waited_for.push((at, heard));
         }
         self.vectors.join(coming, texts);
+        let singly = waited_for.len();
+        let (heard, listed) = tokio::join!(
+            heard(waited_for),
+            self.listed(question, &mut choice, listed)
+        );
         let mut failed: Option<(usize, Arc<AskError>)> = None;
-        for (at, heard) in waited_for {
-            match heard.await {
-                Ok(Ok(vector)) => told[at] = Some(vector),
-                Ok(Err(error)) => drop(failed.get_or_insert((at, error))),
-                Err(_) => return Err(AskError::Store(StoreError::Broken)),
+        for (at, came) in heard?.into_iter().chain(listed?) {
+            match came {
+                Ok(vector) => told[at] = Some(vector),
+                // the first of the list, whatever way it went
+                Err(error) if failed.as_ref().is_none_or(|(first, _)| at < *first) => {
+                    failed = Some((at, error));
+                }
+                Err(_) => {}
             }
         }
         if let Some((at, error)) = failed {
             let first = places.iter().position(|place| *place == at);
             return Err(error.again(first.filter(|_| places.len() > 1)));
         }
-        let mut vectors: Vec<VectorTold> = Vec::with_capacity(places.len());
-        let mut first_of = vec![true; told.len()];
-        for place in places {
-            let vector = told[place].clone();
-            let vector = vector.ok_or(AskError::Store(StoreError::Broken))?;
-            vectors.push(match std::mem::take(&mut first_of[place]) {
-                true => vector,
-                // an equal text stands before it, and bears the cost
-                false => VectorTold {
-                    usage: None,
-                    cost_microusd: None,
-                    ..vector
-                },
-            });
-        }
-        Ok(EmbedTold { vectors })
+        Ok(EmbedTold {
+            vectors: in_order(&told, places)?,
+            how: choice.told(singly),
+        })
     }
+}
+
+/// What came of texts that were asked singly.
+async fn heard(
+    waited_for: Vec<(usize, oneshot::Receiver<Told>)>,
+) -> Result<Vec<(usize, Told)>, AskError> {
+    let mut all = Vec::with_capacity(waited_for.len());
+    for (at, heard) in waited_for {
+        let told = heard.await;
+        all.push((at, told.map_err(|_| AskError::Store(StoreError::Broken))?));
+    }
+    Ok(all)
+}
+
+/// One vector for each text of the question. Of equal texts the first bears the cost.
+fn in_order(told: &[Option<VectorTold>], places: Vec<usize>) -> Result<Vec<VectorTold>, AskError> {
+    let mut vectors: Vec<VectorTold> = Vec::with_capacity(places.len());
+    let mut first_of = vec![true; told.len()];
+    for place in places {
+        let vector = told[place].clone();
+        let vector = vector.ok_or(AskError::Store(StoreError::Broken))?;
+        vectors.push(match std::mem::take(&mut first_of[place]) {
+            true => vector,
+            false => VectorTold {
+                usage: None,
+                cost_microusd: None,
+                ..vector
+            },
+        });
+    }
+    Ok(vectors)
 }
 
 fn check(question: &EmbedQuestion) -> Result<(), AskError> {
     if question.models.is_empty() {
         return Err(AskError::Input("no model is named".to_owned()));
+    }
+    let of_two = |it: &ModelId| it.wire_name() != question.models[0].wire_name();
+    if question.params.dimensions.is_none() && question.models.iter().any(of_two) {
+        return Err(AskError::Input(
+            "vectors of two models may be of two lengths, which cannot be compared: say how long they are to be"
+                .to_owned(),
+        ));
     }
     match question.texts.iter().position(|it| it.trim().is_empty()) {
         None => Ok(()),
@@ -159,62 +220,6 @@ fn check(question: &EmbedQuestion) -> Result<(), AskError> {
             at + 1
         ))),
     }
-}
-
-/// A text that is asked once.
-struct Distinct {
-    text: String,
-    params: EmbedParams,
-    key: [u8; 32],
-    tokens: u32,
-}
-
-impl Distinct {
-    fn text(self, reply: Reply) -> Text {
-        Text {
-            request: Request {
-                prompt: self.text,
-                embed: Some(self.params),
-                ..Request::default()
-            },
-            key: self.key,
-            tokens: self.tokens,
-            replies: vec![reply],
-        }
-    }
-}
-
-/// The texts, each once, and for each text of the question its place among them.
-fn distinct(question: &EmbedQuestion) -> (Vec<Distinct>, Vec<usize>) {
-    let names: Vec<String> = question.models.iter().map(ToString::to_string).collect();
-    let family: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut known: HashMap<&str, usize> = HashMap::new();
-    let mut all = Vec::new();
-    let mut places = Vec::with_capacity(question.texts.len());
-    for text in &question.texts {
-        let place = *known.entry(text).or_insert_with(|| {
-            let request = Request {
-                prompt: text.clone(),
-                embed: Some(question.params.clone()),
-                ..Request::default()
-            };
-            let key = cache::key(&cache::Parts {
-                request: &request,
-                cache_version: "1",
-                item_version: None,
-                family: &family,
-            });
-            all.push(Distinct {
-                tokens: estimated_request_tokens(&request),
-                text: request.prompt,
-                params: question.params.clone(),
-                key,
-            });
-            all.len() - 1
-        });
-        places.push(place);
-    }
-    (all, places)
 }
 
 /// A kept vector; `None`: what is kept is none, so it is asked for again.

@@ -1,4 +1,4 @@
-//! Choosing how lanes are asked: what is known of each, and what was chosen, with its batches.
+//! Choosing how lanes are asked: which wait for it, and what was chosen, with its batches.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::store::{Store, StoreError};
 
-/// A lane for which it is to be chosen how it is asked, with all that the choice looks at.
+/// A lane for which it is to be chosen how it is asked, with what the choice is to be about.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Undecided {
     /// The lane.
@@ -27,51 +27,14 @@ pub struct Undecided {
     pub singly: bool,
     /// When it was chosen last; what is chosen now counts only if that has not changed.
     pub decided_at: Option<DateTime<Utc>>,
-    /// The definition's hash.
-    pub definition: Vec<u8>,
+    /// Numbers of its models, the first choice first.
+    pub ladder: Vec<i32>,
     /// Tasks that wait (50,000 at most are counted).
     pub waiting: i64,
     /// Input tokens of one, on average.
     pub est_input: i32,
-    /// The first model of its ladder.
-    pub first_model: String,
-    /// The first that may be asked by batch. `None`: there is none.
-    pub model_id: Option<i32>,
-    /// Its name.
-    pub model: Option<String>,
-    /// Its place in the ladder, from 1.
-    pub rung: Option<i16>,
-    /// Why there is no batch mode, where that is known.
-    pub note: Option<String>,
-    /// Another batch may be enqueued now.
-    pub has_room: Option<bool>,
-    /// Half of the single calls took no longer, in milliseconds.
-    pub ind_p50: Option<i64>,
-    /// Nine of ten took no longer.
-    pub ind_p90: Option<i64>,
-    /// From so many.
-    pub ind_samples: Option<i32>,
-    /// Choices for the model since the last one that asked singly.
-    pub ind_age: i64,
-    /// The same of batches.
-    pub batch_p50: Option<i64>,
-    /// The same of batches.
-    pub batch_p90: Option<i64>,
-    /// The same of batches.
-    pub batch_samples: Option<i32>,
-    /// Choices since the last one that asked by batch.
-    pub batch_age: i64,
-    /// Choices made for the model so far (10,000 at most are counted).
-    pub decisions: i64,
-    /// Requests per minute of the first model.
-    pub per_minute: Option<i64>,
-    /// Calls at once of the first model.
-    pub at_once: Option<i64>,
-    /// What a single call for one may cost, in micro-dollars, rounded up.
-    pub single_microusd: Option<i64>,
-    /// What it costs in a batch, rounded down: what is cheaper by less than a micro-dollar is cheaper all
-    /// the same.
-    pub batch_microusd: Option<i64>,
+    /// Output tokens that are reserved of one.
+    pub est_output: i32,
     /// How many travel in one call.
     pub pack_size: i16,
 }
@@ -140,18 +103,16 @@ pub enum Formed {
 }
 
 impl Store {
-    /// Lanes for which it is to be chosen how they are asked: those of `workers` (`None`: all) with a
-    /// model at one of these providers or not.
+    /// Lanes for which it is to be chosen how they are asked: those of `workers` (`None`: all).
     ///
     /// # Errors
     /// As every statement.
     pub async fn undecided(
         &self,
-        providers: &[String],
         workers: Option<&[String]>,
     ) -> Result<Vec<Undecided>, StoreError> {
         Ok(
-            sqlx::query_file_as!(Undecided, "src/store/sql/undecided.sql", providers, workers)
+            sqlx::query_file_as!(Undecided, "src/store/sql/undecided.sql", workers)
                 .fetch_all(&self.pool)
                 .await?,
         )

@@ -1,6 +1,7 @@
 //! Batches at a provider's Batch API: formed, owned by one process at a time, taken a step further, shown.
 
 pub mod choose;
+pub mod facts;
 pub mod items;
 pub mod list;
 pub mod step;
@@ -64,7 +65,8 @@ pub struct Batch {
 }
 
 impl Store {
-    /// The batch that is due first, for this process alone until `period` has passed. `None`: none is due.
+    /// The batch of these workers (`None`: of all) that is due first, for this process alone until `period` has
+    /// passed. `None`: none is due.
     ///
     /// # Errors
     /// As every statement.
@@ -72,6 +74,7 @@ impl Store {
         &self,
         process: Uuid,
         providers: &[String],
+        workers: Option<&[String]>,
         period: Duration,
     ) -> Result<Option<Batch>, StoreError> {
         Ok(sqlx::query_as!(
@@ -86,9 +89,10 @@ impl Store {
                       (b.cancelled_at is not null) as "cancelled!",
                       (b.began_at is not null) as "began!", b.embeds as "embeds!",
                       coalesce((select m.batch_mode from tidegate.models m where m.model_id = b.model_id), false) as "proven!"
-                 from tidegate.own_batch_v1($1, $2, make_interval(secs => $3)) b"#,
+                 from tidegate.own_batch_v2($1, $2, $3, make_interval(secs => $4)) b"#,
             process,
             providers,
+            workers,
             period.as_secs_f64(),
         )
         .fetch_optional(&self.pool)

@@ -8,6 +8,7 @@ use tidegate::{
     llm::{EmbedParams, EmbedRequest, Embedding, TaskType},
     provider::CallLimits,
     store,
+    task::{Purpose, Strategy},
 };
 
 use crate::support::fleet::{Fleet, a_model, simulated};
@@ -22,6 +23,9 @@ fn a_question(texts: Vec<String>) -> EmbedQuestion {
             tag: Some("t".to_owned()),
         },
         cache: Some(Duration::from_secs(3_600)),
+        strategy: Strategy::Individual,
+        purpose: Purpose::Interactive,
+        within: None,
         patience: Duration::from_secs(60),
         timeout: Duration::from_secs(60),
     }

@@ -204,12 +204,13 @@ begin
 end $$;
 
 -- The first of those that are due, for this process alone until p_for has passed; what a lost process owned is due. Null: none.
-create or replace function tidegate.own_batch_v1(p_process uuid, p_providers text[], p_for interval) returns setof tidegate.provider_batches
+-- Of these workers only; null: of all.
+create or replace function tidegate.own_batch_v2(p_process uuid, p_providers text[], p_workers text[], p_for interval) returns setof tidegate.provider_batches
 language sql volatile as $$
   update tidegate.provider_batches b set owner = p_process, owned_until = clock_timestamp() + p_for
    where b.id = (
      select k.id from tidegate.provider_batches k
-      where k.state <> 'over' and k.next_at <= now() and k.provider = any (p_providers)
+      where k.state <> 'over' and k.next_at <= now() and k.provider = any (p_providers) and (p_workers is null or k.worker = any (p_workers))
         and (k.owner is null or k.owned_until < now()
              or not exists (select from tidegate.processes p where p.id = k.owner and p.lost_at is null and p.stopped_at is null))
         and exists (select from tidegate.processes p where p.id = p_process and p.lost_at is null)
@@ -351,7 +352,8 @@ create or replace function tidegate.learn_latencies_v1() returns void language s
       join tidegate.lanes n on n.run_id = u.id
       cross join lateral unnest(n.ladder) z (model_id)
       join tidegate.models m on m.model_id = z.model_id
-     where u.strategy <> 'individual' and (u.state = 'active' or u.finished_at > now() - interval '10 min')
+     -- lists that somebody waits for are asked either way (28_lists.sql)
+     where (u.strategy <> 'individual' or n.interactive) and (u.state = 'active' or u.finished_at > now() - interval '10 min')
   ), seen as (
     select a.model_id, 'individual' as how, c.latency_ms::bigint as ms, c.ended_at as at, a.model from asked a
       cross join lateral (

@@ -2,11 +2,10 @@
 
 use uuid::Uuid;
 
-use super::lanes;
+use super::{Store, StoreError, lanes, worker::NewWorker};
 use crate::{
     definition::{Definition, StoredDefinition},
     retry::CALLS_PER_MODEL,
-    store::{Store, StoreError, worker::NewWorker},
 };
 
 /// Makes this worker known by name. A definition that is in force already changes nothing; a new one
@@ -16,6 +15,16 @@ use crate::{
 /// [`StoreError::Refused`] for a worker with components, and for a model whose provider entry the
 /// database does not know; as every statement.
 pub async fn register(store: &Store, definition: &Definition) -> Result<Uuid, StoreError> {
+    store
+        .register_worker(&worker_of(store, definition).await?)
+        .await
+}
+
+/// The worker that this definition is, as it is registered.
+pub(crate) async fn worker_of(
+    store: &Store,
+    definition: &Definition,
+) -> Result<NewWorker, StoreError> {
     let step = match definition.steps() {
         steps if definition.components.is_empty() => steps.into_iter().next(),
         _ => None,
@@ -29,7 +38,7 @@ pub async fn register(store: &Store, definition: &Definition) -> Result<Uuid, St
     let ladders = lanes::ladders(store, definition, &step).await?;
     // local work has no ladder, and as many attempts as a program's
     let longest = ladders.iter().map(Vec::len).max().unwrap_or(1).max(1);
-    let worker = NewWorker {
+    Ok(NewWorker {
         name: definition.name.clone(),
         version: definition.version.clone(),
         hash: definition.hash().to_vec(),
@@ -48,6 +57,5 @@ pub async fn register(store: &Store, definition: &Definition) -> Result<Uuid, St
         asking: lanes::asking(definition),
         timeout_ms: lanes::call_timeout_ms(&step),
         saving: lanes::saving(definition, &step),
-    };
-    store.register_worker(&worker).await
+    })
 }

@@ -1,20 +1,18 @@
-//! What the database must know of a definition to make its lanes.
+//! What the database must know of a definition to make its lanes: the rows that its words mean.
 
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::{
-    definition::{Component, Definition, EST_OUTPUT_TOKENS, PacingSpec, StrategySpec},
-    store::{
-        Store, StoreError,
-        load::{NewLane, Routing, Saving},
-        run::{Asking, Pacing},
-    },
+use super::{
+    Store, StoreError,
+    load::{NewLane, Routing, Saving},
+    run::{Asking, Pacing},
 };
+use crate::definition::{Component, Definition, EST_OUTPUT_TOKENS, PacingSpec, StrategySpec};
 
 /// The models' numbers of each tier's ladder, for this step; a local step's are empty.
-pub(super) async fn ladders(
+pub(crate) async fn ladders(
     store: &Store,
     definition: &Definition,
     step: &Component,
@@ -29,7 +27,7 @@ pub(super) async fn ladders(
 }
 
 /// The weight of each tier in a claim.
-pub(super) fn mix(definition: &Definition) -> Vec<f32> {
+pub(crate) fn mix(definition: &Definition) -> Vec<f32> {
     definition
         .tiers
         .iter()
@@ -38,7 +36,7 @@ pub(super) fn mix(definition: &Definition) -> Vec<f32> {
 }
 
 /// Output tokens that a claim reserves per call.
-pub(super) fn est_output(step: &Component) -> i32 {
+pub(crate) fn est_output(step: &Component) -> i32 {
     if step.local || step.prompt.embed.is_some() {
         return 0;
     }
@@ -47,13 +45,13 @@ pub(super) fn est_output(step: &Component) -> i32 {
 }
 
 /// Tokens of the longest answer. `None`: not bounded.
-pub(super) fn max_output(step: &Component) -> Option<i32> {
+pub(crate) fn max_output(step: &Component) -> Option<i32> {
     let tokens = step.prompt.params.max_output_tokens?;
     Some(i32::try_from(tokens).unwrap_or(i32::MAX))
 }
 
 /// The lane of a step's tasks of a tier on this ladder.
-pub(super) fn lane(
+pub(crate) fn lane(
     definition: &Definition,
     step: &Component,
     tier: i16,
@@ -73,7 +71,7 @@ pub(super) fn lane(
 }
 
 /// How a step's tasks spare calls. Local work has none to spare.
-pub(super) fn saving(definition: &Definition, step: &Component) -> Saving {
+pub(crate) fn saving(definition: &Definition, step: &Component) -> Saving {
     if step.local {
         return Saving::default();
     }
@@ -92,7 +90,7 @@ pub(super) fn saving(definition: &Definition, step: &Component) -> Saving {
 const FOR_EVER_DAYS: u32 = 36_500;
 
 /// How its tasks take their fallbacks.
-pub(super) fn routing(definition: &Definition) -> Routing {
+pub(crate) fn routing(definition: &Definition) -> Routing {
     Routing {
         policy: definition.routing.policy.as_str(),
         patience_ms: i32::try_from(definition.routing.patience.as_millis()).unwrap_or(i32::MAX),
@@ -100,7 +98,7 @@ pub(super) fn routing(definition: &Definition) -> Routing {
 }
 
 /// How its claims are spread over time.
-pub(super) fn pacing(definition: &Definition) -> Pacing {
+pub(crate) fn pacing(definition: &Definition) -> Pacing {
     let millis = |it: Duration| i32::try_from(it.as_millis()).unwrap_or(i32::MAX);
     let PacingSpec { stagger, rest } = &definition.pacing;
     Pacing {
@@ -111,7 +109,7 @@ pub(super) fn pacing(definition: &Definition) -> Pacing {
 }
 
 /// How its tasks are asked.
-pub(super) fn asking(definition: &Definition) -> Asking {
+pub(crate) fn asking(definition: &Definition) -> Asking {
     let StrategySpec {
         mode,
         purpose,
@@ -125,6 +123,6 @@ pub(super) fn asking(definition: &Definition) -> Asking {
 }
 
 /// How long a call may take, in milliseconds.
-pub(super) fn call_timeout_ms(step: &Component) -> i32 {
+pub(crate) fn call_timeout_ms(step: &Component) -> i32 {
     i32::try_from(step.call_timeout.as_millis()).unwrap_or(i32::MAX)
 }
