@@ -10,8 +10,9 @@ use super::{
 };
 use crate::{
     client::{Selected, current_definition},
-    definition::Definition,
+    definition::{Definition, DefinitionError},
     store::reprocess::Selection,
+    task::Strategy,
 };
 
 /// Do ended tasks anew: a new run of the same items, each new task points to the old
@@ -26,6 +27,7 @@ use crate::{
                   Examples:\n  \
                   tidegate reprocess --run 0198c7f01f6a --state failed\n  \
                   tidegate reprocess --worker entity_extraction --version 1 --folder workers/entity_extraction\n  \
+                  tidegate reprocess --run 0198c7f01f6a --batching-strategy batch\n  \
                   tidegate reprocess --worker slug --where \"t.finished_at < now() - interval '30 days'\" --dry-run"
 )]
 pub(super) struct Args {
@@ -53,6 +55,9 @@ pub(super) struct Args {
     /// With --folder: override a value of worker.toml, as in tier.0.model=gemini/gemini-3.5-flash
     #[arg(long = "set", value_name = "KEY=VALUE", requires = "folder", value_parser = super::values::key_value)]
     set: Vec<(String, String)>,
+    /// How they are asked: individual, batch, hybrid, or auto for what is best
+    #[arg(long, value_name = "S")]
+    batching_strategy: Option<Strategy>,
     /// Of a worker with components: only these, as a,b; else those that are enabled
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     only: Vec<String>,
@@ -87,6 +92,10 @@ async fn again(args: Args, context: &Context, opened: &Opened) -> Result<Exit, C
     let definition = match &args.folder {
         Some(folder) => of_folder(context, folder, &args.set, &worker)?,
         None => current_definition(&opened.store, &worker, run).await?,
+    };
+    let definition = match args.batching_strategy {
+        Some(mode) => asked_by(&definition, mode)?,
+        None => definition,
     };
     let only = steps(&args, &definition);
     definition.selected(args.all, &only)?;
@@ -129,6 +138,13 @@ async fn again(args: Args, context: &Context, opened: &Opened) -> Result<Exit, C
     }
     context.printer.say(tell::words(&loaded));
     work_and_wait(context, opened, &definition, loaded.run, working, &stop).await
+}
+
+/// The same work, asked in another way: the last word, as an override.
+fn asked_by(definition: &Definition, mode: Strategy) -> Result<Definition, DefinitionError> {
+    let mut overrides = definition.overrides.clone();
+    overrides.push(("strategy.mode".to_owned(), mode.to_string()));
+    Definition::check(&definition.folder, &overrides)
 }
 
 /// The steps that are done: those that are named; else the one whose tasks are done anew.

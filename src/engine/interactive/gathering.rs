@@ -186,18 +186,17 @@ impl Gathering {
 
     /// The standing run of texts that are asked singly.
     pub(super) async fn run(&self) -> Result<Uuid, StoreError> {
-        Ok(*self.run.get_or_try_init(|| self.register()).await?)
+        let register = async || {
+            let folder = r#"{"interactive": true, "embed": true}"#;
+            let worker = super::worker(super::EMBED_WORKER, folder);
+            self.desk.shared.store.register_worker(&worker).await
+        };
+        Ok(*self.run.get_or_try_init(register).await?)
     }
 
     /// Calls of one sort side by side.
     pub(super) fn calls(&self) -> usize {
         self.settings.calls.max(1)
-    }
-
-    async fn register(&self) -> Result<Uuid, StoreError> {
-        let folder = r#"{"interactive": true, "embed": true}"#;
-        let worker = super::worker(super::EMBED_WORKER, folder);
-        self.desk.shared.store.register_worker(&worker).await
     }
 
     fn look(&self, sort: &Sort, most: usize) -> Look {

@@ -66,10 +66,11 @@ impl Interactive {
         let all = self.all_ended(how, places).await?;
         needed.answered();
         if how.by_batch == 0 && how.rescued > 0 {
-            // it was chosen anew meanwhile
-            if let Some(reason) = store.newest_reason(run).await? {
-                how.reason = reason;
-            }
+            // it was chosen anew, or not waited for any more
+            how.reason = match store.newest_reason(run).await? {
+                Some(reason) if reason != how.reason => reason,
+                _ => "a batch was not back in time: asked one by one".to_owned(),
+            };
             how.way = Way::Individual;
         }
         Ok(all)

@@ -19,7 +19,7 @@ use crate::{
 /// Calls at once for what of a list is not asked by batch.
 const SLOTS: u32 = 8;
 /// How long files of a batch that was answered may take to be removed; what is left is for others.
-const TIDYING: Duration = Duration::from_secs(5);
+const TIDYING: Duration = Duration::from_secs(2);
 /// How often it is looked whether they are.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 

@@ -115,3 +115,41 @@ async fn one_text_is_one_call_and_mistakes_are_told_before_any() {
     );
     assert_eq!(fleet.simulator.log().len(), before + 1, "only the last");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_goes_by_batch_where_that_is_said_and_it_is_told_how_it_went() {
+    let fleet = fleet().await;
+    let program = shipped_worker(&fleet, "");
+    let lines: String = (0..12).map(|n| format!("line {n}\n")).collect();
+    let args = ["embed", MODEL, "-", "--lines", "--dimensions", "12"];
+    let by_batch = [&args[..], &["--strategy", "batch", "--tag", "b"]].concat();
+    let ran = piped(&program, &by_batch, &lines).ok();
+    assert!(
+        ran.stderr
+            .contains("batch: 12 texts by batch: batch was asked for"),
+        "{ran:?}"
+    );
+    assert_eq!(fleet.simulator.batches().len(), 1);
+    assert!(fleet.simulator.log().is_empty());
+    let singly = [&args[..], &["--strategy", "individual", "--tag", "i"]].concat();
+    assert_eq!(piped(&program, &singly, &lines).ok().stdout, ran.stdout);
+    let hybrid = ["--batching-strategy", "hybrid", "--tag", "h", "--json"];
+    let hybrid = [&args[..], &hybrid].concat();
+    let told = piped(&program, &hybrid, &lines).ok().objects();
+    let how = &told[11]["how"];
+    assert_eq!(how["strategy"], "hybrid");
+    assert_eq!((&how["singly"], &how["by_batch"]), (&5.into(), &7.into()));
+    let auto = ["--purpose", "rag_query", "--within", "1", "--tag", "a"];
+    let ran = piped(&program, &[&args[..], &auto].concat(), &lines).ok();
+    assert!(
+        ran.stderr
+            .contains("individual: 12 texts by calls: the deadline"),
+        "{ran:?}"
+    );
+    let calls = fleet.simulator.log().len();
+    for (option, word) in [("--strategy", "bulk"), ("--purpose", "batch")] {
+        let wrong = [&args[..], &[option, word]].concat();
+        piped(&program, &wrong, &lines).refused(&[word]);
+    }
+    assert_eq!(fleet.simulator.log().len(), calls);
+}

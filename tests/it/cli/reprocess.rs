@@ -246,3 +246,14 @@ async fn payloads_are_done_anew_byte_for_byte_by_what_is_in_force() {
         ]
     );
 }
+
+#[tokio::test]
+async fn tasks_are_done_anew_in_the_way_that_is_said() {
+    let fleet = fleet().await;
+    let run = a_run(&fleet, 20, 15, 5).await.to_string();
+    let program = Program::over(fleet.url());
+    let args = ["--run", &run, "--batching-strategy", "batch"];
+    assert_eq!(reprocess(&program, &args)["enqueued"], json!(20));
+    let by_batch = "select count(*) from tidegate.runs where strategy = 'batch'";
+    assert_eq!(fleet.count(by_batch).await, 1);
+}

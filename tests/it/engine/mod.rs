@@ -5,6 +5,7 @@ mod embedding;
 mod enqueued;
 mod fallback;
 mod interactive;
+mod lists;
 mod local;
 mod pack_leads;
 mod packs;
