@@ -21,7 +21,7 @@ mod embedded {
 }
 
 /// Functions and views, in the order they are applied.
-const FUNCTIONS: [&str; 27] = [
+const FUNCTIONS: [&str; 28] = [
     include_str!("sql/functions/01_ids_and_days.sql"),
     include_str!("sql/functions/02_limit_room.sql"),
     include_str!("sql/functions/03_make_ready.sql"),
@@ -45,6 +45,7 @@ const FUNCTIONS: [&str; 27] = [
     include_str!("sql/functions/21_runs_and_models.sql"),
     include_str!("sql/functions/22_retier.sql"),
     include_str!("sql/functions/23_reprocess.sql"),
+    include_str!("sql/functions/23_savings.sql"),
     include_str!("sql/functions/24_reports.sql"),
     include_str!("sql/functions/25_dry_runs.sql"),
     include_str!("sql/functions/26_interactive.sql"),

@@ -3,6 +3,7 @@
 use super::layout::{cut, fitting, flow, table};
 use super::live::{Closed, Live};
 use super::words::{dollars, percent, span, thousands, whole};
+use crate::cli::expect::BATCH_END_UNKNOWN;
 use crate::cli::printer::plain;
 use crate::store::report::{Groups, Stand};
 
@@ -20,8 +21,8 @@ pub(in crate::cli) type Group = (String, Stand);
 pub(super) fn screen(live: &Live, size: Size) -> String {
     let sum = &live.groups.sum;
     let mut head = format!("{}/{}", thousands(sum.ended()), thousands(sum.total));
-    if let Some(eta) = live.eta_seconds {
-        head.push_str(&format!("  ETA {}", span(eta)));
+    if let Some(eta) = eta(live) {
+        head.push_str(&format!("  {eta}"));
     }
     let mut lines = vec![cut(&head, size.columns.saturating_sub(bar_width(size) + 1))];
     lines.extend(flow(&facts(live), size.columns));
@@ -42,7 +43,7 @@ pub(super) fn bar_width(size: Size) -> usize {
 pub(super) fn line(live: &Live) -> String {
     let sum = &live.groups.sum;
     let mut words = vec![format!("{}/{}", sum.ended(), sum.total)];
-    words.extend(live.eta_seconds.map(|eta| format!("ETA {}", span(eta))));
+    words.extend(eta(live));
     words.extend(facts(live));
     for (name, stand) in groups(&live.groups) {
         let failed = match stand.failed {
@@ -57,6 +58,16 @@ pub(super) fn line(live: &Live) -> String {
         ));
     }
     plain(&words.join("  "))
+}
+
+/// When it ends, as far as anybody knows.
+fn eta(live: &Live) -> Option<String> {
+    match live.eta_seconds {
+        Some(seconds) => Some(format!("ETA {}", span(seconds))),
+        None => live
+            .is_batch_end_unknown
+            .then(|| BATCH_END_UNKNOWN.to_owned()),
+    }
 }
 
 /// One by one what there is to tell beside the counts of tasks.
@@ -87,6 +98,9 @@ fn facts(live: &Live) -> Vec<String> {
         live.memory_bytes
             .map(|bytes| format!("memory {} MB", bytes >> 20)),
     );
+    if sum.in_batch > 0 {
+        facts.push(format!("in batch {}", thousands(sum.in_batch)));
+    }
     if sum.failed > 0 {
         facts.push(format!("failed {}", thousands(sum.failed)));
     }
