@@ -153,3 +153,60 @@ pub(in crate::cli) fn groups(groups: &Groups) -> Vec<Group> {
     }));
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{report::TierStand, stats::CallCount};
+
+    /// 20 of 500 are done, the rest stands in a batch.
+    fn live(eta_seconds: Option<f64>) -> Live {
+        let stand = Stand {
+            total: 500,
+            done: 20,
+            running: 480,
+            in_batch: 480,
+            success_rate: Some(1.0),
+            ..Stand::default()
+        };
+        Live {
+            run_id: None,
+            elapsed_seconds: 60.0,
+            groups: Groups {
+                sum: stand.clone(),
+                tiers: vec![TierStand { tier: 0, stand }],
+                ..Groups::default()
+            },
+            calls: CallCount::default(),
+            tokens_per_second: 0.0,
+            items_per_hour: 0.0,
+            eta_seconds,
+            is_batch_end_unknown: eta_seconds.is_none(),
+            binding: None,
+            closed: Vec::new(),
+            memory_bytes: None,
+            memory_peak_bytes: None,
+            groups_age_seconds: 0.0,
+            calls_age_seconds: 0.0,
+            is_final: false,
+        }
+    }
+
+    #[test]
+    fn tasks_in_a_batch_are_told_as_such_and_no_end_is_made_up() {
+        let unknown = line(&live(None));
+        let head = "20/500  in a batch, its end is not known  ";
+        assert!(unknown.starts_with(head), "{unknown}");
+        assert!(unknown.contains("in batch 480"), "{unknown}");
+        let known = line(&live(Some(90.0)));
+        assert!(known.starts_with("20/500  ETA 1m 30s  "), "{known}");
+        let size = Size {
+            columns: 100,
+            rows: 20,
+        };
+        let screen = screen(&live(None), size);
+        let table: Vec<_> = screen.lines().rev().take(2).collect();
+        assert!(table[1].contains("RUNNING  IN BATCH"), "{screen}");
+        assert!(table[0].ends_with("0       480    100 %"), "{screen}");
+    }
+}
