@@ -5,7 +5,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    CliError, Context, Exit,
+    CliError, Context, Exit, report,
     times::{brief, cut, dollars, moment},
 };
 use crate::store::batch::list::BatchRow;
@@ -49,6 +49,12 @@ enum Action {
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=100_000))]
         limit: i64,
     },
+    /// What choosing saved of money and time, by day (UTC), worker and model
+    Savings {
+        /// So many days back, today included
+        #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(i32).range(1..=100_000))]
+        days: i32,
+    },
 }
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
@@ -57,6 +63,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         Action::Show { batch } => show(context, batch).await,
         Action::Cancel { batch } => cancel(context, batch).await,
         Action::Decisions { run, limit } => decisions(context, run, limit).await,
+        Action::Savings { days } => report::saved::by_day(context, days).await,
     }
 }
 

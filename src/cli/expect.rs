@@ -20,10 +20,14 @@ pub(super) fn words(expected: &Expected, run: Uuid) -> String {
     words
 }
 
+/// Said where no batch of the model was seen yet, or one takes longer than most.
+pub(super) const BATCH_END_UNKNOWN: &str = "in a batch, its end is not known";
+
 /// When the last answer comes.
 pub(super) fn end(it: &ExpectedRun) -> String {
     match it.seconds {
         Some(seconds) => format!("about {} under present limits", span(seconds)),
+        None if it.is_batch_end_unknown => BATCH_END_UNKNOWN.to_owned(),
         None => "no end under present limits: somebody must act".to_owned(),
     }
 }

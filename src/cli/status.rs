@@ -138,7 +138,11 @@ fn runs(status: &Status, printer: &Printer) -> String {
                     .map_or_else(|| "-".to_owned(), |at| brief(at, printer)),
                 status.expected.run(run.run_id).map_or_else(
                     || "-".to_owned(),
-                    |it| it.seconds.map_or("never".to_owned(), span),
+                    |it| match it.seconds {
+                        Some(seconds) => span(seconds),
+                        None if it.is_batch_end_unknown => "in a batch".to_owned(),
+                        None => "never".to_owned(),
+                    },
                 ),
             ]
         })

@@ -182,6 +182,8 @@ pub struct Worked {
     pub calls: u64,
     /// Calls refused by a limit (429).
     pub refused: u64,
+    /// Tasks answered out of provider batches, of those that it answered.
+    pub by_batch: u64,
 }
 
 impl Engine {

@@ -323,6 +323,8 @@ impl Settler {
         match settled {
             Ok(fates) => {
                 for (task, fate) in fates {
+                    let is_done = matches!(fate, Settled::Done | Settled::Salvaged);
+                    self.worked.by_batch += u64::from(is_done && group.batch.is_some());
                     self.count(task, fate);
                 }
             }

@@ -142,11 +142,16 @@ pub(super) fn summary(worked: &Worked) {
         released,
         calls,
         refused,
+        by_batch,
     } = *worked;
+    let of_them = match by_batch {
+        0 => String::new(),
+        tasks => format!(" ({tasks} of them by batch)"),
+    };
     tracing::info!(
         target: "tidegate::summary",
-        done, failed, released, calls, refused,
-        "{done} done, {failed} failed, {released} given back; {calls} calls, {refused} refused with 429"
+        done, failed, released, calls, refused, by_batch,
+        "{done} done{of_them}, {failed} failed, {released} given back; {calls} calls, {refused} refused with 429"
     );
 }
 

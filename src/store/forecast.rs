@@ -17,6 +17,8 @@ pub struct AheadRows {
     pub runs: Vec<RunRow>,
     /// Their lanes.
     pub lanes: Vec<LaneRow>,
+    /// What of them stands in batches or is held for one.
+    pub by_batch: Vec<ByBatchRow>,
     /// Calls that the living processes make at once. `None`: there are none.
     pub slots: Option<u64>,
 }
@@ -107,6 +109,17 @@ pub struct LaneRow {
     pub input: Option<f64>,
     /// Output tokens that are reserved, per rung.
     pub output: Vec<f64>,
+}
+
+/// What of a run stands in a batch, or a lane that is held for one.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ByBatchRow {
+    /// The run.
+    pub run: Uuid,
+    /// Seconds until it should be back. `None`: no batch of the model was seen, or this one takes longer than most.
+    pub seconds: Option<f64>,
+    /// Micro-dollars of what is not in a batch yet. `None`: a price is not known.
+    pub cost: Option<u64>,
 }
 
 impl Store {

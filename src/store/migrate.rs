@@ -45,6 +45,7 @@ const FUNCTIONS: [&str; 28] = [
     include_str!("sql/functions/21_runs_and_models.sql"),
     include_str!("sql/functions/22_retier.sql"),
     include_str!("sql/functions/23_reprocess.sql"),
+    include_str!("sql/functions/23_savings.sql"),
     include_str!("sql/functions/24_reports.sql"),
     include_str!("sql/functions/25_dry_runs.sql"),
     include_str!("sql/functions/26_interactive.sql"),

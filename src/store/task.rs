@@ -216,7 +216,8 @@ impl Store {
             AttemptRow,
             r#"select a.generation as "generation!", a.attempt as "attempt!", coalesce(a.model, '') as "model!", a.outcome as "outcome!",
                       a.charged as "charged!", a.error_class, a.error, a.started_at as "started_at!", a.finished_at,
-                      c.input_tokens, c.output_tokens, c.cost_microusd, c.latency_ms
+                      c.input_tokens, c.output_tokens, c.cost_microusd,
+                      case when c.batch_id is null then c.latency_ms end as latency_ms
                  from tidegate.task_attempts a
                  left join tidegate.calls c on c.id = a.call_id and c.started_at = a.started_at
                 where a.task_id = $1 order by a.started_at, a.epoch"#,

@@ -10,13 +10,17 @@ use crate::store::report::Stand;
 /// A column of the table: its head, and its cell.
 type Column = (&'static str, fn(&Stand) -> String);
 
-const COLUMNS: [Column; 5] = [
+const COLUMNS: [Column; 6] = [
     ("DONE", |it| thousands(it.done)),
     ("FAILED", |it| thousands(it.failed)),
     ("WAITING", |it| thousands(it.waiting)),
-    ("RUNNING", |it| thousands(it.running)),
+    ("RUNNING", |it| thousands(it.running - it.in_batch)),
+    (IN_BATCH, |it| thousands(it.in_batch)),
     ("SUCCESS", |it| percent(it.success_rate)),
 ];
+
+/// Shown where something is.
+const IN_BATCH: &str = "IN BATCH";
 
 /// So many rows at most: what there is no room for stands in the last of them, added up.
 pub(super) fn fitting(mut groups: Vec<Group>, rows: usize) -> Vec<Group> {
@@ -33,9 +37,12 @@ pub(super) fn fitting(mut groups: Vec<Group>, rows: usize) -> Vec<Group> {
 
 /// The rows, numbers to the right; a narrow terminal loses columns before it loses rows.
 pub(super) fn table(groups: &[Group], columns: usize) -> Vec<String> {
+    let has_batches = groups.iter().any(|(_, stand)| stand.in_batch > 0);
     let dropped: &[&str] = match columns {
-        0..40 => &["WAITING", "RUNNING"],
-        40..56 => &["RUNNING"],
+        0..40 => &["WAITING", "RUNNING", IN_BATCH],
+        40..56 => &["RUNNING", IN_BATCH],
+        56..66 => &[IN_BATCH],
+        _ if !has_batches => &[IN_BATCH],
         _ => &[],
     };
     let shown: Vec<_> = COLUMNS

@@ -73,6 +73,8 @@ pub(super) struct Live {
     /// Seconds until the last answer, under present limits; of local work at this pace. `None`: nobody
     /// knows, or somebody must act.
     pub(super) eta_seconds: Option<f64>,
+    /// Some of it stands in a batch or is held for one, and it is not known how long that takes.
+    pub(super) is_batch_end_unknown: bool,
     /// What holds it back for the longest time.
     pub(super) binding: Option<BindingLimit>,
     /// Models that are closed now, why and for how long.
@@ -165,6 +167,12 @@ impl Watched {
                 .filter(|run| self.runs.contains(&run.run_id));
             of_ours.map(|run| run.seconds).collect::<Vec<_>>()
         });
+        let is_batch_end_unknown = left > 0
+            && ahead.as_ref().is_some_and(|it| {
+                let ours = |run: &Uuid| it.expected.run(*run);
+                let mut runs = self.runs.iter().filter_map(ours);
+                runs.any(|run| run.is_batch_end_unknown)
+            });
         let eta_seconds = match foreseen {
             _ if left == 0 => None,
             Some(runs) if !runs.is_empty() => runs
@@ -181,6 +189,7 @@ impl Watched {
             tokens_per_second: per_second(tokens - first.tokens, elapsed.saturating_sub(calls_age)),
             items_per_hour: pace * 3600.0,
             eta_seconds,
+            is_batch_end_unknown,
             binding: ahead
                 .as_ref()
                 .filter(|_| is_held)

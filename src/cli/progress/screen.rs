@@ -3,6 +3,7 @@
 use super::layout::{cut, fitting, flow, table};
 use super::live::{Closed, Live};
 use super::words::{dollars, percent, span, thousands, whole};
+use crate::cli::expect::BATCH_END_UNKNOWN;
 use crate::cli::printer::plain;
 use crate::store::report::{Groups, Stand};
 
@@ -20,8 +21,8 @@ pub(in crate::cli) type Group = (String, Stand);
 pub(super) fn screen(live: &Live, size: Size) -> String {
     let sum = &live.groups.sum;
     let mut head = format!("{}/{}", thousands(sum.ended()), thousands(sum.total));
-    if let Some(eta) = live.eta_seconds {
-        head.push_str(&format!("  ETA {}", span(eta)));
+    if let Some(eta) = eta(live) {
+        head.push_str(&format!("  {eta}"));
     }
     let mut lines = vec![cut(&head, size.columns.saturating_sub(bar_width(size) + 1))];
     lines.extend(flow(&facts(live), size.columns));
@@ -42,7 +43,7 @@ pub(super) fn bar_width(size: Size) -> usize {
 pub(super) fn line(live: &Live) -> String {
     let sum = &live.groups.sum;
     let mut words = vec![format!("{}/{}", sum.ended(), sum.total)];
-    words.extend(live.eta_seconds.map(|eta| format!("ETA {}", span(eta))));
+    words.extend(eta(live));
     words.extend(facts(live));
     for (name, stand) in groups(&live.groups) {
         let failed = match stand.failed {
@@ -57,6 +58,16 @@ pub(super) fn line(live: &Live) -> String {
         ));
     }
     plain(&words.join("  "))
+}
+
+/// When it ends, as far as anybody knows.
+fn eta(live: &Live) -> Option<String> {
+    match live.eta_seconds {
+        Some(seconds) => Some(format!("ETA {}", span(seconds))),
+        None => live
+            .is_batch_end_unknown
+            .then(|| BATCH_END_UNKNOWN.to_owned()),
+    }
 }
 
 /// One by one what there is to tell beside the counts of tasks.
@@ -87,6 +98,9 @@ fn facts(live: &Live) -> Vec<String> {
         live.memory_bytes
             .map(|bytes| format!("memory {} MB", bytes >> 20)),
     );
+    if sum.in_batch > 0 {
+        facts.push(format!("in batch {}", thousands(sum.in_batch)));
+    }
     if sum.failed > 0 {
         facts.push(format!("failed {}", thousands(sum.failed)));
     }
@@ -138,4 +152,61 @@ pub(in crate::cli) fn groups(groups: &Groups) -> Vec<Group> {
         )
     }));
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{report::TierStand, stats::CallCount};
+
+    /// 20 of 500 are done, the rest stands in a batch.
+    fn live(eta_seconds: Option<f64>) -> Live {
+        let stand = Stand {
+            total: 500,
+            done: 20,
+            running: 480,
+            in_batch: 480,
+            success_rate: Some(1.0),
+            ..Stand::default()
+        };
+        Live {
+            run_id: None,
+            elapsed_seconds: 60.0,
+            groups: Groups {
+                sum: stand.clone(),
+                tiers: vec![TierStand { tier: 0, stand }],
+                ..Groups::default()
+            },
+            calls: CallCount::default(),
+            tokens_per_second: 0.0,
+            items_per_hour: 0.0,
+            eta_seconds,
+            is_batch_end_unknown: eta_seconds.is_none(),
+            binding: None,
+            closed: Vec::new(),
+            memory_bytes: None,
+            memory_peak_bytes: None,
+            groups_age_seconds: 0.0,
+            calls_age_seconds: 0.0,
+            is_final: false,
+        }
+    }
+
+    #[test]
+    fn tasks_in_a_batch_are_told_as_such_and_no_end_is_made_up() {
+        let unknown = line(&live(None));
+        let head = "20/500  in a batch, its end is not known  ";
+        assert!(unknown.starts_with(head), "{unknown}");
+        assert!(unknown.contains("in batch 480"), "{unknown}");
+        let known = line(&live(Some(90.0)));
+        assert!(known.starts_with("20/500  ETA 1m 30s  "), "{known}");
+        let size = Size {
+            columns: 100,
+            rows: 20,
+        };
+        let screen = screen(&live(None), size);
+        let table: Vec<_> = screen.lines().rev().take(2).collect();
+        assert!(table[1].contains("RUNNING  IN BATCH"), "{screen}");
+        assert!(table[0].ends_with("0       480    100 %"), "{screen}");
+    }
 }

@@ -1,6 +1,7 @@
 //! What runs came to: one object for programs, a screen for people; of a run that has ended from the report
 //! that was kept, so that it says the same a week later.
 
+pub(super) mod saved;
 mod tables;
 
 use serde::Serialize;
@@ -88,6 +89,7 @@ impl Shown {
             ("items", items(run)),
         ];
         pairs.extend(sums(&run.figures));
+        pairs.extend(run.saved.iter().flat_map(saved::lines));
         let budget = self.budget.as_ref().map(budget::words);
         pairs.extend(budget.map(|words| ("budget", words)));
         printer.pairs(&pairs)?;

@@ -22,7 +22,8 @@ pub(super) fn sums(figures: &Figures) -> Vec<(&'static str, String)> {
     );
     for (count, what) in [
         (sum.waiting, "waiting"),
-        (sum.running, "running"),
+        (sum.running - sum.in_batch, "running"),
+        (sum.in_batch, "in batches"),
         (sum.cancelled, "cancelled"),
     ] {
         if count > 0 {
@@ -169,12 +170,13 @@ fn group(name: &str, stand: &Stand, columns: &[&Column]) -> Vec<String> {
 /// A column of numbers: its head, its number, and whether it is shown where all are 0.
 type Column = (&'static str, fn(&Stand) -> i64, bool);
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     ("tasks", |it| it.total, true),
     ("done", |it| it.done, true),
     ("failed", |it| it.failed, true),
     ("waiting", |it| it.waiting, false),
-    ("running", |it| it.running, false),
+    ("running", |it| it.running - it.in_batch, false),
+    ("in batch", |it| it.in_batch, false),
     ("cancelled", |it| it.cancelled, false),
 ];
 

@@ -17,7 +17,7 @@ use crate::{
         forecast::{Ahead, LaneAhead, ModelAhead, Pool, RunAhead},
     },
     store::{
-        forecast::{AheadRows, LaneRow, LimitRow},
+        forecast::{AheadRows, ByBatchRow, LaneRow, LimitRow},
         model::ModelRow,
     },
 };
@@ -34,6 +34,8 @@ pub(super) struct Gathered {
     pub(super) words: Vec<String>,
     /// Whether a pool is a model's own.
     pub(super) of_model: Vec<bool>,
+    /// What of a run goes by batch.
+    pub(super) by_batch: Vec<ByBatchRow>,
     /// Pools that bind every run.
     of_all: Vec<usize>,
 }
@@ -79,6 +81,7 @@ impl Gathered {
         }
         let lanes = rows.lanes.iter().filter_map(|row| it.lane(row, &places));
         it.ahead.lanes = lanes.collect();
+        it.by_batch = rows.by_batch;
         it
     }
 

@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use crate::{
     definition::Definition,
-    route::forecast::{Forecast, forecast},
+    route::forecast::{Forecast, RunForecast, forecast},
     store::{
         Store, StoreError,
         dry_run::LaneOutlook,
-        forecast::{LaneRow, RunRow},
+        forecast::{ByBatchRow, LaneRow, RunRow},
         model::ModelRow,
     },
 };
@@ -37,10 +37,12 @@ pub struct Expected {
 pub struct ExpectedRun {
     /// The run; of one that is only planned all zeros.
     pub run_id: Uuid,
-    /// Seconds until its last answer. `None`: not before a person acts.
+    /// Seconds until its last answer. `None`: not before a person acts, or see `is_batch_end_unknown`.
     pub seconds: Option<f64>,
     /// Micro-dollars of what waits. `None`: a price is not known.
     pub cost_microusd: Option<u64>,
+    /// Some of it stands in a batch or is held for one, and it is not known how long that takes.
+    pub is_batch_end_unknown: bool,
 }
 
 /// The limit that binds.
@@ -103,6 +105,7 @@ pub async fn expected_instead(
     let mut rows = store.ahead(&planned.definition.models()).await?;
     rows.lanes.retain(|lane| Some(lane.run) != run);
     rows.runs.retain(|it| Some(it.id) != run);
+    rows.by_batch.retain(|it| Some(it.run) != run);
     let mut gathered = Gathered::of(rows);
     gathered.plan(planned);
     Ok(Expected::of(&gathered))
@@ -165,11 +168,7 @@ impl Expected {
                 .runs
                 .iter()
                 .zip(runs)
-                .map(|(run, it)| ExpectedRun {
-                    run_id: *run,
-                    seconds: it.seconds,
-                    cost_microusd: it.cost_microusd,
-                })
+                .map(|(run, it)| of_run(*run, it, &gathered.by_batch))
                 .collect(),
             binding,
             calls: names
@@ -181,5 +180,24 @@ impl Expected {
                 })
                 .collect(),
         }
+    }
+}
+
+/// A run ends with the later of what is asked singly and what goes by batch.
+fn of_run(run: Uuid, singly: RunForecast, by_batch: &[ByBatchRow]) -> ExpectedRun {
+    let ours = || by_batch.iter().filter(|it| it.run == run);
+    let batches = ours().try_fold(0.0, |all, it| Some(f64::max(all, it.seconds?)));
+    let cost = ours().map(|it| it.cost).sum::<Option<u64>>();
+    ExpectedRun {
+        run_id: run,
+        seconds: singly
+            .seconds
+            .zip(batches)
+            .map(|(singly, batches)| singly.max(batches)),
+        cost_microusd: singly
+            .cost_microusd
+            .zip(cost)
+            .map(|(singly, cost)| singly.saturating_add(cost)),
+        is_batch_end_unknown: singly.seconds.is_some() && batches.is_none(),
     }
 }

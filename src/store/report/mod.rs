@@ -2,11 +2,13 @@
 //! run ends, so that it can be read when its calls and tasks are gone.
 
 mod read;
+pub mod savings;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use self::savings::Saved;
 use super::stats::{CallCount, Failure, ModelCount};
 
 /// Where some tasks stand.
@@ -19,6 +21,8 @@ pub struct Stand {
     pub waiting: i64,
     /// Running or in a batch.
     pub running: i64,
+    /// The part of these that is in a batch.
+    pub in_batch: i64,
     /// Answered.
     pub done: i64,
     /// Failed.
@@ -41,6 +45,7 @@ impl Stand {
             total: sum.total + it.total,
             waiting: sum.waiting + it.waiting,
             running: sum.running + it.running,
+            in_batch: sum.in_batch + it.in_batch,
             done: sum.done + it.done,
             failed: sum.failed + it.failed,
             cancelled: sum.cancelled + it.cancelled,
@@ -214,4 +219,7 @@ pub struct RunReport {
     /// The figures.
     #[serde(flatten)]
     pub figures: Figures,
+    /// What single calls and batches came to. `None`: nothing was chosen, it only ever asked one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved: Option<Saved>,
 }

@@ -17,6 +17,7 @@ impl Store {
             r#"select c.tier, coalesce(sum(c.n), 0)::bigint as "total!",
                       coalesce(sum(c.n) filter (where c.state in ('blocked', 'scheduled', 'ready')), 0)::bigint as "waiting!",
                       coalesce(sum(c.n) filter (where c.state in ('running', 'in_batch')), 0)::bigint as "running!",
+                      coalesce(sum(c.n) filter (where c.state = 'in_batch'), 0)::bigint as "in_batch!",
                       coalesce(sum(c.n) filter (where c.state = 'done'), 0)::bigint as "done!",
                       coalesce(sum(c.n) filter (where c.state = 'failed'), 0)::bigint as "failed!",
                       coalesce(sum(c.n) filter (where c.state = 'cancelled'), 0)::bigint as "cancelled!"
@@ -31,6 +32,7 @@ impl Store {
                 total: row.total,
                 waiting: row.waiting,
                 running: row.running,
+                in_batch: row.in_batch,
                 done: row.done,
                 failed: row.failed,
                 cancelled: row.cancelled,
@@ -131,7 +133,8 @@ impl Store {
         let row = sqlx::query_scalar!(
             r#"select r.report as "report: Json<RunReport>" from tidegate.run_reports r join tidegate.runs u on u.id = r.run_id
                 where r.run_id = $1 and r.ended_at = u.finished_at
-                  and (r.calls_open = 0 or r.made_at > clock_timestamp() - interval '5 s' or r.made_at > r.ended_at + interval '1 h')"#,
+                  and (r.calls_open = 0 or r.made_at > clock_timestamp() - interval '5 s' or r.made_at > r.ended_at + interval '1 h')
+                  and not exists (select from tidegate.provider_batches b where b.run_id = r.run_id and b.stored_at > r.made_at)"#,
             run
         )
         .fetch_optional(&self.pool)

@@ -8,6 +8,12 @@ with waiting as materialized (
 ), looked_at as materialized (
   -- those that ask no model too: of what waits they hold their part
   select n.lane, n.run_id, n.tier, n.component, n.component_priority, n.ladder, n.policy, n.patience_ms, n.est_output, n.pack_size, w.tasks,
+         -- held for a batch of the first that is not parked, as it is chosen: claims take nothing of it
+         case when n.held then (select case when m.batch_mode is not false then m.model_id end
+                                  from unnest(n.ladder) with ordinality y (model_id, rung)
+                                  join tidegate.models m on m.model_id = y.model_id and m.parked is null
+                                  join tidegate.providers p on p.name = m.provider and p.parked is null
+                                 order by y.rung limit 1) end as held_for,
          z.n + case when n.ladder = '{}' then 0 else 0.001 end as n, z.input
     from waiting w
     join tidegate.lanes n on n.run_id = w.run_id and n.tier = w.tier and n.open
@@ -15,15 +21,34 @@ with waiting as materialized (
      -- so many tell the mean; how many there are is told by the counts that are kept
      select count(*) as n, avg(y.est_input)::float8 as input
        from (select r.est_input from tidegate.ready r where r.lane = n.lane limit 2000) y) z
-), lanes as materialized (
+), parted as materialized (
   select l.* from (select l.*, round(l.tasks * l.n / nullif(sum(l.n) over (partition by l.run_id, l.tier), 0))::bigint as part from looked_at l) l
    where l.ladder <> '{}'
+), lanes as materialized (
+  select l.* from parted l where l.held_for is null
+), by_batch as materialized (
+  -- what stands in batches, and what waits for one: seconds until it should be back, by the half of the latest, else by nine of ten
+  select l.run_id, q.p50_ms / 1000.0 as seconds,
+         round(l.part * (l.input * m.input_price_microusd + l.est_output * m.output_price_microusd) * m.batch_percent / 1e8)::bigint as cost
+    from parted l
+    join tidegate.models m on m.model_id = l.held_for
+    left join tidegate.latencies q on q.model_id = l.held_for and q.how = 'batch'
+   where l.part > 0
+  union all
+  select b.run_id,
+         case when b.state in ('ended', 'stored') then 0 when a.ms < q.p50_ms then q.p50_ms - a.ms when a.ms < q.p90_ms then q.p90_ms - a.ms end / 1000.0, 0
+    from tidegate.provider_batches b
+    join tidegate.runs u on u.id = b.run_id and u.state = 'active'
+    left join tidegate.latencies q on q.model_id = b.model_id and q.how = 'batch'
+   cross join lateral (select extract(epoch from clock_timestamp() - b.created_at) * 1000 as ms) a
+   where b.state <> 'over' and exists (select from tidegate.batch_items i where i.batch_id = b.id and i.waits)
 ), runs as materialized (
   select u.id, u.worker, u.weight, u.mix,
          (select count(*) from tidegate.running r join tidegate.lanes n on n.lane = r.lane where n.run_id = u.id) as in_flight
     from tidegate.runs u
    where u.state = 'active'
      and (u.id in (select l.run_id from lanes l)
+          or u.id in (select l.run_id from by_batch l)
           or u.id in (select n.run_id from tidegate.running r join tidegate.lanes n on n.lane = r.lane where r.model_id is not null))
 ), models as materialized (
   select m.model_id, m.model, m.provider, m.input_price_microusd, m.output_price_microusd, m.parked is not null or p.parked is not null as parked,
@@ -35,7 +60,7 @@ with waiting as materialized (
 ), latencies as materialized (
   select c.model, (avg(c.latency_ms) / 1000)::float8 as seconds
     from (select k.model, k.latency_ms from tidegate.calls k
-           where k.started_at > now() - interval '1 h' and k.outcome = 'ok' order by k.started_at desc limit 3000) c
+           where k.started_at > now() - interval '1 h' and k.outcome = 'ok' and k.batch_id is null order by k.started_at desc limit 3000) c
    group by c.model
 ), limits as materialized (
   select l.*, r.o_room as room, make_interval(secs => 60 + l.guard_ms / 1000.0) as stretch,
@@ -79,5 +104,6 @@ select jsonb_build_object(
                         left join tidegate.output_quantiles q on q.worker = u.worker and q.component = l.component and q.model_id = z.model_id
                        order by z.rung))), '[]')
     from lanes l join runs u on u.id = l.run_id),
+  'by_batch', (select coalesce(jsonb_agg(jsonb_build_object('run', l.run_id, 'seconds', l.seconds::float8, 'cost', l.cost)), '[]') from by_batch l),
   'slots', (select sum(p.slots) from tidegate.processes p where p.stopped_at is null and p.lost_at is null and p.lease_until > now())
 ) as "ahead!: Json<AheadRows>"

@@ -25,6 +25,7 @@ mod reports;
 mod reprocess;
 mod retier;
 mod runs;
+mod savings;
 mod shapes;
 mod status_lines;
 mod strategy;

@@ -246,7 +246,9 @@ create or replace view tidegate.scaling as
          coalesce(sum(z.tasks) filter (where z.state in ('ready', 'scheduled')), 0)::bigint as waiting,
          coalesce(sum(z.tasks) filter (where z.state = 'running'), 0)::bigint as running,
          coalesce(sum(z.tasks) filter (where z.state = 'ready' and z.can_start), 0)::bigint as startable,
-         max(z.oldest_seconds) as oldest_ready_seconds
+         max(z.oldest_seconds) as oldest_ready_seconds,
+         -- they take no slot, but some process must look after their batches
+         coalesce(sum(z.tasks) filter (where z.state = 'in_batch'), 0)::bigint as in_batch
     from (select u.worker, c.state, c.tasks,
                  -- some lane of the tier has an open model, or asks none and holds something
                  exists (select from tidegate.lanes n
@@ -257,6 +259,6 @@ create or replace view tidegate.scaling as
                  (select extract(epoch from now() - min(s.created_at)) from tidegate.lanes n join tidegate.segments s on s.lane = n.lane and s.open
                    where n.run_id = u.id and n.tier = c.tier and c.state = 'ready')::float8 as oldest_seconds
             from tidegate.runs u
-            join tidegate.run_states c on c.run_id = u.id and c.state in ('ready', 'scheduled', 'running')
+            join tidegate.run_states c on c.run_id = u.id and c.state in ('ready', 'scheduled', 'running', 'in_batch')
            where u.state = 'active') z
    group by z.worker;

@@ -23,7 +23,7 @@ create or replace function tidegate.seed_book_v1(p_limit int) returns void langu
                    else coalesce(c.input_tokens + c.output_tokens + c.thought_tokens, c.est_input_tokens::bigint + coalesce(c.est_output_tokens, 0)) end)::bigint as used
         from tidegate.model_limits ml
         join tidegate.models m on m.model_id = ml.model_id
-        join tidegate.calls c on c.model = m.model and c.sent
+        join tidegate.calls c on c.model = m.model and c.sent and c.batch_id is null  -- batches have limits of their own
          and c.started_at > case l.window_kind when 'day' then tidegate.limit_day_start_v1(l.quota_scope, now()) else now() - interval '60 s' end
        where ml.limit_id = l.limit_id) k
    where l.limit_id = p_limit and l.dimension in ('requests', 'input_tokens', 'output_tokens', 'total_tokens') and k.used > 0
@@ -436,7 +436,11 @@ create or replace view tidegate.budgets as
              - coalesce((select b.total from tidegate.limit_book b where b.limit_id = l.limit_id and b.at <= d.start order by b.at desc limit 1), 0)
              + coalesce((select sum(s.delta) from tidegate.limit_settlements s where s.limit_id = l.limit_id and s.at > d.start), 0) as used) z
     cross join lateral (
+      -- under way singly, and what is asked in batches or owed by them
       select coalesce(sum(c.est_cost_microusd), 0)::bigint as reserved
-        from tidegate.running r join tidegate.calls c on c.id = r.call_id and c.started_at = r.granted_at
+        from (select r.call_id, r.granted_at from tidegate.running r
+              union all
+              select i.call_id, i.granted_at from tidegate.batch_items i) r
+        join tidegate.calls c on c.id = r.call_id and c.started_at = r.granted_at
        where l.run_id is null or c.run_id = l.run_id) f
    where l.dimension = 'money';

@@ -189,7 +189,7 @@ begin
   -- counted before the lock, and never over more than two minutes: a mean over idle hours is no rate
   v_marked := l.refused_at > now() - interval '2 min';
   v_since := case when v_marked then l.refused_at else coalesce((
-    select min(c.started_at) from tidegate.calls c where c.started_at > now() - interval '60 s' and c.model = any (v_models)), now()) end;
+    select min(c.started_at) from tidegate.calls c where c.started_at > now() - interval '60 s' and c.model = any (v_models) and c.lead), now()) end;
   select count(*) into v_accepted from tidegate.calls c
    where c.started_at >= v_since and c.model = any (v_models) and c.lead
      -- what was granted with the refused call may be refused as well

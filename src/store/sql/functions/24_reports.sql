@@ -12,6 +12,7 @@ create or replace function tidegate.run_groups_v1(p_runs uuid[], p_categories in
     select grouping(c.tier, c.component, c.category) as what, c.tier, c.component, c.category, coalesce(sum(c.n), 0)::bigint as total,
            coalesce(sum(c.n) filter (where c.state in ('blocked', 'scheduled', 'ready')), 0)::bigint as waiting,
            coalesce(sum(c.n) filter (where c.state in ('running', 'in_batch')), 0)::bigint as running,
+           coalesce(sum(c.n) filter (where c.state = 'in_batch'), 0)::bigint as in_batch,
            coalesce(sum(c.n) filter (where c.state = 'done'), 0)::bigint as done,
            coalesce(sum(c.n) filter (where c.state = 'failed'), 0)::bigint as failed,
            coalesce(sum(c.n) filter (where c.state = 'cancelled'), 0)::bigint as cancelled
@@ -20,15 +21,15 @@ create or replace function tidegate.run_groups_v1(p_runs uuid[], p_categories in
     select s.*, row_number() over (partition by s.what order by s.total desc, s.category) as place from summed s
   ), merged as (
     -- 3: a tier, 5: a component, 6: a category, 7: all; 8: the categories that are not among the largest
-    select p.what, p.tier, p.component, p.category, 1 as groups, p.total, p.waiting, p.running, p.done, p.failed, p.cancelled
+    select p.what, p.tier, p.component, p.category, 1 as groups, p.total, p.waiting, p.running, p.in_batch, p.done, p.failed, p.cancelled
       from placed p where p.what <> 6 or p.place <= p_categories
     union all
-    select 8, null, null, null, count(*)::int, sum(p.total)::bigint, sum(p.waiting)::bigint, sum(p.running)::bigint, sum(p.done)::bigint,
+    select 8, null, null, null, count(*)::int, sum(p.total)::bigint, sum(p.waiting)::bigint, sum(p.running)::bigint, sum(p.in_batch)::bigint, sum(p.done)::bigint,
            sum(p.failed)::bigint, sum(p.cancelled)::bigint
       from placed p where p.what = 6 and p.place > p_categories having count(*) > 0
   ), told as (
     select m.what, m.tier, m.component, m.category, m.total, m.groups,
-           jsonb_build_object('total', m.total, 'waiting', m.waiting, 'running', m.running, 'done', m.done, 'failed', m.failed, 'cancelled', m.cancelled,
+           jsonb_build_object('total', m.total, 'waiting', m.waiting, 'running', m.running, 'in_batch', m.in_batch, 'done', m.done, 'failed', m.failed, 'cancelled', m.cancelled,
                               'success_rate', m.done::float8 / nullif(m.done + m.failed, 0)) as stand
       from merged m
   )
@@ -70,7 +71,8 @@ begin
    group by 1, 2, 3;
 end $$;
 
--- What the calls of these runs came to: in all, and by model. calls = ok + calls_failed + rate_limited + open. One whose outcome is not
+-- What the calls of these runs came to: in all, and by model. calls = ok + calls_failed + rate_limited + open; what was asked in a batch
+-- is no call of its own, its tokens and its cost are of these. One whose outcome is not
 -- known stands with its worst case. By process, for who asks who worked.
 create or replace function tidegate.run_calls_v1(p_runs uuid[]) returns jsonb language sql stable as $$
   with counted as materialized (
@@ -146,6 +148,9 @@ create or replace function tidegate.run_report_v1(p_run uuid) returns jsonb lang
            'working_seconds', extract(epoch from coalesce(u.finished_at, clock_timestamp()) - u.loaded_at)::float8,
            'made_at', clock_timestamp(), 'final', u.finished_at is not null)
          || tidegate.run_figures_v1(array[u.id])
+         -- `strategy` says how it was to be asked
+         || case when exists (select from tidegate.strategy_decisions x where x.run_id = u.id) or exists (select from tidegate.provider_batches b where b.run_id = u.id)
+                 then coalesce(jsonb_build_object('saved', tidegate.run_strategy_v1(u.id)), '{}') else '{}' end
     from tidegate.runs u left join tidegate.worker_definitions d on d.hash = u.definition_hash
    where u.id = p_run
 $$;
@@ -165,7 +170,7 @@ begin
   -- by a snapshot that is taken after the end was seen
   v_report := tidegate.run_report_v1(p_run);
   insert into tidegate.run_reports as r (run_id, ended_at, made_at, calls_open, report)
-  select u.id, v_end, v_made, coalesce((v_report ->> 'open')::bigint, 0), v_report
+  select u.id, v_end, v_made, coalesce((v_report ->> 'open')::bigint, 0) + coalesce((v_report #>> '{saved,batch_items_open}')::bigint, 0), v_report
     from tidegate.runs u where u.id = p_run and u.finished_at = v_end
   on conflict (run_id) do update set ended_at = excluded.ended_at, made_at = excluded.made_at, calls_open = excluded.calls_open, report = excluded.report
    where r.made_at < excluded.made_at;
@@ -173,7 +178,7 @@ begin
 end $$;
 
 -- Keeps the report of one run that ended lately and has none of this end. Calls that were under way then come back later: for an
--- hour it is made again, ever more seldom. Returns whether there was one.
+-- hour it is made again, ever more seldom, and once more when a batch that outlived its run is stored. Returns whether there was one.
 create or replace function tidegate.keep_next_report_v1() returns boolean language plpgsql as $$
 declare
   v_run uuid;
@@ -185,6 +190,8 @@ begin
     from tidegate.runs u left join tidegate.run_reports r on r.run_id = u.id
    where u.finished_at > now() - interval '7 days' and u.state in ('done', 'cancelled')
      and (r.ended_at is distinct from u.finished_at
+          -- a batch that outlived its run has told the last of it
+          or exists (select from tidegate.provider_batches b where b.run_id = u.id and b.stored_at > r.made_at)
           or (r.calls_open > 0 and r.made_at < r.ended_at + interval '1 h' and now() - r.made_at > greatest(interval '30 s', r.made_at - r.ended_at)))
    order by u.finished_at limit 1;
   return coalesce(tidegate.keep_report_v1(v_run), false);

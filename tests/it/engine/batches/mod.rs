@@ -3,8 +3,10 @@
 
 mod choices;
 mod ends;
+mod figures;
 mod kills;
 mod limits;
+mod savings;
 mod scene;
 mod sizes;
 
