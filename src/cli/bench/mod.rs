@@ -1,5 +1,6 @@
 //! `tidegate bench`: how fast it is on this machine and this server, beside a raw SQL control.
 
+mod figures;
 mod fleet;
 mod folder;
 mod latency;
@@ -7,7 +8,9 @@ mod limits;
 mod queue;
 mod report;
 mod saving;
+
 mod workers;
+mod world;
 
 use clap::Subcommand;
 
