@@ -114,10 +114,20 @@ impl World<'_> {
         Ok((acted?, memory))
     }
 
-    /// Loads a run as `tidegate run` does, and waits until its last task has ended.
+    /// Loads the folder `worker` as `tidegate run` does, and waits until its last task has ended.
     pub(super) async fn run(&self, fleet: &mut Fleet, args: &[&str]) -> Result<Ran, CliError> {
+        self.run_from("worker", fleet, args).await
+    }
+
+    /// The same from a worker's folder of this name.
+    pub(super) async fn run_from(
+        &self,
+        worker: &str,
+        fleet: &mut Fleet,
+        args: &[&str],
+    ) -> Result<Ran, CliError> {
         let began = Instant::now();
-        let (run, loader_mb) = self.load(args).await?;
+        let (run, loader_mb) = self.load_from(worker, args).await?;
         let stand = self.ended(run, || fleet.check()).await?;
         self.ran((run, loader_mb), stand, began.elapsed()).await
     }
@@ -149,6 +159,21 @@ impl World<'_> {
             }
             self.rest(TICK).await?;
         }
+    }
+
+    /// Waits until nothing of any batch is left to do.
+    pub(super) async fn until_batches_are_over(&self) -> Result<(), CliError> {
+        let began = Instant::now();
+        while self.store.batches_under_way().await? > 0 {
+            if began.elapsed() > PATIENCE {
+                return Err(CliError::input(
+                    "batches are not over though their tasks are",
+                    "see `tidegate batches list` over the bench's database",
+                ));
+            }
+            self.rest(TICK * 5).await?;
+        }
+        Ok(())
     }
 
     /// Waits so long, or until the bench is to stop.
