@@ -33,7 +33,7 @@ const LISTS: u32 = 20_000_000;
 
 /// A limit that bulk needs more than three minutes under.
 fn per_minute(bulk: u32) -> u32 {
-    (bulk * 3 / 10).max(300)
+    (bulk * 3 / 10).max(1_200)
 }
 
 pub(super) async fn run(stage: &Stage<'_>) -> Result<Vec<Figure>, CliError> {

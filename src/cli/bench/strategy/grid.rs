@@ -60,7 +60,10 @@ fn batches(scale: u32, times: f64) -> BatchSettings {
 async fn measured(world: &World<'_>, stage: &Stage<'_>) -> Result<Vec<Figure>, CliError> {
     let args = stage.args;
     let mut chance = StdRng::seed_from_u64(args.seed);
-    let singly = arms::together(world, Arm::Singly, &args.sizes).await?;
+    let mut singly = Vec::new();
+    for size in &args.sizes {
+        singly.push(arms::one(world, Arm::Singly, *size).await?);
+    }
     let mut figures = Vec::new();
     for (phase, times) in PHASES {
         stage.printer.say(format_args!(

@@ -111,11 +111,12 @@ pub(super) fn write(world: &World<'_>, sizes: &[u32]) -> Result<(), CliError> {
     scene::write(folder, "tidegate.toml", settings)
 }
 
-/// A process of the fleet in here, whose looks at batches are as much closer as the provider is faster.
+/// A process of the fleet in here, whose looks at tasks and batches are as much closer as the provider is faster.
 pub(super) fn engine(world: &World<'_>, scale: u32) -> Result<Within, CliError> {
     let least = Duration::from_millis(10);
     let settings = Settings {
         slots: 200,
+        poll: (Duration::from_millis(200) / scale).max(least),
         status: None,
         batches: BatchSettings {
             poll: (Duration::from_secs(1) / scale).max(least),
@@ -137,6 +138,8 @@ pub(super) fn engine(world: &World<'_>, scale: u32) -> Result<Within, CliError> 
 pub(super) async fn one(world: &World<'_>, arm: Arm, size: u32) -> Result<Took, CliError> {
     let (run, _) = world.load_from(&arm.folder(size), &[]).await?;
     let stand = world.ended(run, || Ok(())).await?;
+    // else summed up every 2 s, which are many runs of a provider that is scaled down
+    world.store.learn_latencies().await?;
     Ok(Took {
         size,
         seconds: seconds(world, run).await?,

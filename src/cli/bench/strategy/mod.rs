@@ -34,7 +34,7 @@ pub(super) struct Args {
     )]
     case: Vec<Case>,
     /// Bulk tasks beside which a client asks
-    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
     bulk: u32,
     /// Seconds that a client asks, and that processes are killed
     #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3_600))]
