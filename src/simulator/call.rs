@@ -94,7 +94,7 @@ impl Call {
     }
 
     /// 200, and the answer piece by piece.
-    async fn stream(self, shared: &Shared, wire: &Wire, voice: &dyn Voice) -> Response {
+    async fn stream(mut self, shared: &Shared, wire: &Wire, voice: &dyn Voice) -> Response {
         let fault = self.fate.fault;
         let speech = self.speech(shared);
         let (outcome, tokens) = speech.ended();
@@ -117,6 +117,7 @@ impl Call {
             self.ticket.close(0, "stopped", 0);
             return reset(wire);
         }
+        self.ticket.speaks();
         let pieces = Pieces {
             texts: sent.into_iter(),
             pace: Duration::from_millis(pace_ms),

@@ -109,6 +109,9 @@ pub struct CallRecord {
     pub unix_ms: u64,
     /// How long it took.
     pub took_ms: u64,
+    /// Of an answer that came piece by piece, how long its first piece took.
+    #[serde(default)]
+    pub first_ms: Option<u64>,
     /// The model asked; `(unknown)` when it is not on offer.
     pub model: String,
     /// The HTTP status; 0: the connection was reset; 499: the client went away first.
@@ -134,6 +137,7 @@ pub(super) struct Entry {
     pub(super) seq: u64,
     pub(super) arrived_ms: u64,
     pub(super) took_ms: u64,
+    pub(super) first_ms: Option<u64>,
     pub(super) model: Arc<str>,
     pub(super) status: u16,
     pub(super) outcome: &'static str,
@@ -150,6 +154,7 @@ impl Entry {
             at_ms: self.arrived_ms.saturating_sub(started_ms),
             unix_ms: self.arrived_ms,
             took_ms: self.took_ms,
+            first_ms: self.first_ms,
             model: self.model.to_string(),
             status: self.status,
             outcome: self.outcome.to_owned(),
@@ -327,6 +332,7 @@ mod tests {
             seq,
             arrived_ms: 1000 + seq,
             took_ms: 1,
+            first_ms: None,
             model: Arc::from("m"),
             status: 200,
             outcome: "ok",

@@ -299,6 +299,7 @@ impl State {
             seq: self.arrivals,
             arrived_ms: now_ms,
             took_ms: 0,
+            first_ms: None,
             model: name,
             status: 0,
             outcome: "",
@@ -326,6 +327,12 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
+    /// The first piece of its answer goes out.
+    pub(super) fn speaks(&mut self) {
+        let now_ms = self.shared.clock.unix_ms();
+        self.entry.first_ms = Some(now_ms.saturating_sub(self.entry.arrived_ms));
+    }
+
     /// The call ended so.
     pub(super) fn close(mut self, status: u16, outcome: &'static str, output_tokens: u64) {
         self.entry.status = status;

@@ -1,5 +1,6 @@
 //! `tidegate bench`: how fast it is on this machine and this server, beside a raw SQL control.
 
+mod figures;
 mod fleet;
 mod folder;
 mod latency;
@@ -7,7 +8,10 @@ mod limits;
 mod queue;
 mod report;
 mod saving;
+mod strategy;
+
 mod workers;
+mod world;
 
 use clap::Subcommand;
 
@@ -58,6 +62,21 @@ enum Action {
                       tidegate bench saving --case again --items 1000000"
     )]
     Saving(saving::Args),
+    /// Measure how work is asked, singly, by provider batches or both: what a client waits beside bulk work,
+    /// streams, price and time of batches, choices against fixed ways, batches under kills; by the provider's
+    /// own account
+    #[command(
+        after_help = "Everything happens in databases of their own on the same server, dropped afterwards. The provider\n\
+                      is our simulator. Each figure is told with its bar, and whether it is met. Exit 3: a count or\n\
+                      a sum of money is not what it must be (a time depends on the machine, and changes no exit\n\
+                      code). The default takes some fifteen minutes.\n\n\
+                      Examples:\n  \
+                      tidegate bench strategy --case beside,stream\n  \
+                      tidegate bench strategy --case batch --items 50000 --json\n  \
+                      tidegate bench strategy --case grid --scale 20\n  \
+                      tidegate bench strategy --case kills --seconds 120 --seed 11"
+    )]
+    Strategy(strategy::Args),
     /// A process of a bench
     #[command(hide = true)]
     Worker(fleet::Args),
@@ -68,6 +87,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         Action::Queue(args) => Box::pin(queue::run(args, context)).await,
         Action::Limits(args) => Box::pin(limits::run(args, context)).await,
         Action::Saving(args) => Box::pin(saving::run(args, context)).await,
+        Action::Strategy(args) => Box::pin(strategy::run(args, context)).await,
         Action::Worker(args) => Box::pin(fleet::run(args, context)).await,
     }
 }

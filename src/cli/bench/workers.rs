@@ -100,11 +100,17 @@ impl Fleet {
         for _ in 0..self.workers.len().div_ceil(2) {
             let place = self.turn % self.workers.len();
             self.turn += 1;
-            let killed = self.workers[place].kill().await;
-            killed.map_err(|source| io("kill a process", source))?;
-            self.deaths += 1;
-            self.workers[place] = self.worker()?;
+            self.kill(place).await?;
         }
+        Ok(())
+    }
+
+    /// Kills the one at this place, and starts another in its stead.
+    pub(super) async fn kill(&mut self, place: usize) -> Result<(), CliError> {
+        let killed = self.workers[place].kill().await;
+        killed.map_err(|source| io("kill a process", source))?;
+        self.deaths += 1;
+        self.workers[place] = self.worker()?;
         Ok(())
     }
 

@@ -125,7 +125,7 @@ impl Interactive {
         listening: Option<&Listening<'_>>,
     ) -> Result<Told, AskError> {
         let began = Instant::now();
-        let mut calling = Duration::ZERO;
+        let (mut calling, mut resting) = (Duration::ZERO, Duration::ZERO);
         let mut tried = Tries::default();
         let mut last: Option<Failed> = None;
         loop {
@@ -137,12 +137,14 @@ impl Interactive {
                 };
                 return Err(AskError::Waited { waited, why });
             }
+            let looked_at = Instant::now();
             let Some(claimed) = self.desk.claim(vec![task]).await?.pop() else {
                 // what a person must open is not waited for
                 if let Some(words) = self.desk.shared.store.all_parked(task).await? {
                     return Err(AskError::Parked { why: words });
                 }
                 self.desk.rest().await;
+                resting += looked_at.elapsed();
                 continue;
             };
             let rung = claimed.rung;
@@ -161,7 +163,7 @@ impl Interactive {
                         usage: reply.usage,
                         cost_microusd: spent.cost_microusd,
                         cached: false,
-                        waited,
+                        waited: resting,
                         latency,
                         task: Some(task),
                     };
@@ -186,7 +188,10 @@ impl Interactive {
                         words: failed.words,
                     });
                 }
-                Some(delay) => tokio::time::sleep(delay).await,
+                Some(delay) => {
+                    tokio::time::sleep(delay).await;
+                    resting += delay;
+                }
             }
             last = Some(failed);
         }

@@ -48,6 +48,7 @@ pub(super) async fn called(
         asked,
         began: Instant::now(),
         calling: Duration::ZERO,
+        resting: Duration::ZERO,
         latency: None,
         last: None,
     };
@@ -68,8 +69,9 @@ struct Group<'a> {
     /// Those that still wait.
     asked: Vec<Asked>,
     began: Instant,
-    /// Of this time, so much was calls.
+    /// Of this time, so much was calls, and so much waits for limits and for the next try.
     calling: Duration,
+    resting: Duration,
     latency: Option<Duration>,
     /// Why the last call brought nothing.
     last: Option<String>,
@@ -119,6 +121,7 @@ impl Group<'_> {
         let Some(first) = ids.first().copied() else {
             return Ok(());
         };
+        let looked_at = Instant::now();
         let claimed = self.desk.claim(ids).await?;
         if claimed.is_empty() {
             // what a person must open is not waited for
@@ -126,10 +129,12 @@ impl Group<'_> {
                 return Err(AskError::Parked { why });
             }
             self.desk.rest().await;
+            self.resting += looked_at.elapsed();
             return Ok(());
         }
-        let pause = self.call(claimed, waited).await?;
+        let pause = self.call(claimed, self.resting).await?;
         tokio::time::sleep(pause).await;
+        self.resting += pause;
         Ok(())
     }
 

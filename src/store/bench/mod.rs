@@ -7,8 +7,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgPool, postgres::PgConnec
 use super::{Settings, Store, StoreError, link};
 
 mod saving;
+mod strategy;
 
 pub use saving::{RunSpan, RunStand, StoredAnswer};
+pub use strategy::{Ledger, Leftovers};
 
 /// A database made for one bench, dropped by [`drop`](Self::drop_it).
 #[derive(Debug)]

@@ -4,6 +4,7 @@ mod bad_input;
 mod batches;
 mod bench_limits;
 mod bench_saving;
+mod bench_strategy;
 mod budget;
 mod by_hand;
 mod cache;

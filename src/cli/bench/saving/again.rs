@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    Stage,
-    report::{Bar, Figure},
-    scene,
+use super::{Stage, scene};
+use crate::cli::CliError;
+use crate::cli::bench::{
+    figures::{Bar, Figure},
     world::{Ran, World},
 };
-use crate::cli::CliError;
 
 /// What the three runs came to.
 struct Runs {
@@ -26,7 +25,7 @@ pub(super) async fn run(stage: &Stage<'_>) -> Result<Vec<Figure>, CliError> {
         "again: {items} items three times, {} process(es) of {} slots",
         stage.args.processes, stage.args.slots
     ));
-    World::with(stage, scene::simulated(), async |world| {
+    World::with(stage.place, scene::simulated(), async |world| {
         let folder = &world.folder.0;
         scene::worker(folder, 1)?;
         scene::items(folder, items, 1, false)?;

@@ -1,9 +1,8 @@
 //! Equal tasks at once, over real processes: asked once, and given to all.
 
-use super::{
-    Stage,
-    report::{Bar, Figure},
-    scene,
+use super::{Stage, scene};
+use crate::cli::bench::{
+    figures::{Bar, Figure},
     world::World,
 };
 use crate::{cli::CliError, simulator::Latency};
@@ -22,7 +21,7 @@ pub(super) async fn run(stage: &Stage<'_>) -> Result<Vec<Figure>, CliError> {
         median_ms: 1_000.0,
         ..Latency::default()
     };
-    World::with(stage, simulated, async |world| {
+    World::with(stage.place, simulated, async |world| {
         scene::worker(&world.folder.0, 1)?;
         scene::items(&world.folder.0, TASKS, 1, true)?;
         let settings = scene::settings(world.simulator);

@@ -9,8 +9,10 @@ use uuid::Uuid;
 
 use super::{
     Stage,
-    report::{Bar, Figure, percentile},
     scene::{self, ENTRY},
+};
+use crate::cli::bench::{
+    figures::{Bar, Figure, percentile},
     world::World,
 };
 use crate::{
@@ -42,7 +44,7 @@ pub(super) async fn run(stage: &Stage<'_>) -> Result<Vec<Figure>, CliError> {
     stage
         .printer
         .say(format_args!("million: a cache of {entries} entries"));
-    World::with(stage, scene::simulated(), async |world| {
+    World::with(stage.place, scene::simulated(), async |world| {
         let mut from = 0;
         while from < entries {
             let to = entries.min(from + CHUNK);

@@ -1,7 +1,7 @@
 //! `tidegate bench saving`: what is not asked, by the provider's own log.
 //!
-//! Each case has a database, a simulator and processes of its own (`world`), a worker that `scene` writes, and
-//! figures with a bar each (`report`). `again`, `packs` and `equal` count calls; `pages` takes the worker that
+//! Each case has a database, a simulator and processes of its own (`bench::world`), a worker that `scene` writes, and
+//! figures with a bar each. `again`, `packs` and `equal` count calls; `pages` takes the worker that
 //! ships; `million` asks the database alone.
 
 mod again;
@@ -9,19 +9,14 @@ mod equal;
 mod million;
 mod packs;
 mod pages;
-mod report;
 mod scene;
-mod world;
 
-use tokio_util::sync::CancellationToken;
-
-use super::{CliError, Context, Exit};
-use crate::{
-    cli::{Printer, stop},
-    store,
+use super::{
+    CliError, Context, Exit,
+    figures::{Figure, show},
+    world::Place,
 };
-
-use report::{Figure, show};
+use crate::cli::{Printer, stop};
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
@@ -71,8 +66,7 @@ enum Case {
 /// Where cases happen, and who is told.
 struct Stage<'a> {
     args: &'a Args,
-    server: &'a store::Settings,
-    stop: &'a CancellationToken,
+    place: Place<'a>,
     printer: &'a Printer,
 }
 
@@ -87,8 +81,10 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
     let opened = Box::pin(context.open_unchecked()).await?;
     let stage = Stage {
         args: &args,
-        server: &opened.settings,
-        stop: &stop,
+        place: Place {
+            server: &opened.settings,
+            stop: &stop,
+        },
         printer: &context.printer,
     };
     let ran = Box::pin(all(&stage)).await;

@@ -7,8 +7,10 @@ use serde_json::{Value, value::RawValue};
 
 use super::{
     Stage,
-    report::{Bar, Figure},
     scene::{self, ENTRY, MODEL},
+};
+use crate::cli::bench::{
+    figures::{Bar, Figure},
     world::{Ran, World},
 };
 use crate::{
@@ -58,7 +60,7 @@ async fn packed(stage: &Stage<'_>, name: &str, faults: Faults) -> Result<Vec<Fig
     let items = stage.args.packed;
     let mut simulated = scene::simulated();
     simulated.faults = faults;
-    World::with(stage, simulated, async |world| {
+    World::with(stage.place, simulated, async |world| {
         scene::worker(&world.folder.0, SIZE)?;
         scene::items(&world.folder.0, items, 1, false)?;
         let settings = scene::settings(world.simulator);

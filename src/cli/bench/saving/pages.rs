@@ -1,9 +1,8 @@
 //! The worker that ships for pages, under limits of a paid tier: how long some hundreds take.
 
-use super::{
-    Stage,
-    report::{Bar, Figure},
-    scene,
+use super::{Stage, scene};
+use crate::cli::bench::{
+    figures::{Bar, Figure},
     world::{Ran, World},
 };
 use crate::{
@@ -73,7 +72,7 @@ pub(super) async fn run(stage: &Stage<'_>) -> Result<Vec<Figure>, CliError> {
 }
 
 async fn labelled(stage: &Stage<'_>, pages: u32) -> Result<Vec<Figure>, CliError> {
-    World::with(stage, simulated(), async |world| {
+    World::with(stage.place, simulated(), async |world| {
         let folder = world.folder.0.join("worker");
         for (name, text) in FOLDER {
             scene::write(&folder, name, text)?;

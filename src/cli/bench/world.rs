@@ -5,18 +5,15 @@ use std::{process::Stdio, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Stage;
+use super::{
+    folder::Folder,
+    workers::{Fleet, io, program},
+};
 use crate::{
-    cli::{
-        CliError,
-        bench::{
-            folder::Folder,
-            workers::{Fleet, io, program},
-        },
-        memory,
-    },
+    cli::{CliError, memory},
     simulator::{self, CallRecord, Running, Simulator},
     store::{
         Settings, Store,
@@ -25,9 +22,16 @@ use crate::{
     },
 };
 
+/// The server that worlds are made on, and the wish to stop.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) server: &'a Settings,
+    pub(super) stop: &'a CancellationToken,
+}
+
 /// Where one case happens.
 pub(super) struct World<'a> {
-    pub(super) stage: &'a Stage<'a>,
+    place: Place<'a>,
     pub(super) store: Store,
     pub(super) settings: Settings,
     pub(super) folder: &'a Folder,
@@ -60,21 +64,21 @@ impl Ran {
 impl World<'_> {
     /// Makes a world, does this in it, and takes it down whatever came of it.
     pub(super) async fn with<T>(
-        stage: &Stage<'_>,
+        place: Place<'_>,
         simulated: simulator::Settings,
         act: impl AsyncFnOnce(&World<'_>) -> Result<T, CliError>,
     ) -> Result<T, CliError> {
         let folder = Folder::make()?;
         let simulator = Simulator::start(simulated).await?;
-        let scratch = Scratch::make(stage.server).await?;
+        let scratch = Scratch::make(place.server).await?;
         let url = scratch.url.clone();
         let acted = async {
-            let mut settings = stage.server.clone();
+            let mut settings = place.server.clone();
             settings.url = url.clone().into();
             let store = Store::connect(&settings).await?;
             migrate::run(&store).await?;
             let world = World {
-                stage,
+                place,
                 store,
                 settings,
                 folder: &folder,
@@ -110,16 +114,36 @@ impl World<'_> {
         Ok((acted?, memory))
     }
 
-    /// Loads a run as `tidegate run` does, and waits until its last task has ended.
+    /// Loads the folder `worker` as `tidegate run` does, and waits until its last task has ended.
     pub(super) async fn run(&self, fleet: &mut Fleet, args: &[&str]) -> Result<Ran, CliError> {
+        self.run_from("worker", fleet, args).await
+    }
+
+    /// The same from a worker's folder of this name.
+    pub(super) async fn run_from(
+        &self,
+        worker: &str,
+        fleet: &mut Fleet,
+        args: &[&str],
+    ) -> Result<Ran, CliError> {
         let began = Instant::now();
-        let (run, loader_mb) = self.load(args).await?;
+        let (run, loader_mb) = self.load_from(worker, args).await?;
+        let stand = self.ended(run, || fleet.check()).await?;
+        self.ran((run, loader_mb), stand, began.elapsed()).await
+    }
+
+    /// Waits until a run's last task has ended, as long as this holds.
+    pub(super) async fn ended(
+        &self,
+        run: Uuid,
+        mut check: impl FnMut() -> Result<(), CliError>,
+    ) -> Result<RunStand, CliError> {
         let (mut last, mut progress) = (RunStand::default(), Instant::now());
         loop {
-            fleet.check()?;
+            check()?;
             let stand = self.store.run_stand(run).await?;
             if stand.tasks > 0 && stand.done + stand.failed >= stand.tasks {
-                return self.ran((run, loader_mb), stand, began.elapsed()).await;
+                return Ok(stand);
             }
             if stand != last {
                 (last, progress) = (stand, Instant::now());
@@ -133,10 +157,30 @@ impl World<'_> {
                     "see the server's log",
                 ));
             }
-            tokio::select! {
-                () = tokio::time::sleep(TICK) => {}
-                () = self.stage.stop.cancelled() => return Err(interrupted()),
+            self.rest(TICK).await?;
+        }
+    }
+
+    /// Waits until nothing of any batch is left to do.
+    pub(super) async fn until_batches_are_over(&self) -> Result<(), CliError> {
+        let began = Instant::now();
+        while self.store.batches_under_way().await? > 0 {
+            if began.elapsed() > PATIENCE {
+                return Err(CliError::input(
+                    "batches are not over though their tasks are",
+                    "see `tidegate batches list` over the bench's database",
+                ));
             }
+            self.rest(TICK * 5).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits so long, or until the bench is to stop.
+    pub(super) async fn rest(&self, pause: Duration) -> Result<(), CliError> {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => Ok(()),
+            () = self.place.stop.cancelled() => Err(interrupted()),
         }
     }
 
@@ -165,11 +209,20 @@ impl World<'_> {
         })
     }
 
-    /// A process that loads. Returns the run, and the most memory that the process held.
+    /// Loads the folder `worker`. Returns the run, and the most memory that the process held.
     pub(super) async fn load(&self, args: &[&str]) -> Result<(Uuid, Option<f64>), CliError> {
+        self.load_from("worker", args).await
+    }
+
+    /// The same from a worker's folder of this name, by a process that loads.
+    pub(super) async fn load_from(
+        &self,
+        worker: &str,
+        args: &[&str],
+    ) -> Result<(Uuid, Option<f64>), CliError> {
         let loader = program(&self.folder.0, &self.url)?
             .args(["--json", "run"])
-            .arg(self.folder.0.join("worker"))
+            .arg(self.folder.0.join(worker))
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -188,7 +241,7 @@ impl World<'_> {
                 () = tokio::time::sleep(TICK) => {
                     peak = peak.max(pid.and_then(memory::peak_kb));
                 }
-                () = self.stage.stop.cancelled() => return Err(interrupted()),
+                () = self.place.stop.cancelled() => return Err(interrupted()),
             }
         };
         let told: Option<Told> = serde_json::from_slice(&output.stdout).ok();
