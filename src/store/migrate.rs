@@ -21,7 +21,7 @@ mod embedded {
 }
 
 /// Functions and views, in the order they are applied.
-const FUNCTIONS: [&str; 28] = [
+const FUNCTIONS: [&str; 29] = [
     include_str!("sql/functions/01_ids_and_days.sql"),
     include_str!("sql/functions/02_limit_room.sql"),
     include_str!("sql/functions/03_make_ready.sql"),
