@@ -14,7 +14,7 @@ use crate::{
     model::ModelId,
     provider::{self, Kind, Provider, ProviderSettings},
     simulator::{CallRecord, Running},
-    task::{Handler, Item},
+    task::{Handler, Item, Purpose, Strategy},
 };
 
 /// The client, and whom it asks.
@@ -112,6 +112,9 @@ impl Client {
             texts: texts.clone(),
             params: EmbedParams::default(),
             cache: Some(ask::FOR_EVER),
+            strategy: Strategy::Individual,
+            purpose: Purpose::Interactive,
+            within: None,
             patience: PATIENCE,
             timeout: PATIENCE,
         };
