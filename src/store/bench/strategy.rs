@@ -1,5 +1,6 @@
 //! What `bench strategy` asks: the ledger of a run, batches by their tokens, and whether the books are whole.
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::store::{Store, StoreError};
@@ -91,6 +92,22 @@ impl Store {
         Ok(sqlx::query_scalar(
             "select count(*) from tidegate.provider_batches where state <> 'over'",
         )
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
+    /// When the first batch of a run was formed, and when the last file was at its provider. `None`: not yet.
+    ///
+    /// # Errors
+    /// As every statement.
+    pub async fn batches_sent(
+        &self,
+        run: Uuid,
+    ) -> Result<(Option<DateTime<Utc>>, Option<DateTime<Utc>>), StoreError> {
+        Ok(sqlx::query_as(
+            "select min(created_at), max(uploaded_at) from tidegate.provider_batches where run_id = $1",
+        )
+        .bind(run)
         .fetch_one(&self.pool)
         .await?)
     }

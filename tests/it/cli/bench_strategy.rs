@@ -54,11 +54,11 @@ async fn a_client_beside_bulk_work_and_batches_under_kills_are_judged_by_the_pro
 async fn choices_are_measured_against_always_one_way_and_bulk_takes_the_cheaper_one() {
     let server = TestServer::with_connections(60).await;
     let args =
-        "bench strategy --json --case grid --sizes 1,4,40 --scale 200 --decisions 6 --seed 3";
+        "bench strategy --json --case grid --sizes 1,4,30 --scale 200 --decisions 4 --seed 3";
     let figures = Figures::of(&server, args);
     for phase in ["usual", "faster", "slower"] {
         assert_eq!(figures.value("grid", &format!("{phase}_lost")), 0.0);
-        for size in [1, 4, 40] {
+        for size in [1, 4, 30] {
             let time = figures.get("grid", &format!("{phase}_time_{size}"));
             assert_eq!(time["bar"]["at_most"], 1.1, "{time}");
             let cost = figures.get("grid", &format!("{phase}_cost_{size}"));

@@ -1,6 +1,8 @@
 //! Runs that go by batch: half the price, as many batches as the bounds say, and how much longer it takes than
 //! the batch itself.
 
+use chrono::{DateTime, Utc};
+
 use super::{Stage, account::Account, scene};
 use crate::{
     cli::{
@@ -128,7 +130,23 @@ async fn times(world: &World<'_>, ran: &Ran, items: u32) -> Result<Vec<Figure>, 
         let loaded = span.loaded_at.unwrap_or(span.created_at).timestamp_millis();
         (at as f64 - loaded as f64) / 1_000.0
     };
+    let (formed, uploaded) = world.store.batches_sent(ran.run).await?;
+    let loaded = span.loaded_at.unwrap_or(span.created_at);
+    let after =
+        |at: Option<DateTime<Utc>>| at.map_or(f64::NAN, |at| (at - loaded).as_seconds_f64());
     Ok(vec![
+        of(
+            "formed",
+            "from the load's end until the batch was formed",
+            after(formed),
+            "s",
+        ),
+        of(
+            "uploaded",
+            "from the load's end until its file was there",
+            after(uploaded),
+            "s",
+        ),
         of("load", "load", ran.loaded.as_secs_f64(), "s"),
         of(
             "sent",
