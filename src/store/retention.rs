@@ -78,6 +78,12 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await?;
+        sqlx::query!(
+            r#"select tidegate.forget_batches_v1($1) as "forgotten""#,
+            keep.history_days
+        )
+        .fetch_one(&self.pool)
+        .await?;
         Ok(())
     }
 

@@ -89,7 +89,7 @@ impl State {
             (Blocked, Event::Unblocked) => Ready,
             (Scheduled, Event::Due) => Ready,
             (Ready, Event::Claimed) => Running,
-            (Running, Event::Submitted) => InBatch,
+            (Ready, Event::Submitted) => InBatch,
             // Scheduled, Ready and Blocked (by an equal task that is asked): a late paid answer completes a
             // task that waits again.
             (Running | InBatch | Scheduled | Ready | Blocked, Event::Succeeded) => Done,

@@ -21,6 +21,8 @@ use crate::{
 
 /// Nothing more is loaded while so many tasks have not ended.
 const OPEN_MAX: i64 = 250;
+/// How runs are asked: two of five by batch.
+const WAYS: [&str; 5] = ["individual", "individual", "individual", "batch", "hybrid"];
 /// A load that takes longer is killed.
 const LOAD_MAX: Duration = Duration::from_secs(30);
 /// A client's act that takes longer is given up.
@@ -72,7 +74,8 @@ impl Client {
                 let items = self.ask(number, asked, count).await;
                 asked += count;
                 // what went wrong is part of the plan
-                let _ = load(&self.world, items).await;
+                let way = self.dice.one(&WAYS);
+                let _ = load(&self.world, items, way).await;
             }
         }
     }
@@ -108,7 +111,7 @@ impl Client {
         while self.pause(500, 2_000).await {
             match self.dice.below(100) {
                 0..40 => {
-                    let open = "state in ('ready', 'running', 'scheduled')";
+                    let open = "state in ('ready', 'running', 'scheduled', 'in_batch')";
                     let tasks = self.some_tasks(open).await;
                     let done = timeout(ACT_MAX, store.cancel(&tasks)).await;
                     let told = match done {
@@ -183,13 +186,13 @@ fn told(tasks: usize) -> Told {
     Told::Ok { run: None, tasks }
 }
 
-/// Loads a run by the program, and notes what it was told.
+/// Loads a run by the program, to be asked in this way, and notes what it was told.
 ///
 /// # Errors
 /// With the program's words.
-pub(crate) async fn load(world: &World, items: Vec<String>) -> Result<(), String> {
+pub(crate) async fn load(world: &World, items: Vec<String>, way: &str) -> Result<(), String> {
     let child = world
-        .program(&["run", "asking", "--json"])
+        .program(&["run", "asking", "--json", "--batching-strategy", way])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, FromRow, postgres::PgRow};
 
 use crate::{
     fleet::Fleet,
-    history::{Answer, Arrival, Attempt, Booked, Call, Event, History, Run, Sunk, Task},
+    history::{Answer, Arrival, Attempt, Batch, Booked, Call, Event, History, Run, Sunk, Task},
     world::{SLOTS, World, lock, prompt},
 };
 
@@ -41,6 +41,8 @@ pub(crate) async fn history(world: &World, fleet: &Fleet) -> History {
         spend: spend(world).await,
         limits: World::limits(),
         cooldowns: Vec::new(),
+        batches: batches(world).await,
+        files_left: files_left(world),
         lives_ended: usize::try_from(lost.0).unwrap_or(0) + signalled,
         slots: SLOTS,
     }
@@ -120,7 +122,41 @@ async fn books(world: &World) -> Vec<Booked> {
             }));
         }
     }
+    // what waits in a batch stands in the book of batches
+    let rows = ids(world, "select id from tidegate.batch_items where waits").await;
+    booked.extend(rows.into_iter().map(|task| Booked {
+        book: "in_batch".to_owned(),
+        task,
+    }));
     booked
+}
+
+/// Batches by their tokens: what the provider has, and what the fleet knows.
+async fn batches(world: &World) -> Vec<Batch> {
+    let sql = "select token, state from tidegate.provider_batches";
+    let known: Vec<(String, String)> = all(world, sql).await;
+    let there = world.simulator.batches();
+    let mut batches: BTreeMap<String, Batch> = BTreeMap::new();
+    for (token, state) in known {
+        let batch = batches.entry(token.clone()).or_default();
+        (batch.token, batch.known) = (token, Some(state));
+    }
+    for remote in there {
+        let batch = batches.entry(remote.token.clone()).or_default();
+        batch.token = remote.token;
+        batch.kept += usize::from(!remote.cancelled);
+        batch.under_way += usize::from(remote.ended_unix_ms.is_none());
+    }
+    batches.into_values().collect()
+}
+
+/// Files at the provider that nobody removed.
+fn files_left(world: &World) -> Vec<String> {
+    let files = world.simulator.files().into_iter();
+    files
+        .filter(|it| !it.deleted)
+        .map(|it| format!("{it:?}"))
+        .collect()
 }
 
 async fn attempts(world: &World) -> Vec<Attempt> {

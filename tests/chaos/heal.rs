@@ -28,6 +28,7 @@ const PACE: f64 = 4.0;
 struct Left {
     tasks: i64,
     runs: i64,
+    batches: i64,
     cooldown_s: f64,
 }
 
@@ -49,7 +50,7 @@ pub(crate) async fn heal(
     let began = Instant::now();
     report::say(format_args!("healed; all must end within {bound:?}"));
     // what a killed client half loaded is taken up by the next one
-    while let Err(words) = clients::load(world, Vec::new()).await {
+    while let Err(words) = clients::load(world, Vec::new(), "individual").await {
         if began.elapsed() > bound {
             return vec![stuck(format!("no run can be loaded any more: {words}"))];
         }
@@ -58,7 +59,7 @@ pub(crate) async fn heal(
     let mut told = Instant::now();
     loop {
         let left = left(world).await;
-        if left.tasks == 0 && left.runs == 0 {
+        if left.tasks == 0 && left.runs == 0 && left.batches == 0 && provider_rests(world) {
             report::say(format_args!("all has ended after {:?}", began.elapsed()));
             return Vec::new();
         }
@@ -86,9 +87,16 @@ fn bound(left: &Left) -> Duration {
     LEASE * 2 + SESSION_MAX + WINDOW + RETRIES + backlog
 }
 
+/// Of no batch is anything under way at the provider: what is doubled is found there by and by.
+fn provider_rests(world: &World) -> bool {
+    let batches = world.simulator.batches();
+    batches.iter().all(|it| it.ended_unix_ms.is_some())
+}
+
 async fn left(world: &World) -> Left {
     let sql = "select (select count(*) from tidegate.tasks where state not in ('done', 'failed', 'cancelled')) as tasks, \
                       (select count(*) from tidegate.runs where state not in ('done', 'cancelled')) as runs, \
+                      (select count(*) from tidegate.provider_batches where state <> 'over') as batches, \
                       coalesce((select max(extract(epoch from until - clock_timestamp())) from tidegate.model_cooldowns), 0)::float8 as cooldown_s";
     sqlx::query_as(sql)
         .fetch_one(&world.admin)

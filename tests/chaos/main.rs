@@ -68,7 +68,7 @@ async fn chaos(args: Args) -> ExitCode {
         args.seconds
     ));
     let world = Arc::new(World::new(seed).await);
-    clients::load(&world, Vec::new())
+    clients::load(&world, Vec::new(), "individual")
         .await
         .expect("as long as all is well a run is loaded");
     let fleet = Arc::new(fleet::Fleet::start(&world, args.workers.into()));

@@ -91,7 +91,7 @@ pub(crate) struct Planned {
 }
 
 /// Statements whose answers are lost.
-const REPLIES: [&str; 10] = [
+const REPLIES: [&str; 12] = [
     "COMMIT",
     "COMMIT",
     "claim_v",
@@ -102,6 +102,8 @@ const REPLIES: [&str; 10] = [
     "tidegate.cancel",
     "tidegate.retry",
     "rescue",
+    "form_batch",
+    "provider_batches",
 ];
 
 /// Mean time between two faults.

@@ -6,7 +6,9 @@ use sqlx::{
     Executor, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use tidegate::simulator::{self, Latency, ModelSettings, Running, Simulator, WindowKind};
+use tidegate::simulator::{
+    self, BatchSettings, Latency, ModelSettings, Running, Simulator, WindowKind,
+};
 use tokio::{process::Command, sync::Mutex};
 
 use crate::{
@@ -284,6 +286,22 @@ fn provider(seed: u64) -> simulator::Settings {
     settings.faults.short_body = 0.01;
     settings.faults.hang = 0.003;
     settings.faults.hang_ms_max = 20_000;
+    settings.batches = BatchSettings {
+        median_ms: 3_000.0,
+        list_lag_ms: 300,
+        item_errors: 0.02,
+        damage: vec![
+            simulator::Damage::Reordered,
+            simulator::Damage::Missing,
+            simulator::Damage::Duplicate,
+            simulator::Damage::UnknownId,
+        ],
+        damage_share: 0.3,
+        lost_replies: 0.1,
+        create_503: 0.05,
+        lost_uploads: 0.1,
+        ..BatchSettings::default()
+    };
     settings
 }
 
@@ -293,6 +311,7 @@ fn write(folder: &Path, simulator: &Running) {
     let models: String = OFFERS.iter().map(Offer::entry).collect();
     let config = format!(
         "[log]\nfilter = \"info\"\n[work]\nlease_s = {}\nslots = {SLOTS}\npoll_ms = 100\ngrace_s = {}\n\
+         [batches]\nlookup_s = 2\n\
          [providers.sim]\nkind = \"gemini\"\nbase_url = {:?}\napi_key_env = \"CHAOS_KEY\"\n{models}",
         LEASE.as_secs(),
         GRACE.as_secs(),

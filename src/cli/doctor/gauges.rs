@@ -15,6 +15,14 @@ const DEAD_WARN: f64 = 500_000.0;
 const LAG_WARN: f64 = 10.0;
 /// Due back-offs that nobody made ready, in seconds.
 const PROMOTION_WARN_S: f64 = 60.0;
+/// A step of a provider batch that is due and that nobody takes, in seconds.
+const BATCH_LAG_WARN_S: f64 = 180.0;
+/// A create of a batch whose outcome is not known, in seconds.
+const BATCH_UNKNOWN_WARN_S: f64 = 900.0;
+/// Steps of a batch that failed in a row.
+const BATCH_FAILS_WARN: f64 = 5.0;
+/// Providers end a batch within 24 to 48 hours, in seconds.
+const BATCH_AGE_WARN_S: f64 = 50.0 * 3_600.0;
 /// Day partitions made ahead.
 const DAYS_WARN: f64 = 2.0;
 
@@ -108,6 +116,30 @@ fn judged(gauge: &Gauge) -> Option<Check> {
             format!("{object} has {value:.0} days ahead"),
         ),
         "processes_lost" => Check::ok("lost processes", format!("{value:.0} {detail}")),
+        "batch_lag" => above(
+            "batch steps",
+            BATCH_LAG_WARN_S,
+            format!("the oldest that is due waits for {value:.0} s ({detail})"),
+            "start a process that has that provider's key: `tidegate work`",
+        ),
+        "batch_unknown" => above(
+            "unknown batches",
+            BATCH_UNKNOWN_WARN_S,
+            format!("for {value:.0} s it is not known whether one was created ({detail})"),
+            "see `tidegate batches show`: its provider's list of batches cannot be read",
+        ),
+        "batch_fails" => above(
+            "failing batches",
+            BATCH_FAILS_WARN,
+            format!("at most {value:.0} steps of one failed in a row ({detail})"),
+            "see `tidegate batches show`, and its provider's status and key",
+        ),
+        "batch_age" => above(
+            "oldest batch",
+            BATCH_AGE_WARN_S,
+            format!("under way for {:.1} h ({detail})", value / 3_600.0),
+            "its provider should have ended it: `tidegate batches cancel`, or wait",
+        ),
         "stuck_tasks" if value > 0.0 => Check::fault(
             "stuck tasks",
             format!("{value:.0} are held by a process that is gone (as {detail})"),
@@ -144,6 +176,10 @@ mod tests {
             ("partition_days_ahead", 2.0, 1.0, Mark::Warning),
             ("partition_days_ahead", 7.0, -1.0, Mark::Fault),
             ("stuck_tasks", 0.0, 1.0, Mark::Fault),
+            ("batch_lag", 180.0, 181.0, Mark::Warning),
+            ("batch_unknown", 900.0, 901.0, Mark::Warning),
+            ("batch_fails", 5.0, 6.0, Mark::Warning),
+            ("batch_age", 180_000.0, 180_001.0, Mark::Warning),
         ] {
             assert_eq!(
                 judged(&a_gauge(name, fine)).unwrap().state,

@@ -27,16 +27,27 @@ const FORMED_AT_ONCE: usize = 20;
 pub(super) async fn turn(shared: &Shared, process: Uuid) -> Result<(), StoreError> {
     let workers = shared.settings.workers.as_deref();
     for lane in shared.store.undecided(workers).await? {
-        let tokens = (lane.est_input, lane.est_output);
-        let facts = shared.store.facts(&lane.ladder, tokens).await?;
-        // who chooses can do what it chose
-        if let Some(facts) = facts
-            && choosing::has_key(shared, &facts)
-        {
-            choose(shared, process, &lane, &facts).await?;
+        match look_at(shared, process, &lane).await {
+            Ok(()) => {}
+            Err(StoreError::LeaseLost) => return Err(StoreError::LeaseLost),
+            // one lane that cannot be chosen for holds back neither others nor batches under way
+            Err(error) => {
+                tracing::warn!(lane = lane.lane, worker = lane.worker, %error, "it could not be chosen how these tasks are asked; it is tried again");
+            }
         }
     }
     Ok(())
+}
+
+/// Who chooses can do what it chose; while all models are parked, there is nothing to choose.
+async fn look_at(shared: &Shared, process: Uuid, lane: &Undecided) -> Result<(), StoreError> {
+    let tokens = (lane.est_input, lane.est_output);
+    match shared.store.facts(&lane.ladder, tokens).await? {
+        Some(facts) if facts.provider.is_some() && choosing::has_key(shared, &facts) => {
+            choose(shared, process, lane, &facts).await
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn choose(
@@ -81,7 +92,7 @@ async fn choose(
             .no_batch_mode(model, "its provider has no Batch API")
             .await;
     };
-    let (mut tasks, mut room) = (0, true);
+    let (mut tasks, mut last) = (0, Formed::Nothing);
     for _ in 0..FORMED_AT_ONCE {
         let id = Uuid::now_v7();
         let new = NewBatch {
@@ -96,25 +107,41 @@ async fn choose(
             decision: chosen.id,
             tasks: None,
         };
-        match store.form_batch(process, &new).await? {
+        last = store.form_batch(process, &new).await?;
+        match last {
             Formed::Tasks(formed) => {
                 tracing::info!(batch.id = %id, worker = lane.worker, tasks = formed, "a batch is formed");
                 tasks += formed;
             }
             Formed::Aside => {}
-            Formed::Nothing => break,
-            Formed::NoRoom => {
-                room = false;
-                break;
-            }
+            Formed::Nothing | Formed::NoRoom => break,
         }
     }
-    if tasks == 0 && !room && choice.singles == 0 {
+    let all_formed = match last {
+        Formed::Nothing => true,
+        Formed::NoRoom => false,
+        _ => i64::try_from(tasks).unwrap_or(i64::MAX) >= lane.waiting - i64::from(choice.singles),
+    };
+    // the first ones go singly once the others are on their way, or the others would go singly too; who waits
+    // in person waits for no room
+    let singles_go = choice.singles > 0 && (all_formed || lane.purpose == "interactive");
+    if tasks == 0 && last == Formed::Nothing {
+        // its model was asked too often, or it is not worth starting: it is not left behind
+        let chosen = Chosen {
+            release: true,
+            strategy: Way::Individual.as_str(),
+            singles: u32::try_from(lane.waiting).unwrap_or(u32::MAX),
+            reason: "what waits cannot go by batch (too late, or this model was asked too often): asked one by one",
+            ..chosen
+        };
+        return decided(shared, lane, &chosen).await;
+    }
+    if tasks == 0 && !singles_go {
         return store.look_later(lane.lane).await;
     }
     // what no batch takes (its model was asked too often, it is not worth starting) is not left behind
     let chosen = Chosen {
-        release: choice.singles > 0 || tasks == 0,
+        release: singles_go,
         ..chosen
     };
     decided(shared, lane, &chosen).await

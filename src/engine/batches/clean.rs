@@ -14,8 +14,9 @@ use crate::{
 
 /// Failures in a row after which what is left is left: files go by themselves within days.
 const GIVE_UP_AFTER: i32 = 8;
-/// How often it is looked whether a provider holds a batch of ours that should not be there.
-const RECONCILE_EVERY: Duration = Duration::from_secs(600);
+/// It is looked whether a provider holds a batch of ours that should not be there: so many times as seldom as
+/// one of unknown outcome is looked for (600 s).
+const RECONCILE_TIMES: u32 = 10;
 
 impl Step {
     pub(super) async fn clean(&self, door: Door<'_>, batch: &Batch) -> Result<Next, StoreError> {
@@ -36,6 +37,10 @@ impl Step {
         }
         if let Some(id) = &batch.remote_id {
             door.remove(id).await?;
+        }
+        if batch.began {
+            // an upload that nobody wrote down, of an owner that was cut short
+            self.remove_uploads(door, batch).await?;
         }
         // a create that was heard twice left a twin
         if batch.remote_id.is_some() || batch.creating_ms.is_some() {
@@ -81,7 +86,8 @@ impl Reconciled {
     /// Looks through the batches of each provider, now and then: of ours, one that is doubled is ended; one
     /// of another database is told once, and left alone.
     pub(super) async fn turn(&mut self, shared: &Shared) {
-        if self.at.elapsed() < RECONCILE_EVERY {
+        let every: Duration = shared.settings.batches.lookup * RECONCILE_TIMES;
+        if self.at.elapsed() < every {
             return;
         }
         self.at = Instant::now();
@@ -102,23 +108,24 @@ impl Reconciled {
         if tokens.is_empty() {
             return Ok(());
         }
-        let known = shared.store.known_tokens(&tokens).await;
+        let known = shared.store.known_batches(&tokens).await;
         let known = known.map_err(|error| error.to_string())?;
         for remote in ours {
             let row = known
                 .iter()
-                .find(|(token, _)| Some(token) == remote.token.as_ref());
-            match row {
-                None if self.told.insert(remote.id.clone()) => {
+                .find(|it| Some(&it.token) == remote.token.as_ref());
+            let Some(row) = row else {
+                if self.told.insert(remote.id.clone()) {
                     tracing::warn!(batch.remote = %remote.id, "a batch of another database is at this provider; it is left alone");
                 }
-                Some((_, Some(id))) if *id != remote.id && !remote.state.is_final() => {
-                    tracing::warn!(batch.remote = %remote.id, "a doubled batch is cancelled");
-                    door.cancel(&remote.id)
-                        .await
-                        .map_err(|error| error.to_string())?;
-                }
-                _ => {}
+                continue;
+            };
+            let doubled = row.remote_id.as_ref().is_some_and(|id| *id != remote.id);
+            if (doubled || row.through) && !remote.state.is_final() {
+                tracing::warn!(batch.remote = %remote.id, "a batch that is doubled, or that nobody waits for any more, is cancelled");
+                door.cancel(&remote.id)
+                    .await
+                    .map_err(|error| error.to_string())?;
             }
         }
         Ok(())

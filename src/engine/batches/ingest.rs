@@ -39,41 +39,73 @@ struct Counted {
 impl Step {
     pub(super) async fn ingest(&self, door: Door<'_>, batch: &Batch) -> Result<Next, StoreError> {
         let store = &self.shared.store;
-        let Some(compiled) = self.compiled(batch).await? else {
-            return Ok(Next::Later);
-        };
+        let outcome = batch.outcome.as_deref().unwrap_or_default();
+        if matches!(outcome, "refused" | "empty") {
+            // nothing of it was sent; whoever gave it back may have been cut short
+            let (process, why) = (self.owner.process, "nothing of its batch was sent");
+            let class = "batch_refused";
+            store.give_back_batch(process, batch.id, class, why).await?;
+            self.shared.wakes.ready.notify_one();
+        } else if store.run_definition(batch.run_id).await?.is_some() {
+            if let Some(next) = self.take_in(door, batch, outcome).await? {
+                return Ok(next);
+            }
+        } else {
+            // its run was deleted: of what it was paid for the worst case stays
+            store.forget_unheard(batch.id, true).await?;
+        }
+        store.batch_stored(self.owner).await?;
+        Ok(Next::Go("stored"))
+    }
+
+    /// What a batch that was sent brought, and what becomes of the rest. `None`: all is stored.
+    async fn take_in(
+        &self,
+        door: Door<'_>,
+        batch: &Batch,
+        outcome: &str,
+    ) -> Result<Option<Next>, StoreError> {
+        let store = &self.shared.store;
         let room = Arc::new(Semaphore::new(ON_THE_WAY));
-        for output in &batch.outputs {
-            match self.read(door, batch, &compiled, output, &room).await? {
-                Ok(()) => {}
-                // what was read is stored; the file is read again
-                Err(error) if batch.fails < GIVE_UP_AFTER => {
-                    self.all_written(&room).await?;
-                    return self.put_off(batch, &error).await;
-                }
-                Err(error) => {
-                    tracing::warn!(batch.id = %batch.id, %error, "results of a batch cannot be read; what is missing is asked again");
+        let mut unread = false;
+        if !batch.outputs.is_empty() {
+            let Some(compiled) = self.compiled(batch).await? else {
+                return Ok(Some(Next::Later));
+            };
+            for output in &batch.outputs {
+                match self.read(door, batch, &compiled, output, &room).await? {
+                    Ok(()) => {}
+                    // what was read is stored; the file is read again
+                    Err(error) if batch.fails < GIVE_UP_AFTER => {
+                        self.all_written(&room).await?;
+                        return self.put_off(batch, &error).await.map(Some);
+                    }
+                    Err(error) => {
+                        tracing::warn!(batch.id = %batch.id, %error, "results of a batch cannot be read; what is missing is asked again");
+                        unread = true;
+                    }
                 }
             }
         }
         self.all_written(&room).await?;
-        let (class, why) = match batch.outcome.as_deref() {
-            Some("succeeded") => ("batch_missing", "its batch ended without a line for it"),
-            Some("expired") => ("batch_expired", "its batch expired before it was through"),
-            Some("cancelled") => (
+        let (class, why) = match outcome {
+            "succeeded" => ("batch_missing", "its batch ended without a line for it"),
+            "expired" => ("batch_expired", "its batch expired before it was through"),
+            "cancelled" => (
                 "batch_cancelled",
                 "its batch was cancelled before it was through",
             ),
-            Some("lost") => (
+            "lost" => (
                 "batch_lost",
                 "its provider does not know its batch any more",
             ),
             _ => ("batch_failed", "its batch failed before it was through"),
         };
-        self.fail_all(batch, class, why).await?;
-        store.forget_unheard(batch.id).await?;
-        store.batch_stored(self.owner).await?;
-        Ok(Next::Go("stored"))
+        // what has no line in the files of a batch that was cut off was not done; else nobody knows
+        let billed = unread || batch.outputs.is_empty() || matches!(outcome, "succeeded" | "lost");
+        self.fail_all(batch, class, why, billed).await?;
+        store.forget_unheard(batch.id, billed).await?;
+        Ok(None)
     }
 
     /// Everything that was handed on is durable.
@@ -210,12 +242,13 @@ impl Step {
     }
 
     /// All items that still wait in a batch brought nothing, for this reason: they are tried again, as after
-    /// any failure that passes; what was refused for what it is fails.
+    /// any failure that passes; what was refused for what it is fails. `billed`: they may have been paid for.
     pub(super) async fn fail_all(
         &self,
         batch: &Batch,
         class: &str,
         why: &str,
+        billed: bool,
     ) -> Result<(), StoreError> {
         let store = &self.shared.store;
         let room = Arc::new(Semaphore::new(ON_THE_WAY));
@@ -243,6 +276,7 @@ impl Step {
                 let failed = Failed {
                     verdict,
                     sent: true,
+                    may_have_cost: billed,
                     ..Failed::unsent(class, why)
                 };
                 let outcome = member.failed(failed, Duration::ZERO).in_batch(batch.id);

@@ -128,7 +128,7 @@ impl Step {
         let store = &self.shared.store;
         let waiting = store.batch_items(batch.id, i32::MIN, 2, None).await?;
         if waiting.len() < 2 {
-            self.fail_all(batch, "rejected", why).await?;
+            self.fail_all(batch, "rejected", why, false).await?;
             store
                 .batch_ended(self.owner, "refused", "", &[], Some(why))
                 .await?;
@@ -301,7 +301,11 @@ impl Step {
     }
 
     /// Files of this batch that an owner before uploaded and did not write down.
-    async fn remove_uploads(&self, door: Door<'_>, batch: &Batch) -> Result<(), CallError> {
+    pub(super) async fn remove_uploads(
+        &self,
+        door: Door<'_>,
+        batch: &Batch,
+    ) -> Result<(), CallError> {
         let files = door.files().await?;
         for file in files
             .into_iter()

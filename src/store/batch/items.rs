@@ -111,19 +111,20 @@ impl Store {
     ) -> Result<Vec<BatchItem>, StoreError> {
         let rows = sqlx::query_as!(
             ItemRow,
-            r#"select i.n, i.waits, i.id as task, t.run_id as run, t.item_id as item, t.generation, i.lane, t.tier, m.model, i.model_id, i.rung,
-                      coalesce(array_length(n.ladder, 1), 1) as "ladder_len!", i.priority, i.est_input, i.est_output, i.attempts as attempt,
-                      t.max_attempts, i.epoch, i.nonce, i.tries, i.rescues, i.spent_ms, i.call_id as call, i.granted_at, n.call_timeout_ms,
-                      m.input_price_microusd * m.batch_percent / 100 as input_price,
-                      m.output_price_microusd * m.batch_percent / 100 as output_price,
+            r#"select i.n as "n!", i.waits as "waits!", i.id as "task!", t.run_id as run, t.item_id as item, t.generation, i.lane as "lane!", t.tier,
+                      m.model, i.model_id as "model_id!", i.rung as "rung!", coalesce(array_length(n.ladder, 1), 1) as "ladder_len!",
+                      i.priority as "priority!", i.est_input as "est_input!", i.est_output as "est_output!", i.attempts as "attempt!",
+                      t.max_attempts, i.epoch as "epoch!", i.nonce as "nonce!", i.tries as "tries!", i.rescues as "rescues!",
+                      i.spent_ms as "spent_ms!", i.call_id as "call!", i.granted_at as "granted_at!", n.call_timeout_ms,
+                      (m.input_price_microusd * m.batch_percent + 99) / 100 as input_price,
+                      (m.output_price_microusd * m.batch_percent + 99) / 100 as output_price,
                       u.definition_hash as definition, t.worker, t.component
-                 from tidegate.batch_items i
+                 from tidegate.batch_items_of_v1($1, $2, $3, $4) i
                  join tidegate.tasks t on t.id = i.id
                  join tidegate.lanes n on n.lane = i.lane
                  join tidegate.runs u on u.id = t.run_id
                  join tidegate.models m on m.model_id = i.model_id
-                where i.batch_id = $1 and i.n > $2 and case when $4::uuid[] is null then i.waits else i.id = any($4) end
-                order by i.n limit $3"#,
+                order by i.n"#,
             batch,
             after,
             most,
@@ -153,22 +154,26 @@ impl Store {
         })
     }
 
-    /// Items of a batch whose tasks have all ended owe nothing: forgets those that brought nothing and that
-    /// nobody waits for, with their calls closed as lost. Returns how many.
+    /// Forgets what a batch owed to tasks that went on without it and did not bring, with their calls closed
+    /// as lost. `billed`: it may have been paid for. Returns how many.
     ///
     /// # Errors
     /// As every statement.
-    pub async fn forget_unheard(&self, batch: Uuid) -> Result<usize, StoreError> {
-        let gone = sqlx::query!(
-            "with gone as (
-               delete from tidegate.batch_items i where i.batch_id = $1 and not i.waits returning i.call_id, i.granted_at)
-             update tidegate.calls c set ended_at = clock_timestamp(), outcome = 'lost', error = 'its batch ended without a line for it'
-               from gone g where c.id = g.call_id and c.started_at = g.granted_at and c.ended_at is null",
-            batch
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(usize::try_from(gone.rows_affected()).unwrap_or(0))
+    pub async fn forget_unheard(&self, batch: Uuid, billed: bool) -> Result<usize, StoreError> {
+        let mut all = 0;
+        loop {
+            let gone = sqlx::query_scalar!(
+                r#"select tidegate.forget_unheard_v1($1, $2, 1000) as "n!""#,
+                batch,
+                billed
+            )
+            .fetch_one(&self.pool)
+            .await?;
+            all += usize::try_from(gone).unwrap_or(0);
+            if gone == 0 {
+                return Ok(all);
+            }
+        }
     }
 
     /// Gives back, uncharged, what still waits in a batch that nothing was sent of. Returns how many.

@@ -61,6 +61,17 @@ pub struct BatchRow {
     pub last_error: Option<String>,
 }
 
+/// A batch of ours that a provider lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownBatch {
+    /// Its token.
+    pub token: String,
+    /// The provider's id, as it was written down.
+    pub remote_id: Option<String>,
+    /// Nothing is wanted of it any more.
+    pub through: bool,
+}
+
 /// A choice as lists show it.
 #[derive(Clone, Debug, Serialize)]
 pub struct DecisionRow {
@@ -163,23 +174,17 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Tokens of our batches, of these that a provider lists; the others are not of this database.
+    /// Our batches, of these tokens that a provider lists; the others are not of this database.
     ///
     /// # Errors
     /// As every statement.
-    pub async fn known_tokens(
-        &self,
-        tokens: &[String],
-    ) -> Result<Vec<(String, Option<String>)>, StoreError> {
-        let rows = sqlx::query!(
-            "select token, remote_id from tidegate.provider_batches where token = any($1)",
+    pub async fn known_batches(&self, tokens: &[String]) -> Result<Vec<KnownBatch>, StoreError> {
+        Ok(sqlx::query_as!(
+            KnownBatch,
+            r#"select token, remote_id, state in ('stored', 'over') as "through!" from tidegate.provider_batches where token = any($1)"#,
             tokens
         )
         .fetch_all(&self.pool)
-        .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (row.token, row.remote_id))
-            .collect())
+        .await?)
     }
 }

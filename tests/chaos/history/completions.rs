@@ -8,7 +8,14 @@ use super::{Event, History, Told, Violation, What, tally};
 
 const ENDS: [&str; 4] = ["done", "salvaged", "failed", "cancelled"];
 /// What befalls only what has not ended.
-const ALIVE: [&str; 5] = ["claimed", "released", "rescheduled", "rescued", "due"];
+const ALIVE: [&str; 6] = [
+    "claimed",
+    "submitted",
+    "released",
+    "rescheduled",
+    "rescued",
+    "due",
+];
 
 /// After its end nothing happens to a task, unless somebody puts it back.
 pub(super) fn one_end_a_generation(history: &History) -> Vec<Violation> {

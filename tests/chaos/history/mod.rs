@@ -4,6 +4,7 @@
 //! outcome did may be either. Itself held to planted faults by `tests/it/chaos/`.
 
 mod attempts;
+mod batches;
 mod books;
 mod calls;
 mod completions;
@@ -32,6 +33,9 @@ pub(crate) struct History {
     pub(crate) spend: BTreeMap<String, i64>,
     pub(crate) limits: Vec<Limit>,
     pub(crate) cooldowns: Vec<Cooldown>,
+    pub(crate) batches: Vec<Batch>,
+    /// Files at the provider that nobody removed.
+    pub(crate) files_left: Vec<String>,
     /// Processes that were declared lost, and those that were stopped by a signal.
     pub(crate) lives_ended: usize,
     /// Calls at once of one process.
@@ -175,6 +179,18 @@ pub(crate) struct Cooldown {
     pub(crate) until_ms: i64,
 }
 
+/// A provider batch by its token, as the provider and the fleet have it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) token: String,
+    /// Its state in `provider_batches`. `None`: nobody knows it.
+    pub(crate) known: Option<String>,
+    /// How many the provider was asked for and nobody cancelled.
+    pub(crate) kept: usize,
+    /// How many are under way there.
+    pub(crate) under_way: usize,
+}
+
 /// A law that was broken.
 #[derive(Clone, Debug)]
 pub(crate) struct Violation {
@@ -204,7 +220,7 @@ impl Violation {
 
 /// All that this history breaks.
 pub(crate) fn check(history: &History) -> Vec<Violation> {
-    let checks: [fn(&History) -> Vec<Violation>; 12] = [
+    let checks: [fn(&History) -> Vec<Violation>; 13] = [
         books::accepted_items_have_tasks,
         books::everything_has_ended,
         books::books_agree,
@@ -215,6 +231,7 @@ pub(crate) fn check(history: &History) -> Vec<Violation> {
         attempts::attempts_are_bounded,
         calls::no_call_beyond_what_trouble_explains,
         calls::the_ledger_is_true,
+        batches::each_batch_once,
         windows::limits_hold,
         windows::cooldowns_are_obeyed,
     ];

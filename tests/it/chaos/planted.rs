@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::history::{
-    Act, Answer, Arrival, Attempt, Booked, Call, Cooldown, Event, History, Limit, Run, Sunk, Task,
-    Told, What, check,
+    Act, Answer, Arrival, Attempt, Batch, Booked, Call, Cooldown, Event, History, Limit, Run, Sunk,
+    Task, Told, What, check,
 };
 
 const RUN: Uuid = Uuid::from_u128(100);
@@ -317,6 +317,26 @@ fn i7_a_call_during_a_cooldown_is_seen() {
     assert!(closed(0, 5_000).is_empty(), "granted before");
     assert_eq!(closed(-1_500, 5_000), ["I7"]);
     assert!(closed(-1_500, 900).is_empty(), "it had ended");
+}
+
+#[test]
+fn i8_an_orphan_a_doubled_batch_one_that_is_not_over_and_a_file_that_is_left_are_seen() {
+    let with = |known: Option<&str>, kept, under_way| {
+        broken_by(|it| {
+            it.batches.push(Batch {
+                token: "t".to_owned(),
+                known: known.map(str::to_owned),
+                kept,
+                under_way,
+            });
+        })
+    };
+    assert!(with(Some("over"), 1, 0).is_empty());
+    assert_eq!(with(None, 1, 0), ["I8"]);
+    assert_eq!(with(Some("over"), 2, 0), ["I8"]);
+    assert_eq!(with(Some("over"), 1, 1), ["I8"]);
+    assert_eq!(with(Some("stored"), 1, 0), ["I8"]);
+    assert_eq!(broken_by(|it| it.files_left.push("f".to_owned())), ["I8"]);
 }
 
 #[test]

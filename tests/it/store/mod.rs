@@ -1,6 +1,7 @@
 //! Laws of the store, against a real Postgres.
 
 mod admission;
+mod batches;
 mod by_hand;
 mod cache;
 mod care;

@@ -1,6 +1,7 @@
 //! The state machine of a task, walked at random in a real Postgres beside a twin that moves by
 //! `task::State::after` alone.
 
+mod batches;
 mod care;
 mod found;
 mod hands;

@@ -30,6 +30,27 @@ pub(super) enum Op {
         count: usize,
         fate: End,
     },
+    /// The best of a tier that wait leave for a provider batch.
+    Form {
+        tier: i16,
+        count: usize,
+    },
+    /// Accepted answers of items of one batch, however late, and whether asked anew meanwhile.
+    BatchAnswer {
+        item: usize,
+        count: usize,
+        sink_refuses: bool,
+    },
+    /// Items of one batch that brought nothing: failed, missing, given back.
+    BatchOpen {
+        item: usize,
+        count: usize,
+        fate: End,
+    },
+    /// A batch is not back in time.
+    BatchLate {
+        item: usize,
+    },
     /// A process goes silent, or stops in order; others take back what it held.
     Die {
         process: usize,
@@ -106,6 +127,12 @@ pub(super) fn any_op() -> impl Strategy<Value = Op> {
             .prop_map(|(claim, count, sink_refuses)| Op::Answer { claim, count, sink_refuses }),
         8 => (pick(), 1_usize..3, any_end())
             .prop_map(|(claim, count, fate)| Op::Open { claim, count, fate }),
+        6 => (0_i16..2, 1_usize..5).prop_map(|(tier, count)| Op::Form { tier, count }),
+        6 => (pick(), 1_usize..4, prop::bool::weighted(0.15))
+            .prop_map(|(item, count, sink_refuses)| Op::BatchAnswer { item, count, sink_refuses }),
+        4 => (pick(), 1_usize..3, any_end())
+            .prop_map(|(item, count, fate)| Op::BatchOpen { item, count, fate }),
+        3 => pick().prop_map(|item| Op::BatchLate { item }),
         3 => (process(), any::<bool>()).prop_map(|(process, stopped)| Op::Die { process, stopped }),
         1 => pick().prop_map(|task| Op::Overdue { task }),
         3 => (pick(), 1_usize..4).prop_map(|(task, count)| Op::Cancel { task, count }),

@@ -18,7 +18,7 @@ use super::{
 };
 
 /// A sink that takes nothing.
-const REFUSES: &str = "select 1 / (jsonb_array_length($1) * 0)";
+pub(super) const REFUSES: &str = "select 1 / (jsonb_array_length($1) * 0)";
 const TAKES: &str = "select jsonb_array_length($1)";
 
 /// How many answers of a task had which fate.
@@ -173,7 +173,7 @@ impl World<'_> {
     }
 }
 
-fn fate(end: End) -> Fate {
+pub(super) fn fate(end: End) -> Fate {
     match end {
         End::Release => Fate::Release,
         End::Reschedule { later } => Fate::Reschedule {
@@ -197,7 +197,7 @@ fn spent() -> Spent {
     }
 }
 
-fn answered(claim: &Claim) -> Answered {
+pub(super) fn answered(claim: &Claim) -> Answered {
     Answered {
         claim: claim.key(),
         item: None,
@@ -210,7 +210,7 @@ fn answered(claim: &Claim) -> Answered {
     }
 }
 
-fn unanswered(claim: &Claim, fate: Fate) -> Unanswered {
+pub(super) fn unanswered(claim: &Claim, fate: Fate) -> Unanswered {
     Unanswered {
         claim: claim.key(),
         fate,

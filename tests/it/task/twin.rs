@@ -124,6 +124,20 @@ impl Twin {
         self.later = false;
     }
 
+    /// It leaves for a batch: a claim by nobody.
+    pub(super) fn submit(&mut self) {
+        self.on(Event::Submitted);
+        self.epoch += 1;
+        self.attempts += 1;
+        self.claimed.push(self.epoch);
+        self.later = false;
+    }
+
+    /// It waits in a batch under this claim.
+    pub(super) fn is_in_batch(&self, epoch: i32) -> bool {
+        self.state == State::InBatch && self.epoch == epoch
+    }
+
     pub(super) fn rescue(&mut self) {
         self.rescues += 1;
         self.on(if self.rescues >= DEATHS {

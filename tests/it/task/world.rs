@@ -1,7 +1,7 @@
 //! One walk: a database emptied for it, two workers of its own, three processes, and the twins.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -28,7 +28,8 @@ pub(super) const LEASE: Duration = Duration::from_secs(3600);
 
 const EMPTY: &str = "truncate tidegate.tasks, tidegate.ready, tidegate.running, tidegate.scheduled, tidegate.blocked,
     tidegate.failed, tidegate.needs, tidegate.expiries, tidegate.open_keys, tidegate.run_counts, tidegate.task_results,
-    tidegate.task_attempts_closed, tidegate.segments, tidegate.processes, tidegate.worker_pauses";
+    tidegate.task_attempts_closed, tidegate.segments, tidegate.processes, tidegate.worker_pauses,
+    tidegate.provider_batches, tidegate.batch_items";
 
 /// A claim that was held once, whatever became of it.
 #[derive(Clone, Debug)]
@@ -65,6 +66,10 @@ pub(super) struct World<'a> {
     pub(super) twins: Vec<Twin>,
     /// With the process, which may be dead.
     pub(super) claims: Vec<(Uuid, Claim)>,
+    /// Items that ever stood in a batch, with it.
+    pub(super) items: Vec<(Uuid, Claimed)>,
+    /// Items that left theirs.
+    pub(super) settled: BTreeSet<(Uuid, Uuid)>,
 }
 
 impl<'a> World<'a> {
@@ -103,6 +108,8 @@ impl<'a> World<'a> {
             processes,
             twins: Vec::new(),
             claims: Vec::new(),
+            items: Vec::new(),
+            settled: BTreeSet::new(),
         }
     }
 

@@ -152,8 +152,10 @@ begin
     perform tidegate.mark_needs_v1(array(select (m ->> 'task')::uuid from jsonb_array_elements(p_meta) m));
   end if;
   if exists (select from tidegate.model_cooldowns c where c.proven_at is null and c.until <= now()) then
-    perform tidegate.prove_v1(array(select m ->> 'model' from jsonb_array_elements(p_meta) m),
-                              array(select (m ->> 'granted_at')::timestamptz from jsonb_array_elements(p_meta) m));
+    -- what came back in a provider batch says nothing of how its model bears calls
+    perform tidegate.prove_v1(array_agg(c.model), array_agg(c.started_at))
+       from jsonb_to_recordset(p_meta) as g (call_id uuid, granted_at timestamptz)
+       join tidegate.calls c on c.id = g.call_id and c.started_at = g.granted_at and c.batch_id is null;
   end if;
 end $$;
 
@@ -297,7 +299,7 @@ begin
       -- an answer that does not do, or a refusal of what was asked, is a sign of life too
       perform tidegate.prove_v1(array_agg(c.model), array_agg(c.started_at))
          from jsonb_to_recordset(p_meta) as g (call_id uuid, granted_at timestamptz, sent boolean, http_status smallint)
-         join tidegate.calls c on c.id = g.call_id and c.started_at = g.granted_at
+         join tidegate.calls c on c.id = g.call_id and c.started_at = g.granted_at and c.batch_id is null
         where g.sent and (g.http_status = 200 or g.http_status between 400 and 428);
     end if;
     if exists (select from tidegate.blocked b where b.follows is not null) then

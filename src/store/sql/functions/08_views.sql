@@ -100,7 +100,7 @@ create or replace view tidegate.lane_waits as
               when z.worker is not null then 'its worker is paused: ' || z.reason
               when b.limit_id is not null and b.least is null then 'a budget holds, and no model of its ladder has a price'
               when b.limit_id is not null then case b.window_kind when 'run' then 'the budget of its run is spent' else 'the budget of the day is spent' end
-              when n.held then 'the choice of how it is asked, or room for a provider batch'
+              when n.held and not coalesce(w.all_parked, false) then 'the choice of how it is asked, or room for a provider batch'
               when k.limit_id is not null then 'as many calls of its worker are under way as may be at once'
               when y.next_at is not null then 'its run is paced'
               when w.all_closed then 'every model of its ladder is closed: ' || w.reasons
@@ -110,7 +110,7 @@ create or replace view tidegate.lane_waits as
               else 'its turn' end as reason,
          case when u.state <> 'active' or z.worker is not null then null
               when b.limit_id is not null then case when b.window_kind = 'day' and b.least is not null then tidegate.day_end('UTC', now()) end
-              when n.held then null
+              when n.held and not coalesce(w.all_parked, false) then null
               when k.limit_id is not null then null
               when y.next_at is not null then y.next_at
               when w.all_closed then w.until
@@ -118,7 +118,7 @@ create or replace view tidegate.lane_waits as
          case when u.state <> 'active' then 'run'
               when z.worker is not null then 'worker'
               when b.limit_id is not null then 'budget'
-              when n.held then 'strategy'
+              when n.held and not coalesce(w.all_parked, false) then 'strategy'
               when k.limit_id is not null then 'worker_limit'
               when y.next_at is not null then 'pacing'
               when w.all_closed then 'models'
@@ -142,7 +142,8 @@ create or replace view tidegate.lane_waits as
     left join lateral (
       select l.limit_id from tidegate.limits l cross join lateral tidegate.limit_room_v2(array[l.limit_id], now(), now()) r
        where l.worker = u.worker and r.o_room <= 0 limit 1) k on n.ladder <> '{}'
-    left join (select z.lane, bool_and(g.closed_by is not null) as all_closed, min(g.until) as until,
+    left join (select z.lane, bool_and(g.closed_by is not null) as all_closed,
+                 bool_and(coalesce(g.closed_by like '%parked: %', false)) as all_parked, min(g.until) as until,
                  string_agg(g.model || ' (' || g.closed_by || ')', '; ' order by z.rung) filter (where g.closed_by is not null) as reasons,
                  max(g.closed_by) filter (where z.rung = 1) as first_closed,
                  -- a fallback that may be taken: no earlier one (of another provider, for `auto`) opens within the patience

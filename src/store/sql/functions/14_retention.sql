@@ -109,3 +109,20 @@ begin
   update tidegate.lanes n set open = true where n.run_id = any (v_runs) and not n.open;
   return coalesce(array_length(v_runs, 1), 0);
 end $$;
+
+-- Batches that were over so many days ago, or whose run is gone, and choices as old: a thousand of each at a time. Returns how many.
+create or replace function tidegate.forget_batches_v1(p_days int) returns int language sql volatile as $$
+  with old as (
+    select b.id from tidegate.provider_batches b
+     where b.state = 'over'
+       and (b.over_at < now() - make_interval(days => greatest(2, p_days)) or not exists (select from tidegate.runs u where u.id = b.run_id))
+     order by b.id limit 1000 for update skip locked
+  ), gone as (
+    delete from tidegate.provider_batches b using old o where b.id = o.id returning 1
+  ), choices as (
+    delete from tidegate.strategy_decisions d
+     where d.id in (select k.id from tidegate.strategy_decisions k where k.at < now() - make_interval(days => greatest(2, p_days)) order by k.at limit 1000)
+    returning 1
+  )
+  select ((select count(*) from gone) + (select count(*) from choices))::int
+$$;

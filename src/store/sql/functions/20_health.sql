@@ -52,4 +52,22 @@ create or replace view tidegate.health as
   select 'stuck_tasks', null, count(*)::float8, 'tasks', min(r.id::text) from tidegate.running r
     left join tidegate.processes p on p.id = r.process_id
    where coalesce(p.lost_at, p.stopped_at, p.lease_until, r.granted_at) < clock_timestamp() - interval '60 s'
-      or r.deadline_at < clock_timestamp() - interval '60 s';
+      or r.deadline_at < clock_timestamp() - interval '60 s'
+  union all
+  -- steps of provider batches that are due, and that nobody takes: a process with the provider's key does so within a second
+  select 'batch_lag', null, greatest(0, extract(epoch from clock_timestamp() - min(greatest(b.next_at, coalesce(b.owned_until, b.next_at)))))::float8, 'seconds',
+         (array_agg(b.id::text || ' of ' || b.provider order by b.next_at))[1]
+    from tidegate.provider_batches b where b.state <> 'over' having count(*) > 0
+  union all
+  -- asked to be created, and still not known whether it was
+  select 'batch_unknown', null, coalesce(max(extract(epoch from clock_timestamp() - b.creating_at)), 0)::float8, 'seconds',
+         (array_agg(b.id::text order by b.creating_at))[1] || coalesce(': ' || (array_agg(b.last_error order by b.creating_at))[1], '')
+    from tidegate.provider_batches b where b.state = 'creating' having count(*) > 0
+  union all
+  -- steps that fail in a row
+  select 'batch_fails', null, max(b.fails)::float8, 'steps', (array_agg(b.id::text || coalesce(': ' || b.last_error, '') order by b.fails desc))[1]
+    from tidegate.provider_batches b where b.state <> 'over' having count(*) > 0
+  union all
+  -- at their providers for longer than those keep them at work
+  select 'batch_age', null, max(extract(epoch from clock_timestamp() - b.created_at))::float8, 'seconds', (array_agg(b.id::text order by b.created_at))[1]
+    from tidegate.provider_batches b where b.state in ('intended', 'creating', 'submitted') having count(*) > 0;

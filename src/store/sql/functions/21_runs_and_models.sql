@@ -67,6 +67,10 @@ begin
   delete from tidegate.run_counts c where c.run_id = p_run;
   delete from tidegate.limit_book b using tidegate.limits l where l.run_id = p_run and b.limit_id = l.limit_id;
   delete from tidegate.limits l where l.run_id = p_run;
+  -- what is still at a provider is cancelled and removed there; the row goes when that is done
+  update tidegate.provider_batches b set cancel_wanted = true, next_at = least(b.next_at, clock_timestamp()) where b.run_id = p_run and b.state <> 'over';
+  delete from tidegate.provider_batches b where b.run_id = p_run and b.state = 'over';
+  delete from tidegate.strategy_decisions d where d.run_id = p_run;
   delete from tidegate.runs u where u.id = p_run;
   return null;
 end $$;

@@ -64,6 +64,11 @@ begin
   select coalesce(array_agg(l.limit_id order by l.limit_id), '{}') into v_limits
     from tidegate.limits l where l.dimension = 'money' and (l.run_id = v_run.id or l.window_kind = 'day');
   perform 1 from tidegate.limits l where l.limit_id = any (v_limits) order by l.limit_id for no key update;
+  v_shares := v_lane.cache_s is not null and not v_lane.interactive;
+  if v_shares then
+    -- equal tasks may wait in lanes of any provider: who comes second sees what is being asked
+    perform pg_advisory_xact_lock(hashtext('tidegate.form_batch'), 0);
+  end if;
   perform pg_advisory_xact_lock(hashtext('tidegate.form_batch'), hashtext(v_model.provider));
   v_now := clock_timestamp();
   if v_model.batch_rest_until > v_now then
@@ -74,27 +79,41 @@ begin
   if v_jobs <= 0 or v_tokens <= 0 or v_money <= 0 or (v_money is not null and (v_model.input_price_microusd is null or v_model.output_price_microusd is null)) then
     return -2;
   end if;
-  v_shares := v_lane.cache_s is not null and not v_lane.interactive;
   v_out := coalesce((select q.tokens from tidegate.output_quantiles q
                       where q.worker = v_run.worker and q.component = v_lane.component and q.model_id = p_model), v_lane.est_output);
 
-  with seen as materialized (
-    select w.ctid as tid, w.id, w.est_input, t.cache_key, row_number() over (order by w.priority desc, w.id) as n
-      from tidegate.ready w
-      join tidegate.tasks t on t.id = w.id
-     where w.lane = p_lane and w.seg in (select s.seg from tidegate.segments s where s.lane = p_lane and s.open)
-       and (p_tasks is null or w.id = any (p_tasks))
-       -- who has two deaths behind it, or this model, goes alone; what is not worth starting any more ends there
-       and w.rescues < 2 and coalesce(w.tries[p_rung], 0) < c_calls_per_model
-       and coalesce(t.expires_at > v_now, true)
-     order by w.priority desc, w.id offset p_skip limit p_items
+  with front as materialized (
+    -- sealed segments stand in order of priority, so no more is read of them than it takes; of unsealed ones there are few
+    (select w.ctid as tid, w.id, w.priority, w.est_input
+       from (select s.seg from tidegate.segments s where s.lane = p_lane and s.open and not s.sealed) s
+      cross join lateral (
+        select w.* , w.ctid from tidegate.ready w
+         where w.lane = p_lane and w.seg = s.seg and (p_tasks is null or w.id = any (p_tasks))
+           -- who has two deaths behind it, or has used up this model, is asked alone
+           and w.rescues < 2 and coalesce(w.tries[p_rung], 0) < c_calls_per_model) w)
+    union all
+    (select w.ctid, w.id, w.priority, w.est_input
+       from (select s.seg from tidegate.segments s where s.lane = p_lane and s.open and s.sealed order by s.top desc, s.seg) s
+      cross join lateral (
+        select w.*, w.ctid from tidegate.ready w
+         where w.lane = p_lane and w.seg = s.seg and (p_tasks is null or w.id = any (p_tasks))
+           and w.rescues < 2 and coalesce(w.tries[p_rung], 0) < c_calls_per_model
+         order by w.priority desc, w.id) w
+      limit p_skip + p_items)
+  ), seen as materialized (
+    select f.tid, f.id, f.est_input, t.cache_key, row_number() over (order by f.priority desc, f.id) as n
+      from (select * from front order by priority desc, id offset p_skip limit p_items) f
+      -- what is not worth starting any more ends where it is asked alone
+      -- (a look-up a row: a join would read all tasks)
+      cross join lateral (select t.cache_key from tidegate.tasks t where t.id = f.id and coalesce(t.expires_at > v_now, true) limit 1) t
   ), keyed as materialized (
     select s.*,
            v_shares and exists (
              select from tidegate.result_cache c where c.key = s.cache_key and c.created_at > v_now - make_interval(secs => v_lane.cache_s)) as hit,
            v_shares and s.cache_key is not null and (
-             exists (select from tidegate.running r where r.cache_key = s.cache_key)
-             or exists (select from tidegate.batch_items b where b.cache_key = s.cache_key and b.waits) or row_number() over (partition by s.cache_key order by s.n) > 1) as asked
+             coalesce((select true from tidegate.running r where r.cache_key = s.cache_key limit 1), false)
+             or coalesce((select true from tidegate.batch_items b where b.cache_key = s.cache_key and b.waits limit 1), false)
+             or row_number() over (partition by s.cache_key order by s.n) > 1) as asked
       from seen s
   ), paid as materialized (
     -- of those that ask: as many as tokens and money let through, and one at least where its tokens alone are the bound
@@ -172,7 +191,10 @@ begin
   perform tidegate.close_segments_v1(array[p_lane]);
   return v_n;
 end $$;
+-- by their ids and places: 50,000 of a million tasks are no reason to read all of them while budgets are locked
 alter function tidegate.form_batch_v1 set jit = off;
+alter function tidegate.form_batch_v1 set enable_seqscan = off;
+alter function tidegate.form_batch_v1 set work_mem = '64MB';
 
 -- Divides a batch: its items after the place p_after go into a batch of their own, at once; null: its second half. Returns how many.
 create or replace function tidegate.split_batch_v1(p_batch uuid, p_new uuid, p_token text, p_after int) returns int language plpgsql as $$
@@ -181,6 +203,8 @@ declare
   v_n int;
 begin
   perform 1 from tidegate.provider_batches b where b.id = p_batch for update;
+  -- in the order in which all lock them
+  perform 1 from tidegate.batch_items i where i.batch_id = p_batch order by i.id for update;
   v_after := coalesce(p_after, (select percentile_disc(0.5) within group (order by i.n) from tidegate.batch_items i where i.batch_id = p_batch));
   with moved as (
     update tidegate.batch_items i set batch_id = p_new where i.batch_id = p_batch and i.n > v_after
@@ -226,13 +250,24 @@ language plpgsql as $$
 #variable_conflict use_column
 begin
   if p_take_over then
-    -- first result wins: whoever asks singly finds its claim gone, and its cost is kept
+    -- first result wins: whoever asks singly finds its claim gone, and its cost is kept; its attempt ends here
+    with theirs as materialized (
+      select r.id, r.attempts, r.epoch, r.process_id, r.model_id, r.call_id, r.granted_at, t.generation,
+             b.nonce as nonce_b, b.epoch as epoch_b, b.call_id as call_b, b.granted_at as granted_b, b.model_id as model_b, b.rung as rung_b
+        from tidegate.batch_items b
+        join tidegate.tasks t on t.id = b.id and b.epoch > t.epoch - t.claims
+        join tidegate.running r on r.id = b.id
+       where b.batch_id = p_batch and b.id = any (p_tasks) and not b.waits
+       order by r.id for update of r
+    ), closed as (
+      insert into tidegate.task_attempts_closed (task_id, generation, attempt, epoch, process_id, model, call_id, outcome, charged, error_class, error, started_at)
+      select k.id, k.generation, k.attempts, k.epoch, k.process_id, m.model, k.call_id, 'superseded', true, 'batch_first', 'its batch was back first', k.granted_at
+        from theirs k join tidegate.models m on m.model_id = k.model_id
+    )
     update tidegate.running r
-       set nonce = b.nonce, epoch = b.epoch, call_id = b.call_id, granted_at = b.granted_at, process_id = p_process,
-           deadline_at = clock_timestamp() + interval '1 min', cache_key = null, lead = false, model_id = b.model_id, rung = b.rung
-      from tidegate.batch_items b
-      join tidegate.tasks t on t.id = b.id and b.epoch > t.epoch - t.claims
-     where b.batch_id = p_batch and b.id = any (p_tasks) and not b.waits and r.id = b.id;
+       set nonce = k.nonce_b, epoch = k.epoch_b, call_id = k.call_b, granted_at = k.granted_b, process_id = p_process,
+           deadline_at = clock_timestamp() + interval '1 min', cache_key = null, lead = false, model_id = k.model_b, rung = k.rung_b
+      from theirs k where r.id = k.id;
   end if;
   return query
   with mine as (
@@ -301,7 +336,8 @@ begin
   return array_length(v_ids, 1);
 end $$;
 
--- Gives back what still waits in a batch that nothing was sent of, uncharged, a part at a time. Returns how many.
+-- Gives back what still waits in a batch that nothing was sent of, uncharged, a part at a time, with what was reserved for it and for what
+-- went on without it. Returns how many.
 create or replace function tidegate.give_back_batch_v1(p_process uuid, p_batch uuid, p_limit int, p_class text, p_words text) returns int language plpgsql as $$
 declare
   v_ids uuid[];
@@ -311,13 +347,51 @@ begin
            'task', i.id, 'nonce', i.nonce, 'epoch', i.epoch, 'call_id', i.call_id, 'granted_at', i.granted_at, 'fate', 'release', 'delay_ms', 0,
            'exhaust_rung', false, 'error_class', p_class, 'error', p_words, 'sent', false))
     into v_ids, v_meta
-    from (select * from tidegate.batch_items k where k.batch_id = p_batch order by k.n limit p_limit for update) i;
+    from (select * from tidegate.batch_items k where k.batch_id = p_batch order by k.id limit p_limit for update) i;
   if v_ids is null then
     return 0;
   end if;
   perform tidegate.from_batch_v1(p_process, p_batch, v_ids, false);
   perform tidegate.settle_open_v1(p_process, v_meta);
   return array_length(v_ids, 1);
+end $$;
+
+-- Items of a batch that still wait, p_most in order after a place; or with p_tasks those of these tasks, waiting or not.
+create or replace function tidegate.batch_items_of_v1(p_batch uuid, p_after int, p_most bigint, p_tasks uuid[]) returns setof tidegate.batch_items
+language plpgsql stable rows 500 as $$
+begin
+  if p_tasks is null then
+    return query select i.* from tidegate.batch_items i where i.batch_id = p_batch and i.n > p_after and i.waits order by i.n limit p_most;
+  else
+    return query select i.* from tidegate.batch_items i where i.batch_id = p_batch and i.id = any (p_tasks);
+  end if;
+end $$;
+
+-- What a batch owes to tasks that went on without it, and did not bring: their calls end as lost. p_billed: it may have been paid for, so
+-- what it may have cost stays, flagged; else nothing of it was done. Returns how many.
+create or replace function tidegate.forget_unheard_v1(p_batch uuid, p_billed boolean, p_limit int) returns int language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_n int;
+begin
+  with due as materialized (
+    select i.id from tidegate.batch_items i where i.batch_id = p_batch and not i.waits order by i.id limit p_limit for update
+  ), gone as (
+    delete from tidegate.batch_items i using due d where i.batch_id = p_batch and i.id = d.id returning i.call_id, i.granted_at
+  ), told as (
+    update tidegate.calls c
+       set ended_at = clock_timestamp(), outcome = 'lost', error = 'its batch ended without a line for it',
+           cost_microusd = case when p_billed then c.est_cost_microusd else 0 end, cost_estimated = p_billed
+      from gone g where c.id = g.call_id and c.started_at = g.granted_at and c.ended_at is null
+    returning c.run_id, c.started_at, c.est_cost_microusd
+  ), refunded as (
+    insert into tidegate.limit_settlements (limit_id, at, delta)
+    select l.limit_id, t.started_at, -sum(t.est_cost_microusd)
+      from told t join tidegate.limits l on l.dimension = 'money' and (l.run_id = t.run_id or l.window_kind = 'day')
+     where not p_billed group by l.limit_id, t.started_at having sum(t.est_cost_microusd) <> 0
+  )
+  select count(*) into v_n from gone;
+  return v_n;
 end $$;
 
 -- A batch nothing of which is wanted any more: all its tasks have ended, or left it and ended.

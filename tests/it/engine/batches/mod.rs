@@ -9,6 +9,7 @@ mod limits;
 mod savings;
 mod scene;
 mod sizes;
+mod trouble;
 
 use scene::{PLAIN, Scene};
 use tidegate::simulator::BatchSettings;
