@@ -193,7 +193,7 @@ impl Settler {
         let mut local: BTreeMap<LocalKey, Vec<(LocalTask, String, i32)>> = BTreeMap::new();
         let mut heard = Heard::default();
         let mut slots = Vec::new();
-        let mut packs = Vec::new();
+        let (mut packs, mut called) = (Vec::new(), false);
         for Outcome {
             process,
             slot,
@@ -206,6 +206,7 @@ impl Settler {
         {
             slots.extend(slot);
             if leads {
+                called |= !matches!(closing, Closing::Local { .. });
                 self.count_call(&closing);
             }
             heard.add(&closing, notices);
@@ -257,6 +258,9 @@ impl Settler {
                 .await;
         }
         drop(slots);
+        if called {
+            self.shared.wakes.settled.notify_one();
+        }
         packing::conclude(&self.shared.store, packs).await;
     }
 

@@ -45,6 +45,8 @@ pub(super) struct Wakes {
     pub(super) care: Arc<Notify>,
     /// How something is asked may be to be chosen.
     pub(super) batches: Arc<Notify>,
+    /// Calls of this process have ended, and that is written: others may start in their place.
+    pub(super) settled: Arc<Notify>,
     /// Whether the database has few connections left.
     pub(super) crowd: Crowd,
     hears: Arc<AtomicBool>,

@@ -264,9 +264,10 @@ fn again(fails: i32) -> Duration {
         .mul_f64(0.75 + rand::random::<f64>() / 2.0)
 }
 
-/// How long until a batch of this age is looked at again: a twentieth of its age, within bounds.
+/// How long until a batch of this age is looked at again: a fiftieth of its age, within bounds, so that
+/// looking adds one per cent on average.
 fn next_look(age: Duration, settings: &super::BatchSettings) -> Duration {
-    (age / 20).clamp(settings.poll, settings.poll_max.max(settings.poll))
+    (age / 50).clamp(settings.poll, settings.poll_max.max(settings.poll))
 }
 
 /// Anything that a batch's own door is needed for.

@@ -280,16 +280,24 @@ impl Fetcher {
         });
     }
 
-    /// Waits for a notification, the moment at which limits open, or the jittered poll.
+    /// Waits for a notification, the end of a call, the moment at which limits open, or the jittered poll.
     async fn rest(&self, stop: &CancellationToken, opening: Option<Duration>) {
         let polled = self.idle.mul_f64(0.5 + rand::random::<f64>());
         let jitter = OPENING_JITTER.mul_f64(rand::random());
         let pause = opening.map_or(polled, |opening| {
             (opening + jitter).min(polled.max(self.shared.settings.poll))
         });
+        // where no limit says when it opens, an end of a call may be what is waited for
+        let ended = async {
+            match opening {
+                None => self.shared.wakes.settled.notified().await,
+                Some(_) => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = stop.cancelled() => {}
             () = self.shared.wakes.ready.notified() => {}
+            () = ended => {}
             () = tokio::time::sleep(pause) => {}
         }
     }
