@@ -10,22 +10,20 @@ use std::{
 use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
 
-use super::{Door, Next, OWNED_FOR, Step};
+use super::{Door, Next, OWNED_FOR, Step, hand::ON_THE_WAY};
 use crate::{
     engine::{
         asked::Asked,
-        member::{Failed, failure_of, rejected},
+        member::{failure_of, rejected},
         registry::Compiled,
         settle::Outcome,
     },
-    llm::{BatchAnswer, BatchLine, CallError, EmbedParams, Reply, Verdict},
+    llm::{BatchAnswer, BatchLine, CallError, EmbedParams, Reply},
     store::{StoreError, batch::Batch},
 };
 
 /// Lines that are settled together.
 const CHUNK: usize = 500;
-/// Items on their way to be written, at most.
-const ON_THE_WAY: usize = 2_000;
 /// Failures in a row after which a file of results is given up.
 const GIVE_UP_AFTER: i32 = 12;
 
@@ -106,17 +104,6 @@ impl Step {
         self.fail_all(batch, class, why, billed).await?;
         store.forget_unheard(batch.id, billed).await?;
         Ok(None)
-    }
-
-    /// Everything that was handed on is durable.
-    async fn all_written(&self, room: &Semaphore) -> Result<(), StoreError> {
-        let all = u32::try_from(ON_THE_WAY).unwrap_or(u32::MAX);
-        loop {
-            match tokio::time::timeout(OWNED_FOR / 4, room.acquire_many(all)).await {
-                Ok(_) => return Ok(()),
-                Err(_) => self.keep().await?,
-            }
-        }
     }
 
     /// What is asked of vectors, where the batch asks for such.
@@ -222,69 +209,6 @@ impl Step {
                 .await?;
         }
         Ok(counted)
-    }
-
-    async fn hand_on_bounded(
-        &self,
-        mut outcome: Outcome,
-        room: &Arc<Semaphore>,
-    ) -> Result<(), StoreError> {
-        let permit = loop {
-            match tokio::time::timeout(OWNED_FOR / 4, room.clone().acquire_owned()).await {
-                Ok(Ok(permit)) => break permit,
-                Ok(Err(_)) => return Err(StoreError::Broken),
-                Err(_) => self.keep().await?,
-            }
-        };
-        outcome.slot = Some(Arc::new(permit));
-        self.hand_on(vec![outcome]).await;
-        Ok(())
-    }
-
-    /// All items that still wait in a batch brought nothing, for this reason: they are tried again, as after
-    /// any failure that passes; what was refused for what it is fails. `billed`: they may have been paid for.
-    pub(super) async fn fail_all(
-        &self,
-        batch: &Batch,
-        class: &str,
-        why: &str,
-        billed: bool,
-    ) -> Result<(), StoreError> {
-        let store = &self.shared.store;
-        let room = Arc::new(Semaphore::new(ON_THE_WAY));
-        let verdict = match class {
-            "rejected" => Verdict::GiveUp,
-            _ => Verdict::Retry { after: None },
-        };
-        let mut after = i32::MIN;
-        loop {
-            let items = store
-                .batch_items(batch.id, after, CHUNK as i64, None)
-                .await?;
-            let Some(last) = items.last() else {
-                return self.all_written(&room).await;
-            };
-            after = last.n;
-            let missing = i32::try_from(items.len()).unwrap_or(i32::MAX);
-            for item in items {
-                let member = crate::engine::member::Member {
-                    process: self.owner.process,
-                    claimed: item.claimed,
-                    body: None,
-                    needed: Vec::new(),
-                };
-                let failed = Failed {
-                    verdict,
-                    sent: true,
-                    may_have_cost: billed,
-                    ..Failed::unsent(class, why)
-                };
-                let outcome = member.failed(failed, Duration::ZERO).in_batch(batch.id);
-                self.hand_on_bounded(outcome, &room).await?;
-            }
-            store.count_batch(batch.id, 0, missing, 0).await?;
-            self.keep().await?;
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     llm::{BatchFailure, BatchState, CallError, RemoteBatch},
     store::{
         StoreError,
-        batch::{Batch, step::Looked},
+        batch::{Batch, end::Looked},
     },
 };
 

@@ -4,11 +4,13 @@
 
 mod choose;
 mod clean;
+mod hand;
 mod ingest;
 mod look;
 mod prepare;
 mod spool;
 mod submit;
+mod upload;
 
 use std::{sync::Arc, time::Duration};
 

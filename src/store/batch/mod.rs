@@ -1,9 +1,11 @@
 //! Batches at a provider's Batch API: formed, owned by one process at a time, taken a step further, shown.
 
 pub mod choose;
+pub mod end;
 pub mod facts;
 pub mod items;
 pub mod list;
+pub mod mode;
 pub mod step;
 
 use std::time::Duration;
@@ -77,26 +79,19 @@ impl Store {
         workers: Option<&[String]>,
         period: Duration,
     ) -> Result<Option<Batch>, StoreError> {
-        Ok(sqlx::query_as!(
-            Batch,
-            r#"select b.id as "id!", b.token as "token!", b.run_id as "run_id!", b.worker as "worker!", b.component as "component!",
-                      b.model as "model!", b.provider as "provider!", b.state as "state!", b.outcome, b.items as "items!",
-                      b.remote_id, b.input_file, b.outputs as "outputs!", b.created_at as "created_at!",
-                      (extract(epoch from clock_timestamp() - b.created_at) * 1000)::bigint as "age_ms!",
-                      (extract(epoch from clock_timestamp() - b.creating_at) * 1000)::bigint as creating_ms,
-                      b.fails as "fails!", b.looks as "looks!",
-                      (b.cancel_wanted or tidegate.is_batch_unwanted_v1(b.id)) as "cancel_wanted!",
-                      (b.cancelled_at is not null) as "cancelled!",
-                      (b.began_at is not null) as "began!", b.embeds as "embeds!",
-                      coalesce((select m.batch_mode from tidegate.models m where m.model_id = b.model_id), false) as "proven!"
-                 from tidegate.own_batch_v2($1, $2, $3, make_interval(secs => $4)) b"#,
+        let owned = sqlx::query_scalar!(
+            r#"select id as "id!" from tidegate.own_batch_v2($1, $2, $3, make_interval(secs => $4))"#,
             process,
             providers,
             workers,
             period.as_secs_f64(),
         )
         .fetch_optional(&self.pool)
-        .await?)
+        .await?;
+        match owned {
+            Some(batch) => self.owned_batch(step::Owner { batch, process }).await,
+            None => Ok(None),
+        }
     }
 
     /// A batch as it is now, if it is still this owner's.
@@ -144,20 +139,6 @@ impl Store {
         .execute(&self.pool)
         .await?;
         Ok(kept.rows_affected() == 1)
-    }
-
-    /// Milliseconds until the next batch of these providers is due. `None`: there is none.
-    ///
-    /// # Errors
-    /// As every statement.
-    pub async fn next_batch_in(&self, providers: &[String]) -> Result<Option<i64>, StoreError> {
-        Ok(sqlx::query_scalar!(
-            r#"select (extract(epoch from min(greatest(next_at, coalesce(owned_until, next_at))) - clock_timestamp()) * 1000)::bigint as ms
-                 from tidegate.provider_batches where state <> 'over' and provider = any($1)"#,
-            providers
-        )
-        .fetch_one(&self.pool)
-        .await?)
     }
 
     /// Asks one by one for what is not back in time. Returns how many tasks.
