@@ -82,7 +82,10 @@ async fn formed(db: &TestDb, store: &Store, process: Uuid, tasks: usize) -> (Uui
 
 async fn owned(store: &Store, process: Uuid) -> Batch {
     let sim = ["sim".to_owned()];
-    let batch = store.own_batch(process, &sim, LEASE).await.expect("owned");
+    let batch = store
+        .own_batch(process, &sim, None, LEASE)
+        .await
+        .expect("owned");
     batch.expect("one is due")
 }
 

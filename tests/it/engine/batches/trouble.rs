@@ -122,7 +122,7 @@ async fn who_is_cut_short_while_it_gives_a_refused_batch_back_charges_nobody() {
         .say("update tidegate.provider_batches set state = 'intended', next_at = now()")
         .await;
     let sim = ["sim".to_owned()];
-    let batch = store.own_batch(dead, &sim, watchful().lease).await;
+    let batch = store.own_batch(dead, &sim, None, watchful().lease).await;
     let batch = batch.expect("owned").expect("it is due").id;
     let owner = Owner {
         batch,
