@@ -20,6 +20,8 @@ use crate::{
     },
 };
 
+/// A lane that nobody who could send its batch has chosen for within so many seconds goes singly.
+const UNCHOSEN_MAX_S: f64 = 60.0;
 /// Most batches that are formed of one lane in one turn.
 const FORMED_AT_ONCE: usize = 20;
 
@@ -46,8 +48,37 @@ async fn look_at(shared: &Shared, process: Uuid, lane: &Undecided) -> Result<(),
         Some(facts) if facts.provider.is_some() && choosing::has_key(shared, &facts) => {
             choose(shared, process, lane, &facts).await
         }
+        Some(facts) if facts.provider.is_some() && lane.unchosen_s >= UNCHOSEN_MAX_S => {
+            let entry = facts.provider.as_deref().unwrap_or_default();
+            nobody_chose(shared, lane, &facts, entry).await
+        }
         _ => Ok(()),
     }
+}
+
+/// No process that could send a batch is there: what can be called of the ladder is called.
+async fn nobody_chose(
+    shared: &Shared,
+    lane: &Undecided,
+    facts: &Facts,
+    entry: &str,
+) -> Result<(), StoreError> {
+    let reason = format!(
+        "no process with a key for {entry} chose within a minute: one by one, on models that can be called"
+    );
+    let chosen = Chosen {
+        id: Uuid::now_v7(),
+        lane: lane.lane,
+        was: lane.decided_at,
+        release: true,
+        model: &facts.first_model,
+        items: lane.waiting,
+        strategy: Way::Individual.as_str(),
+        singles: narrow(lane.waiting),
+        reason: &reason,
+        facts: serde_json::json!({}),
+    };
+    decided(shared, lane, &chosen).await
 }
 
 async fn choose(

@@ -23,6 +23,8 @@ pub struct Undecided {
     pub purpose: String,
     /// Seconds within which answers are wanted.
     pub within_s: Option<f64>,
+    /// Seconds since it was last looked at by who could choose.
+    pub unchosen_s: f64,
     /// It came back from a batch for want of time.
     pub singly: bool,
     /// When it was chosen last; what is chosen now counts only if that has not changed.

@@ -4,6 +4,7 @@ select n.lane as "lane!", n.run_id as "run!", u.worker as "worker!", n.component
        case when u.within_s is null then null
             when exists (select from tidegate.workers w where w.run_id = u.id) then u.within_s::float8
             else greatest(0, u.within_s - extract(epoch from now() - coalesce(u.loaded_at, now())))::float8 end as "within_s?",
+       extract(epoch from now() - coalesce(n.decided_at, u.loaded_at, u.created_at))::float8 as "unchosen_s!",
        n.singly as "singly!", n.decided_at, n.ladder as "ladder!",
        w.waiting as "waiting!", w.est_input as "est_input!", n.est_output as "est_output!", n.pack_size as "pack_size!"
   from tidegate.lanes n

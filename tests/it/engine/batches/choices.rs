@@ -1,8 +1,9 @@
 //! How it is chosen, end to end: by number, by both ways at once, a rest that is too small.
 
 use tidegate::simulator::BatchSettings;
+use tokio_util::sync::CancellationToken;
 
-use super::scene::{PLAIN, Scene};
+use super::scene::{PLAIN, Scene, watchful};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn until_latencies_are_known_nine_go_singly_and_ten_by_batch() {
@@ -57,4 +58,30 @@ async fn how_long_calls_and_batches_take_is_learned() {
     scene.fleet.store.learn_latencies().await.expect("learned");
     let known = "select count(*) from tidegate.latencies where samples > 0 and p50_ms <= p90_ms";
     assert_eq!(scene.number(known).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_has_the_key_of_the_first_model_a_fallback_is_called_after_a_minute() {
+    let scene = Scene::new(BatchSettings::default()).await;
+    let run = scene.load("oa", 12, "batch", PLAIN).await;
+    scene
+        .say(&format!("update tidegate.lanes set ladder = ladder || (select model_id from tidegate.models where model = 'sim/a') where run_id = '{run}'"))
+        .await;
+    scene
+        .say(&format!(
+            "update tidegate.runs set loaded_at = loaded_at - interval '2 min' where id = '{run}'"
+        ))
+        .await;
+    let mut providers = scene.fleet.providers();
+    providers.remove("oa");
+    let stop = CancellationToken::new();
+    let process = scene.fleet.process_over(&stop, watchful(), providers);
+    scene.fleet.until_done(run).await;
+    stop.cancel();
+    process.await.expect("it ends");
+    scene.judge(run, 12).await;
+    let said = format!(
+        "select count(*) from tidegate.strategy_decisions where run_id = '{run}' and strategy = 'individual' and reason like 'no process with a key for oa%'"
+    );
+    assert_eq!(scene.number(&said).await, 1);
 }
