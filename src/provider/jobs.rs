@@ -7,7 +7,9 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::CallLimits;
-use crate::llm::{CallError, EmbedParams, EmbedRequest, TOKEN_PREFIX, parse_lenient};
+use crate::llm::{
+    BatchDraft, CallError, EmbedParams, EmbedRequest, RemoteBatch, TOKEN_PREFIX, parse_lenient,
+};
 
 /// Most entries read of a list.
 const ENTRIES_MAX: usize = 5_000;
@@ -88,6 +90,15 @@ pub(super) fn of_create(error: CallError) -> CallError {
     match error {
         CallError::Damaged { message, .. } => CallError::Unknown { message },
         other => other,
+    }
+}
+
+/// The batch that a create told of, with what was asked for where the provider does not repeat it.
+pub(super) fn created(batch: RemoteBatch, draft: &BatchDraft<'_>) -> RemoteBatch {
+    RemoteBatch {
+        token: batch.token.or_else(|| token(draft.token)),
+        input_file: batch.input_file.or_else(|| Some(draft.file.to_owned())),
+        ..batch
     }
 }
 

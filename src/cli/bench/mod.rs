@@ -8,6 +8,7 @@ mod limits;
 mod queue;
 mod report;
 mod saving;
+mod stage;
 mod strategy;
 
 mod workers;

@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Door, Next, Step};
+use super::{Door, Next, Step, is_of};
 use crate::{
     engine::Shared,
     llm::{CallError, RemoteBatch},
@@ -47,7 +47,7 @@ impl Step {
             let twins = door.list().await?;
             for twin in twins
                 .iter()
-                .filter(|it| it.token.as_deref() == Some(&batch.token))
+                .filter(|it| is_of(batch, it))
                 .filter(|it| Some(&it.id) != batch.remote_id.as_ref())
             {
                 end(door, twin).await?;

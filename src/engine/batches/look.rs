@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Door, Next, Step, next_look};
+use super::{Door, Next, Step, is_of, next_look};
 use crate::{
     llm::{BatchFailure, BatchState, CallError, RemoteBatch},
     store::{
@@ -107,8 +107,7 @@ impl Step {
             Err(error) => return self.put_off(batch, &error).await,
         };
         let twin = listed.into_iter().find(|remote| {
-            remote.token.as_deref() == Some(&batch.token)
-                && Some(remote.id.as_str()) != batch.remote_id.as_deref()
+            is_of(batch, remote) && Some(remote.id.as_str()) != batch.remote_id.as_deref()
         });
         match twin {
             Some(twin) => {

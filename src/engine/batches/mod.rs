@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::{Shared, TROUBLE_PAUSE_MAX, heartbeat::Lease, settle::Outcome};
 use crate::{
-    llm::{CallError, TOKEN_PREFIX},
+    llm::{CallError, RemoteBatch, TOKEN_PREFIX},
     provider::{Batches, Provider},
     store::{
         StoreError,
@@ -179,7 +179,8 @@ enum Next {
 impl Step {
     async fn run(&self, mut batch: Batch) -> Result<(), StoreError> {
         let Some(batches) = self.provider.batches() else {
-            return self.without_mode(&batch, "its provider has none").await;
+            self.without_mode(&batch, "its provider has none").await?;
+            return Ok(());
         };
         loop {
             let next = match batch.state.as_str() {
@@ -245,11 +246,28 @@ impl Step {
     }
 
     /// The model has no batch mode: that is remembered, and its tasks are asked one by one.
-    async fn without_mode(&self, batch: &Batch, why: &str) -> Result<(), StoreError> {
+    async fn without_mode(&self, batch: &Batch, why: &str) -> Result<Next, StoreError> {
         self.shared.store.no_batch_mode(&batch.model, why).await?;
         tracing::warn!({ model.name = %batch.model }, "has no batch mode, so its tasks are asked one by one: {why}");
-        self.refused("no_batch_mode", why).await?;
-        Ok(())
+        self.refused("no_batch_mode", why).await
+    }
+
+    /// What a refusal means that shuts batches out as a whole, whichever request met it: of the key, of money,
+    /// of the batch mode. `None`: it is no such refusal.
+    async fn shut_out(&self, batch: &Batch, error: &CallError) -> Result<Option<Next>, StoreError> {
+        match error {
+            CallError::KeyRefused { .. } | CallError::NoMoney { .. } => {
+                let store = &self.shared.store;
+                store.park_provider(&batch.provider, &error.brief()).await?;
+                self.refused("not_sent", &error.to_string()).await.map(Some)
+            }
+            CallError::ModelGone { .. }
+            | CallError::Rejected {
+                status: 404 | 405 | 501,
+                ..
+            } => self.without_mode(batch, &error.to_string()).await.map(Some),
+            _ => Ok(None),
+        }
     }
 }
 
@@ -272,5 +290,10 @@ fn next_look(age: Duration, settings: &super::BatchSettings) -> Duration {
     (age / 50).clamp(settings.poll, settings.poll_max.max(settings.poll))
 }
 
-/// Anything that a batch's own door is needed for.
+/// Whether what a provider lists is this batch, or a twin of it.
+fn is_of(batch: &Batch, listed: &RemoteBatch) -> bool {
+    listed.token.as_deref() == Some(&batch.token)
+}
+
+/// The Batch API that a batch is at.
 type Door<'a> = &'a dyn Batches;

@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::{Door, Next, Step, again, next_look, token};
+use super::{Door, Next, Step, again, is_of, next_look, token};
 use crate::{
     llm::{BatchDraft, CallError, RemoteBatch},
     store::{StoreError, batch::Batch},
@@ -51,6 +51,9 @@ impl Step {
     /// What a create that was not answered with a batch means.
     async fn not_created(&self, batch: &Batch, error: CallError) -> Result<Next, StoreError> {
         let store = &self.shared.store;
+        if let Some(next) = self.shut_out(batch, &error).await? {
+            return Ok(next);
+        }
         let words = error.to_string();
         match error {
             // it may be there: it is looked for before it is asked for again
@@ -71,40 +74,21 @@ impl Step {
                 Ok(Next::Later)
             }
             // a free tier says of every batch that its quota is spent
-            CallError::RateLimited { .. } if !batch.proven => self
-                .without_mode(batch, &words)
-                .await
-                .map(|()| Next::Go("ended")),
+            CallError::RateLimited { .. } if !batch.proven => {
+                self.without_mode(batch, &words).await
+            }
             CallError::RateLimited { retry_after, .. } => {
                 let rest = store.rest_batches(&batch.model, retry_after).await?;
                 tracing::info!({ model.name = %batch.model }, "no batch is enqueued for {rest:?}: {words}");
                 store.batch_not_created(self.owner, rest, &words).await?;
                 Ok(Next::Later)
             }
-            CallError::KeyRefused { .. } | CallError::NoMoney { .. } => {
-                store.park_provider(&batch.provider, &error.brief()).await?;
-                self.refused("not_sent", &words).await
-            }
-            CallError::ModelGone { .. } => self
-                .without_mode(batch, &words)
-                .await
-                .map(|()| Next::Go("ended")),
-            CallError::Rejected {
-                status: 404 | 405 | 501,
-                ..
-            } => self
-                .without_mode(batch, &words)
-                .await
-                .map(|()| Next::Go("ended")),
             // its file may have gone meanwhile: it is uploaded again, once
             CallError::Rejected { status: 400, .. } if batch.proven && batch.fails == 0 => {
                 store.batch_without_file(self.owner, &words).await?;
                 Ok(Next::Later)
             }
-            _ if !batch.proven => self
-                .without_mode(batch, &words)
-                .await
-                .map(|()| Next::Go("ended")),
+            _ if !batch.proven => self.without_mode(batch, &words).await,
             _ => self.halved(batch, &words).await,
         }
     }
@@ -142,9 +126,7 @@ impl Step {
             Ok(listed) => listed,
             Err(error) => return self.put_off(batch, &error).await,
         };
-        let mut ours = listed
-            .into_iter()
-            .filter(|remote| remote.token.as_deref() == Some(&batch.token));
+        let mut ours = listed.into_iter().filter(|it| is_of(batch, it));
         if let Some(found) = ours.next() {
             tracing::info!(batch.id = %batch.id, batch.remote = %found.id, "a batch of unknown outcome was found");
             for twin in ours {

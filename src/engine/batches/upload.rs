@@ -65,33 +65,24 @@ impl Step {
                 _ = keeping.tick() => self.keep().await?,
             }
         };
-        match uploaded {
+        let error = match uploaded {
             Ok(file) => {
                 store.batch_uploaded(self.owner, &file).await?;
-                Ok(Ok((file, embeds)))
+                return Ok(Ok((file, embeds)));
             }
-            Err(error @ (CallError::KeyRefused { .. } | CallError::NoMoney { .. })) => {
-                store.park_provider(&batch.provider, &error.brief()).await?;
-                self.refused("not_sent", &error.to_string()).await.map(Err)
-            }
-            Err(
-                error @ (CallError::ModelGone { .. }
-                | CallError::Rejected {
-                    status: 404 | 405 | 501,
-                    ..
-                }),
-            ) => {
-                self.without_mode(batch, &error.to_string()).await?;
-                Ok(Err(Next::Go("ended")))
-            }
-            Err(error @ CallError::Rejected { .. }) if batch.fails < 3 => {
-                self.put_off(batch, &error).await.map(Err)
-            }
-            Err(error @ CallError::Rejected { .. }) => {
-                self.halved(batch, &error.to_string()).await.map(Err)
-            }
-            Err(error) => self.put_off(batch, &error).await.map(Err),
+            Err(error) => error,
+        };
+        if let Some(next) = self.shut_out(batch, &error).await? {
+            return Ok(Err(next));
         }
+        // what is refused again and again may be refused for what is in it
+        let next = match error {
+            CallError::Rejected { .. } if batch.fails >= 3 => {
+                self.halved(batch, &error.to_string()).await?
+            }
+            _ => self.put_off(batch, &error).await?,
+        };
+        Ok(Err(next))
     }
 
     async fn no_disk(&self, batch: &Batch, error: &std::io::Error) -> Result<Next, StoreError> {

@@ -167,11 +167,7 @@ impl Batches for Gemini {
             return Err(error::of_create(&answer, &veil));
         }
         let batch = batch_map::batch(&answer.body, &veil).map_err(jobs::of_create)?;
-        Ok(RemoteBatch {
-            token: batch.token.or_else(|| jobs::token(draft.token)),
-            input_file: batch.input_file.or_else(|| Some(draft.file.to_owned())),
-            ..batch
-        })
+        Ok(jobs::created(batch, draft))
     }
 
     async fn list(&self) -> Result<Vec<RemoteBatch>, CallError> {

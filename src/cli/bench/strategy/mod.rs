@@ -15,12 +15,7 @@ mod lists;
 mod scene;
 mod stream;
 
-use super::{
-    CliError, Context, Exit,
-    figures::{Figure, show},
-    world::Place,
-};
-use crate::cli::{Printer, stop};
+use super::{CliError, Context, Exit, stage};
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
@@ -81,11 +76,7 @@ enum Case {
 }
 
 /// Where cases happen, and who is told.
-struct Stage<'a> {
-    args: &'a Args,
-    place: Place<'a>,
-    printer: &'a Printer,
-}
+type Stage<'a> = stage::Stage<'a, Args>;
 
 impl Stage<'_> {
     fn fleet(&self) -> (u32, u32) {
@@ -94,53 +85,12 @@ impl Stage<'_> {
 }
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
-    let stop = stop::on_request(&context.printer, false)?;
-    let opened = Box::pin(context.open_unchecked()).await?;
-    let stage = Stage {
-        args: &args,
-        place: Place {
-            server: &opened.settings,
-            stop: &stop,
-        },
-        printer: &context.printer,
-    };
-    let ran = Box::pin(all(&stage)).await;
-    let closed = opened.close().await;
-    let exit = ran?;
-    closed?;
-    Ok(exit)
-}
-
-/// Case by case: objects as they are there, or a table at the end, of what there is even if it ends
-/// by an error.
-async fn all(stage: &Stage<'_>) -> Result<Exit, CliError> {
-    let mut figures: Vec<Figure> = Vec::new();
-    let mut ran = Ok(());
-    for case in &stage.args.case {
-        let told = match case {
-            Case::Beside => Box::pin(beside::run(stage)).await,
-            Case::Stream => Box::pin(stream::run(stage)).await,
-            Case::Batch => Box::pin(batch::run(stage)).await,
-            Case::Grid => Box::pin(grid::run(stage)).await,
-            Case::Kills => Box::pin(kills::run(stage)).await,
-        };
-        match told {
-            Ok(told) => {
-                if stage.printer.is_json() {
-                    told.iter().try_for_each(|it| stage.printer.object(it))?;
-                }
-                figures.extend(told);
-            }
-            Err(error) => {
-                ran = Err(error);
-                break;
-            }
-        }
-    }
-    if !stage.printer.is_json() && !figures.is_empty() {
-        show(&figures, stage.printer)?;
-    }
-    ran?;
-    let whole = figures.iter().all(Figure::holds);
-    Ok(if whole { Exit::Ok } else { Exit::Partial })
+    stage::run(&args, &args.case, context, async |stage, case| match case {
+        Case::Beside => Box::pin(beside::run(stage)).await,
+        Case::Stream => Box::pin(stream::run(stage)).await,
+        Case::Batch => Box::pin(batch::run(stage)).await,
+        Case::Grid => Box::pin(grid::run(stage)).await,
+        Case::Kills => Box::pin(kills::run(stage)).await,
+    })
+    .await
 }
